@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every daemon does at its start and end. */
+#ifndef DAEMON_DAEMON_H
+#define DAEMON_DAEMON_H
+
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "ipc/loop.h"
+
+/**
+ * daemon_init - the first thing in main(): close-on-exec for stray descriptors above 2, no core of guest memory unless asked
+ * (RLIMIT_CORE, PR_SET_DUMPABLE stays for ptrace tests when BULKHEAD_DEBUG=1), SIGPIPE ignored, umask 077, log_init(), no new privileges.
+ */
+int daemon_init(const char *program, const char *vm, struct err *err);
+
+/** daemon_stop_on_signals - SIGTERM and SIGINT stop @loop. */
+int daemon_stop_on_signals(struct loop *loop);
+
+/**
+ * daemon_ready - tell the launcher that we serve: sd_notify(READY=1) with @status, and, where BULKHEAD_READY_FD names a
+ * descriptor, one byte there and close it (fork/exec launcher). Both variables are removed from the environment.
+ */
+void daemon_ready(const char *status);
+
+/**
+ * daemon_drop_privileges - become @uid:@gid for good with no supplementary groups and no capabilities at all (bounding, ambient
+ * and inheritable sets emptied). As an ordinary user: only the capability sets are emptied.
+ * Return: 0 or a negative errno with a line that says what to do.
+ */
+int daemon_drop_privileges(uid_t uid, gid_t gid, struct err *err);
+
+#endif

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * RPC between our processes: protobuf-c messages over SOCK_SEQPACKET UNIX sockets, one frame a
+ * packet, descriptors by SCM_RIGHTS.
+ *
+ * Theory of operation: a connection is symmetric. Either side may call methods of the other; each side has a table of
+ * the methods it serves. Both send a HELLO first (frame version, service name, service version); nothing else is read
+ * before it, and a peer of another version is told so in a clear error and dropped. A frame is checked for
+ * size, kind, method, descriptor count and permission before it is decoded, and decoded before the
+ * handler runs. A peer that sends nonsense is dropped: its own calls fail with -EPROTO, calls
+ * to it that are pending fail with -ECONNRESET; nothing else happens to us.
+ *
+ * Limits: RPC_MSG_MAX bytes and RPC_FDS_MAX descriptors a frame; RPC_QUEUE_MAX frames wait for a slow peer, after
+ * which it is dropped (-ENOBUFS).
+ */
+#ifndef IPC_RPC_H
+#define IPC_RPC_H
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "ipc/loop.h"
+
+#define RPC_MSG_MAX (128u * 1024u)
+#define RPC_FDS_MAX 64u
+#define RPC_QUEUE_MAX 256u
+#define RPC_DEADLINE_DEFAULT_MS 10000u
+
+struct rpc_conn;
+struct rpc_call;
+
+/* A method that a side serves. Tables end with a row whose name is NULL. */
+struct rpc_method {
+	uint32_t id; /* number on the wire, unique in the table, never reused */
+	const char *name;
+	const ProtobufCMessageDescriptor *request;
+	const ProtobufCMessageDescriptor *reply; /* NULL: a notification, which has no reply */
+	unsigned int fds_min, fds_max;		 /* descriptors that must come with the request */
+	unsigned int role;			 /* who may call: RPC_ROLE_ANY or a mask of roles, see rpc_conn_set_role() */
+	/*
+	 * @msg: decoded request, valid during the call; @fds: @nfds descriptors, owned by the RPC
+	 * layer, which closes what is left (not -1) after the handler returns: take_fd() what you keep.
+	 * @call: NULL for notifications; else exactly one rpc_reply() or rpc_fail() must follow, now or later.
+	 */
+	void (*handler)(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,
+			void *arg);
+};
+
+#define RPC_ROLE_ANY 0u
+
+/* A service as one side serves it. Constant. */
+struct rpc_service {
+	const char *name; /* "worker" */
+	uint32_t version; /* raised with each incompatible change */
+	const struct rpc_method *methods;
+};
+
+/* What the owner of a connection is told. Constant. */
+struct rpc_conn_ops {
+	void (*connected)(struct rpc_conn *conn, void *arg); /* HELLO exchanged; may be NULL */
+	/*
+	 * The connection is gone: @error is -ECONNRESET (peer went away), -EPROTO (nonsense), -EPROTONOSUPPORT (another
+	 * version) ...; @why is one line. Pending calls have been failed before. The callback must rpc_conn_free() it.
+	 */
+	void (*closed)(struct rpc_conn *conn, int error, const char *why, void *arg);
+};
+
+struct rpc_peer {
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+};
+
+/* ---- connections ---- */
+
+/**
+ * rpc_conn_connect - connect to a listening socket.
+ * @path:    socket path; longer than sun_path is reached through /proc/self/fd.
+ * @service: what the peer must be ("worker" and its version); the methods that *we* serve on this connection
+ *           are in @local (may be NULL: we serve none).
+ * Return: 0 and *@ret_conn (owned by the caller), -ENOENT or -ECONNREFUSED if nobody listens, ...
+ * Context: the loop's thread, as all functions here.
+ */
+int rpc_conn_connect(struct loop *loop, const char *path, const char *service, uint32_t version,
+		     const struct rpc_service *local, const struct rpc_conn_ops *ops, void *arg,
+		     struct rpc_conn **ret_conn);
+
+/** rpc_conn_adopt - the same over a connected SOCK_SEQPACKET descriptor, which it takes over. For tests and servers. */
+int rpc_conn_adopt(struct loop *loop, int fd, const char *service, uint32_t version, const struct rpc_service *local,
+		   const struct rpc_conn_ops *ops, void *arg, struct rpc_conn **ret_conn);
+
+/** rpc_conn_free - close; pending calls fail with -ECANCELED (callbacks run inside); unanswered calls of the peer are
+ * dropped (a later rpc_reply() to them is harmless). NULL is allowed. */
+void rpc_conn_free(struct rpc_conn *conn);
+
+void rpc_conn_set_arg(struct rpc_conn *conn, void *arg);
+void *rpc_conn_arg(const struct rpc_conn *conn);
+/** rpc_conn_set_role - what the peer is, for the permission column; RPC_ROLE_ANY at first. */
+void rpc_conn_set_role(struct rpc_conn *conn, unsigned int role);
+unsigned int rpc_conn_role(const struct rpc_conn *conn);
+/** rpc_conn_peer - SO_PEERCRED of the other side. */
+const struct rpc_peer *rpc_conn_peer(const struct rpc_conn *conn);
+
+/* ---- calling ---- */
+
+/**
+ * rpc_reply_fn - the outcome of a call, exactly once.
+ * @error: 0, the peer's negative errno, or -ETIMEDOUT, -ECONNRESET, -ECANCELED, -EPROTO.
+ * @text:  the peer's line for a person, "" if none.
+ * @msg:   decoded reply, NULL on error; @fds as in handlers.
+ */
+typedef void (*rpc_reply_fn)(int error, const char *text, const ProtobufCMessage *msg, int *fds, size_t nfds, void *arg);
+
+/**
+ * rpc_request - call a method of the peer.
+ * @reply:       descriptor of the expected reply type.
+ * @fds:         @nfds descriptors to pass; they stay the caller's (duplicated by the kernel).
+ * @deadline_ms: 0 means RPC_DEADLINE_DEFAULT_MS.
+ * Return: 0 and @fn will be called later (never from inside); or a negative errno and it will not (-EMSGSIZE, -ENOBUFS, -ENOTCONN).
+ * May be called before the HELLO exchange ended: the frame waits.
+ */
+int rpc_request(struct rpc_conn *conn, uint32_t method, const ProtobufCMessage *msg,
+		const ProtobufCMessageDescriptor *reply, const int *fds, size_t nfds, unsigned int deadline_ms,
+		rpc_reply_fn fn, void *arg);
+
+/** rpc_notify - send a notification. Return: 0 or a negative errno. */
+int rpc_notify(struct rpc_conn *conn, uint32_t method, const ProtobufCMessage *msg, const int *fds, size_t nfds);
+
+/** rpc_call_wait - rpc_request() and run the loop until its outcome. For start-up sequences and command-line tools only: other
+ * sources are dispatched meanwhile. @ret_msg (protobuf_c_message_free_unpacked) and @ret_fds (close them) may be NULL. */
+int rpc_call_wait(struct rpc_conn *conn, uint32_t method, const ProtobufCMessage *msg,
+		  const ProtobufCMessageDescriptor *reply, const int *fds, size_t nfds, unsigned int deadline_ms,
+		  struct err *err, ProtobufCMessage **ret_msg, int *ret_fds, size_t *inout_nfds);
+
+/* ---- answering ---- */
+
+/** rpc_reply - answer; @call is gone afterwards. @fds stay the caller's. */
+void rpc_reply(struct rpc_call *call, const ProtobufCMessage *msg, const int *fds, size_t nfds);
+
+/** rpc_fail - answer with an error: negative errno and one line for a person. @call is gone afterwards. */
+void rpc_fail(struct rpc_call *call, int error, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* ---- listening ---- */
+
+struct rpc_server;
+
+/**
+ * rpc_server_new - listen on @path (made with mode 0600; an old socket file is replaced).
+ * @allowed_uid: peers of another uid (but root) are refused after SO_PEERCRED.
+ * @accepted:    a new connection, owned by the callee from then on; give it its argument with rpc_conn_set_arg().
+ */
+int rpc_server_new(struct loop *loop, const char *path, uid_t allowed_uid, const struct rpc_service *service,
+		   const struct rpc_conn_ops *ops, void (*accepted)(struct rpc_conn *conn, void *arg), void *arg,
+		   struct rpc_server **ret_server);
+
+/** rpc_server_free - stop listening and remove the socket file; connections stay. NULL is allowed. */
+void rpc_server_free(struct rpc_server *server);
+
+#endif
