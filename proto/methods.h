@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Names, versions and method numbers of the services, as they stand on the wire. Numbers are never reused.
+ */
+#ifndef PROTO_METHODS_H
+#define PROTO_METHODS_H
+
+/*
+ * The worker's socket. Who calls: M the manager, V a VSP. "Notify" rows have no reply.
+ */
+#define WORKER_SERVICE "worker"
+#define WORKER_SERVICE_VERSION 1u
+
+enum worker_method {
+	WORKER_CREATE = 1,	 /* M  CreateRequest -> CreateReply */
+	WORKER_START = 2,	 /* M  Empty -> Empty: waits for the providers, then runs the vCPUs */
+	WORKER_PAUSE = 3,	 /* M  Empty -> Empty: once every vCPU stands still */
+	WORKER_RESUME = 4,	 /* M  Empty -> Empty */
+	WORKER_RESET = 5,	 /* M  Empty -> Empty */
+	WORKER_STOP = 6,	 /* M  Empty -> Empty: power off at once; the process ends after its last notification */
+	WORKER_GET_STATE = 7,	 /* M  Empty -> StateReply */
+	WORKER_SUBSCRIBE = 8,	 /* M  Empty -> StateReply, then MANAGER_STATE_CHANGED notifications on this connection */
+	WORKER_OPEN_CONSOLE = 9, /* M  OpenConsoleRequest -> Empty + one SOCK_STREAM descriptor, both directions */
+
+	WORKER_VSP_ATTACH = 32, /* V  vsp.AttachRequest -> vsp.AttachReply + descriptors */
+	WORKER_VSP_OFFER = 33,	/* V  vsp.OfferRequest -> vsp.OfferReply */
+	WORKER_VSP_READY = 34,	/* V  vsp.ReadyRequest -> Empty: everything is offered */
+};
+
+/* Served by the manager on its connections to workers. */
+#define MANAGER_SERVICE "manager"
+#define MANAGER_SERVICE_VERSION 1u
+
+enum manager_method {
+	MANAGER_STATE_CHANGED = 1, /* notify: worker.StateReply */
+};
+
+/* Served by a VSP on its connection to the worker. */
+#define VSP_SERVICE "vsp"
+#define VSP_SERVICE_VERSION 1u
+
+enum vsp_method {
+	VSP_OPEN = 1,	  /* vsp.OpenRequest + 3 descriptors -> Empty once the channel runs */
+	VSP_CLOSE = 2,	  /* vsp.ChannelRequest -> Empty once it is drained and nothing touches its memory any more */
+	VSP_RETARGET = 3, /* vsp.RetargetRequest -> Empty once signals go to the new vCPU */
+	VSP_QUIESCE = 4,  /* Empty -> Empty once every channel is drained and closed (unload, reset) */
+};
+
+#endif
