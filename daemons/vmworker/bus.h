@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The VMBus server: contact, offers, GPADLs, open, close, retarget, unload. Runs on the event loop only. It knows no KVM,
+ * no RPC: the guest is reached through struct bus_guest_ops, providers through struct bus_provider_ops.
+ * Spec: Linux drivers/hv, include/linux/hyperv.h; OpenVMM vm/devices/vmbus (behaviour).
+ */
+#ifndef VMWORKER_BUS_H
+#define VMWORKER_BUS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "abi/guid.h"
+#include "base/err.h"
+#include "guest/mem.h"
+#include "ipc/loop.h"
+
+struct bus;
+struct bus_offer;
+
+#define BUS_CHANNELS_MAX 2047u
+#define BUS_SINT 2u		/* VMBus's interrupt source */
+
+/* How the bus reaches the guest. Implemented by vm.c over hv/ and irq.c; by a fake in tests. */
+struct bus_guest_ops {
+	/* Put a message (at most 240 bytes) on @vp's message queue for SINT2. Never fails: it is queued until the slot is free. */
+	void (*post_message)(void *arg, uint32_t vp, const void *payload, size_t len);
+	/* Kicks: the guest's HvSignalEvent(@connection_id) fires @eventfd, with no exit to us. Return 0 or a negative errno. */
+	int (*kick_assign)(void *arg, uint32_t connection_id, int eventfd);
+	void (*kick_release)(void *arg, uint32_t connection_id, int eventfd);
+	/* Interrupts: writing @eventfd injects SINT2's vector on @vp. Assigning again moves it. */
+	int (*irq_assign)(void *arg, uint32_t vp, int eventfd);
+	void (*irq_release)(void *arg, int eventfd);
+	/* Raise the event flag @flag of @vp ourselves: sets the bit in the flags page (if there is one) and injects. */
+	void (*raise_event)(void *arg, uint32_t vp, uint32_t flag);
+	uint32_t (*cpus)(void *arg);
+};
+
+/* What a provider is told to do with a channel; it answers by bus_opened(), bus_closed(), bus_retargeted(), bus_quiesced(), now or later. */
+struct bus_open {
+	uint32_t relid;
+	uint32_t target_vp;
+	const struct guest_range *ring; /* whole pages, in order; valid during the call */
+	size_t ring_ranges;
+	uint32_t downstream_page;
+	const void *user_data; /* 120 bytes */
+	int kick_fd, irq_fd;   /* the bus's; valid until closed */
+	int block_fd;	       /* state block memfd, the bus's */
+};
+
+struct bus_provider_ops {
+	void (*open)(void *arg, uint32_t offer_id, const struct bus_open *open);
+	void (*close)(void *arg, uint32_t offer_id);
+	void (*retarget)(void *arg, uint32_t offer_id, uint32_t target_vp);
+	void (*quiesce)(void *arg); /* drain and close every channel */
+};
+
+struct bus_provider;
+
+struct bus_offer_desc {
+	struct abi_guid interface_guid, instance_guid;
+	uint16_t flags;
+	uint16_t mmio_megabytes;
+	uint8_t user_defined[120];
+	uint16_t subchannel_index;
+};
+
+/** bus_new - Return: 0 or -ENOMEM. @block_size: bytes of a channel's state block. */
+int bus_new(struct loop *loop, struct guest_mem *mem, const struct bus_guest_ops *guest, void *arg, struct bus **ret_bus);
+void bus_free(struct bus *bus);
+
+/** bus_message - the guest posted a message (HvPostMessage), already copied. @connection_id: 1 or 4. Context: event loop. */
+void bus_message(struct bus *bus, uint32_t connection_id, uint32_t type, const void *payload, size_t len);
+
+/**
+ * bus_reset - the guest is being reset: every channel is closed at its provider, all guest state is dropped, offers stay.
+ * @done: called once all providers have acknowledged (or are gone).
+ */
+void bus_reset(struct bus *bus, void (*done)(void *arg), void *arg);
+
+/** bus_reraise - after a change of @vp's SIEFP or SINT2: raise the flags of every open channel that targets it. Context: event loop. */
+void bus_reraise(struct bus *bus, uint32_t vp);
+
+/* ---- providers ---- */
+
+int bus_provider_add(struct bus *bus, const char *name, const struct bus_provider_ops *ops, void *arg,
+		     struct bus_provider **ret_provider);
+/** bus_provider_gone - its connection is lost: what was pending there counts as done, its offers are rescinded (recovery, which keeps
+ * them, comes with the provider's re-attachment). */
+void bus_provider_gone(struct bus_provider *provider);
+
+/** bus_offer_add - Return: 0 and the offer's id; -EEXIST (instance GUID in use), -ENOSPC, -EINVAL. A guest that has
+ * asked for offers gets it at once. */
+int bus_offer_add(struct bus_provider *provider, const struct bus_offer_desc *desc, uint32_t *ret_offer_id);
+
+void bus_opened(struct bus_provider *provider, uint32_t offer_id, int status);
+void bus_closed(struct bus_provider *provider, uint32_t offer_id);
+void bus_retargeted(struct bus_provider *provider, uint32_t offer_id);
+void bus_quiesced(struct bus_provider *provider);
+
+#endif

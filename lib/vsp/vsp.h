@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What every VSP shares: attachment to the worker, offers, channels, requests, drain, the state block.
+ *
+ * Theory of operation: a VSP is one process with one event loop. vsp_attach() connects to the worker, maps guest memory and fetches the
+ * configuration and its descriptors. The VSP makes its offers. When the guest opens a channel, the library maps the ring and calls
+ * ops->open; each packet is copied once, checked, accepted into a slot of the channel's state block, and
+ * handed to ops->packet as a struct vsp_request; after a batch ops->batch_end. The VSP completes each request exactly once.
+ * Close and quiesce stop reading the ring, let ops->drain wait for what is in flight, then unmap.
+ */
+#ifndef VSP_VSP_H
+#define VSP_VSP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "abi/guid.h"
+#include "base/err.h"
+#include "guest/mem.h"
+#include "ipc/loop.h"
+
+struct vsp;
+struct vsp_channel;
+
+#define VSP_IOV_MAX 68u /* a 256 KiB transfer that starts within a page, and room */
+
+/* One packet of the guest, accepted; lives in a slot until vsp_complete(). */
+struct vsp_request {
+	struct vsp_channel *channel;
+	uint32_t slot;
+	uint64_t transaction_id;
+	bool wants_completion;
+	const void *payload; /* private copy */
+	uint32_t payload_len;
+	/* data pages of a GPA-direct packet: validated, mapped; 0 for in-band packets */
+	struct iovec iov[VSP_IOV_MAX];
+	unsigned int iovs;
+	uint32_t data_len;
+	void *device_data; /* @request_size bytes of the device's own, zeroed at accept */
+};
+
+/* A VSP's device: constant. All functions run on the loop's thread. */
+struct vsp_device_ops {
+	const char *name;
+	size_t request_size; /* bytes of device_data for each slot */
+	size_t channel_size; /* bytes of the device's own for each open channel, zeroed at open: vsp_channel_data() */
+	unsigned int slots;  /* requests accepted at once on a channel; more wait in the ring */
+	int (*open)(struct vsp_channel *channel, const uint8_t user_data[120]); /* 0 or a negative errno: the open fails */
+	void (*packet)(struct vsp_channel *channel, struct vsp_request *request);
+	void (*batch_end)(struct vsp_channel *channel); /* after the last packet of a batch: submit now; may be NULL */
+	void (*close)(struct vsp_channel *channel);	/* no request is in flight any more */
+};
+
+struct vsp_offer_desc {
+	struct abi_guid interface_guid, instance_guid;
+	uint16_t flags;
+	uint16_t mmio_megabytes;
+	const void *user_defined;
+	size_t user_defined_len;
+	uint16_t subchannel_index;
+	const char *name; /* in messages: "scsi0" */
+};
+
+struct vsp_config {
+	const char *name;	 /* "storage" */
+	const char *worker_path; /* the worker's socket */
+	/* The worker went away: the VSP must end. */
+	void (*worker_gone)(void *arg, const char *why);
+	void *arg;
+};
+
+/**
+ * vsp_attach - connect, attach, map; runs the loop until it is done or failed.
+ * Return: 0; a negative errno with one line.
+ */
+int vsp_attach(struct loop *loop, const struct vsp_config *config, struct vsp **ret_vsp, struct err *err);
+/** vsp_free - unmap, close; channels that are open are dropped without a word to the guest. */
+void vsp_free(struct vsp *vsp);
+
+/** What the worker handed over; all stay the vsp's. */
+const void *vsp_config_bytes(const struct vsp *vsp, size_t *ret_len);
+int vsp_config_fd(const struct vsp *vsp, size_t index); /* -1 if there is no such descriptor */
+const char *vsp_vm_name(const struct vsp *vsp);
+uint32_t vsp_cpus(const struct vsp *vsp);
+
+/** vsp_offer - make an offer; waits for the worker's answer. @device: argument for vsp_channel_device(). */
+int vsp_offer(struct vsp *vsp, const struct vsp_offer_desc *desc, const struct vsp_device_ops *ops, void *device,
+	      struct err *err);
+/** vsp_ready - everything is offered. */
+int vsp_ready(struct vsp *vsp, struct err *err);
+
+void *vsp_channel_data(struct vsp_channel *channel);
+void *vsp_channel_device(struct vsp_channel *channel);
+const char *vsp_channel_name(const struct vsp_channel *channel);
+
+/**
+ * vsp_complete - finish a request: the completion packet (type 11) goes into the ring, the slot is freed. The
+ * guest is signalled once a batch, when it must be. If the ring is full the completion waits in its slot and goes out when there is room.
+ * @payload: @len bytes of the device's reply.
+ */
+void vsp_complete(struct vsp_request *request, const void *payload, size_t len);
+
+/** vsp_send - an in-band packet of our own (type 6), no completion wanted. Return: 0 or -EAGAIN (ring full). */
+int vsp_send(struct vsp_channel *channel, uint64_t transaction_id, const void *payload, size_t len);
+
+/** vsp_channel_fail - the guest broke the protocol: stop this channel (logged once with @why); the rest goes on. */
+void vsp_channel_fail(struct vsp_channel *channel, const char *why);
+
+#endif
