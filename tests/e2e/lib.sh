@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# For the scripts of tests/e2e: results as "ok NAME" and "not ok NAME" lines, a scratch folder, the programs of the
+# uninstalled build, a session of our own.
+#
+# Sets: top (the source tree), build, work (a scratch folder, removed at the end).
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+build=${BULKHEAD_BUILD:-$top/build}
+work=$(mktemp -d "${TMPDIR:-/tmp}/bulkhead-e2e.XXXXXX")
+failures=0
+
+# ok NAME COMMAND...: the command must succeed; its output is shown when it does not
+ok() {
+	local name=$1 out
+	shift
+	if out=$("$@" 2>&1); then
+		echo "ok $name"
+	else
+		echo "not ok $name"
+		printf '%s\n' "$out" | sed 's/^/#   /' | tail -n 40
+		failures=$((failures + 1))
+	fi
+}
+
+# fails NAME PATTERN COMMAND...: the command must fail with exactly one line on stderr that matches the extended pattern
+fails() {
+	local name=$1 pattern=$2 rc
+	shift 2
+	timeout 60 "$@" >"$work/out" 2>"$work/err" </dev/null
+	rc=$?
+	if [ $rc -ne 0 ] && [ $rc -ne 124 ] && [ "$(wc -l <"$work/err")" -eq 1 ] && grep -qE -- "$pattern" "$work/err"; then
+		echo "ok $name"
+	else
+		echo "not ok $name (exit code $rc, wanted a line like: $pattern)"
+		sed 's/^/#   stdout: /' "$work/out" | head -n 20
+		sed 's/^/#   stderr: /' "$work/err" | head -n 20
+		failures=$((failures + 1))
+	fi
+}
+
+# wait_for SECONDS COMMAND...: until it succeeds
+wait_for() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.1
+	done
+}
+
+# session: vmctl, vmmgmtd and the rest from the build, in a session of this test's own
+session() {
+	export XDG_RUNTIME_DIR=$work/run XDG_CONFIG_HOME=$work/config XDG_STATE_HOME=$work/state
+	export BULKHEAD_LIBEXECDIR=$build/libexec
+	mkdir -m 0700 -p "$XDG_RUNTIME_DIR" "$XDG_CONFIG_HOME" "$XDG_STATE_HOME" "$BULKHEAD_LIBEXECDIR"
+	local program
+	for program in vmworker vsp-storaged vmmgmtd; do
+		ln -sfn "$build/daemons/$program/$program" "$BULKHEAD_LIBEXECDIR/$program"
+	done
+	PATH=$build/cli:$PATH
+}
+
+# ours NAME: process ids of our daemons of this name that belong to this test's session
+ours() {
+	local pid
+	for pid in $(pgrep -x "$1"); do
+		tr '\0' '\n' 2>/dev/null </proc/"$pid"/environ | grep -qxF "XDG_RUNTIME_DIR=$work/run" && echo "$pid"
+	done
+}
+
+cleanup() {
+	local name
+	for name in vmmgmtd vmworker vsp-storaged dbus-daemon; do
+		# shellcheck disable=SC2046 # a list of numbers
+		kill -KILL $(ours "$name") 2>/dev/null
+	done
+	rm -rf "$work"
+}
+trap cleanup EXIT
+
+# finish: the last line of a test
+finish() { [ "$failures" -eq 0 ]; exit; }
