@@ -17,7 +17,7 @@ enum log_level {
 	LOG_LEVEL_DEBUG = 7,
 };
 
-/* Lines that a guest or a peer can provoke go through one of these: burst, then a count. */
+/* Lines that a guest or a peer can provoke go through one of these: burst, then a count. All zero at first. */
 struct log_limit {
 	uint64_t window_start_ns;
 	unsigned int in_window;
@@ -37,6 +37,13 @@ void log_at(enum log_level level, const char *object, const char *fmt, ...) __at
 
 /** log_allowed - whether @limit lets one more line through (10 in 5 s); it reports what it swallowed. Context: any thread. */
 bool log_allowed(struct log_limit *limit, const char *object);
+
+/**
+ * log_limit_take - the decision of log_allowed(), without lock and output.
+ * @now_ns: a monotonic clock.
+ * @ret_swallowed: how many lines the window that has just ended did not let through, else 0.
+ */
+bool log_limit_take(struct log_limit *limit, uint64_t now_ns, unsigned int *ret_swallowed);
 
 #define log_error(object, ...) log_at(LOG_LEVEL_ERROR, (object), __VA_ARGS__)
 #define log_warn(object, ...) log_at(LOG_LEVEL_WARN, (object), __VA_ARGS__)

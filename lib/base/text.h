@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Text that comes from elsewhere (guests, peers, files) and is shown to a person. */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+/**
+ * text_clean - make @s one line of valid UTF-8, in place and no longer than it was.
+ * Control characters (C0, DEL, C1) and bytes that are not UTF-8 become '?'; a sequence that is cut short at the very
+ * end is removed, because truncation made it.
+ * Context: any thread.
+ */
+void text_clean(char *s);
+
+#endif
