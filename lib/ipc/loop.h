@@ -2,8 +2,8 @@
 /*
  * The event loop of a daemon: a thin, typed cover over libevent, the only place that includes it.
  *
- * Theory of operation: one loop per thread that wants one; all calls but loop_wake() and
- * loop_stop() come from the thread that runs it. A callback may remove any source, its own too:
+ * Theory of operation: one loop per thread that wants one; all calls but loop_wake(),
+ * loop_stop() and loop_stopping() come from the thread that runs it. A callback may remove any source, its own too:
  * removal is immediate (no callback of a removed source runs afterwards).
  */
 #ifndef IPC_LOOP_H
@@ -21,19 +21,27 @@ struct loop_source;
 /** loop_new - Return: 0, or -ENOMEM. The caller owns *@ret_loop. */
 int loop_new(struct loop **ret_loop);
 
-/** loop_free - remove what is left on it and free it. NULL is allowed. */
+/** loop_free - remove what is left on it (those sources are gone: no loop_remove() afterwards) and free it. NULL is
+ * allowed. Not from a callback. */
 void loop_free(struct loop *loop);
 
-/** loop_run - dispatch until loop_stop(). Return: 0, or a negative errno if the loop itself failed. */
+/** loop_run - dispatch until loop_stop(). Return: 0, -EBUSY if it runs already, -EIO if the loop itself failed. */
 int loop_run(struct loop *loop);
 
-/** loop_run_once - dispatch what is ready, waiting for the first event if @wait. For tests and start-up sequences. */
+/** loop_run_once - dispatch what is ready, waiting for the first event if @wait. For tests and start-up sequences.
+ * Return: as loop_run(). */
 int loop_run_once(struct loop *loop, bool wait);
 
-/** loop_stop - make loop_run() return after the current callback. Context: any thread, and callbacks. */
+/** loop_stop - make loop_run() return after the current callback; if it does not run now, the next one returns at once.
+ * Context: any thread, callbacks; async-signal-safe. */
 void loop_stop(struct loop *loop);
 
-/** loop_fd_fn - a descriptor is ready. @events: LOOP_READ and/or LOOP_WRITE (hang-up and error show as LOOP_READ). */
+/** loop_stopping - whether loop_stop() was called and loop_run() has not returned since: a start-up sequence made of
+ * loop_run_once() gives up then. Context: any thread. */
+bool loop_stopping(const struct loop *loop);
+
+/** loop_fd_fn - a descriptor is ready. @events: LOOP_READ and/or LOOP_WRITE (hang-up and error show
+ * as whatever of the two the source waits for; a paused source is not told). */
 typedef void (*loop_fd_fn)(int fd, unsigned int events, void *arg);
 typedef void (*loop_fn)(void *arg);
 
@@ -62,7 +70,8 @@ int loop_add_signal(struct loop *loop, int signum, loop_fn fn, void *arg, struct
 /** loop_add_wake - a source that any thread can fire with loop_wake(); wake-ups in between are merged into one. */
 int loop_add_wake(struct loop *loop, loop_fn fn, void *arg, struct loop_source **ret_source);
 
-/** loop_wake - run the callback of a wake source soon, on the loop's thread. Context: any thread; async-signal-safe. */
+/** loop_wake - run the callback of a wake source soon, on the loop's thread. The caller sees to it that the source is not
+ * removed meanwhile. Context: any thread; async-signal-safe. */
 void loop_wake(struct loop_source *source);
 
 /** loop_remove - remove and free a source of any kind and set the pointer to NULL. *@source may be NULL. */
