@@ -1,0 +1,68 @@
+# shellcheck shell=bash
+# The bed's virtual machine: its one command line, how its snapshot is saved and restored. Uses lib.sh.
+#
+# An image folder holds kernel, initrd, disk.img, agent, and the snapshot: ram (the guest's memory as a sparse file) and
+# state (the devices). Saving writes the memory in place, since it is a shared mapping (x-ignore-shared leaves it out of
+# the stream); each restored machine maps the same file privately and puts its disk writes in a temporary overlay.
+#
+# -erms: page faults cost a third without it. tsc=reliable: KVM in the bed has no stable TSC otherwise.
+# The share (9p) must be there at save time, but not mounted: QEMU refuses to save then.
+
+bed_memory=3G
+
+# bed_qemu IMAGE INSTANCE SHARE ARGUMENT...: become the machine. SHARE=on writes to IMAGE, off leaves it alone.
+bed_qemu()
+{
+	local image=$1 instance=$2 share=$3 snapshot=on
+
+	shift 3
+	[ "$share" = off ] || snapshot=off
+	mkdir -p "$instance/share"
+	TMPDIR=$instance bed_child qemu-system-x86_64 -name bed -nodefaults -no-user-config -display none \
+		-accel tcg,thread=multi -smp 2 -m "$bed_memory" -cpu max,+svm,-la57,-erms -M q35,memory-backend=m0 \
+		-object "memory-backend-file,id=m0,size=$bed_memory,mem-path=$image/ram,share=$share" \
+		-kernel "$image/kernel" -initrd "$image/initrd" \
+		-append "console=ttyS0 quiet mitigations=off tsc=reliable panic=-1" -no-reboot \
+		-drive "if=none,id=root,format=raw,file=$image/disk.img,snapshot=$snapshot,cache=unsafe" \
+		-device virtio-blk-pci,drive=root \
+		-fsdev "local,id=share,path=$instance/share,security_model=none,multidevs=remap" \
+		-device virtio-9p-pci,fsdev=share,mount_tag=share \
+		-device virtio-serial-pci -chardev "socket,id=agent,path=$instance/agent,server=on,wait=off" \
+		-device virtserialport,chardev=agent,name=org.bulkhead.bed \
+		-device virtio-rng-pci -serial "file:$instance/console" -monitor stdio "$@" \
+		<"$instance/monitor" >"$instance/qemu.log" 2>&1
+}
+
+# bed_start IMAGE INSTANCE SHARE ARGUMENT...: start it in the background; sets bed_pid and bed_monitor (a descriptor).
+bed_start()
+{
+	mkfifo "$2/monitor"
+	exec {bed_monitor}<>"$2/monitor"
+	(bed_qemu "$@") &
+	bed_pid=$!
+	echo "migrate_set_capability x-ignore-shared on" >&"$bed_monitor"
+}
+
+# bed_save IMAGE INSTANCE: save the running machine into IMAGE; it ends.
+bed_save()
+{
+	printf '%s\n' "migrate \"exec:cat >$1/state\"" "info migrate" quit >&"$bed_monitor"
+	wait "$bed_pid"
+	grep -q 'Migration status: completed' "$2/qemu.log"
+}
+
+# bed_restore IMAGE INSTANCE: start a private copy of the saved machine. Whoever calls it next waits for it.
+bed_restore()
+{
+	bed_start "$1" "$2" off -incoming defer
+	echo "migrate_incoming \"exec:cat $1/state\"" >&"$bed_monitor"
+}
+
+# bed_call INSTANCE WAIT TIMEOUT COMMAND...: run a command in the machine: wait for it to come up, then for the command.
+bed_call()
+{
+	local instance=$1 wait=$2 timeout=$3
+
+	shift 3
+	"${bed_agent:?}" call "$instance/agent" "$wait" "$timeout" -- "$@"
+}
