@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How the processes of a VM are started and ended. One interface, one implementation for each kind of host.
+ *
+ * What is started (the command lines that daemons/vmworker and daemons/vsp-storaged take):
+ *
+ *	vmworker --name NAME --socket <runtime>/worker.sock
+ *	vsp-storaged --name NAME --worker <runtime>/worker.sock
+ *
+ * A process is ready when daemon_ready() says so. It belongs to a session of its own, has / as its folder, /dev/null as
+ *its input, the VM's log file as its output and errors, and outlives vmmgmtd.
+ *
+ * Invariants: a process is named by its pid and its start time, so a pid that was used again is never mistaken for it.
+ */
+#ifndef VMMGMTD_LAUNCHER_H
+#define VMMGMTD_LAUNCHER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "ipc/loop.h"
+
+struct launcher;
+struct launched;
+
+/* A process as it is written down for a later vmmgmtd. pid 0: none. */
+struct launch_id {
+	pid_t pid;
+	uint64_t start_time; /* field 22 of /proc/<pid>/stat */
+};
+
+struct launch_request {
+	const char *program;	 /* "vmworker" */
+	const char *const *args; /* behind the program's name, NULL-terminated */
+	int log_fd;		 /* standard output and error; stays the caller's */
+	unsigned int ready_ms;	 /* how long it may take until it is ready */
+};
+
+struct launch_events {
+	/* Ready (0), or a negative errno with one line: it ended before, or took too long (it is killed then). Once;
+	 * never from inside start. */
+	void (*ready)(struct launched *process, int error, const char *why, void *arg);
+	/* It has ended, after or instead of ready; @why: "ended with status 1", "was killed by signal 9". Once. */
+	void (*ended)(struct launched *process, const char *why, void *arg);
+};
+
+struct launcher_ops {
+	/**
+	 * start - start a process.
+	 * Return: 0 and *@ret_process; or a negative errno with one line, and neither event comes.
+	 */
+	int (*start)(struct launcher *launcher, const struct launch_request *request,
+		     const struct launch_events *events, void *arg, struct err *err, struct launched **ret_process);
+	/** adopt - take over a process that an earlier vmmgmtd started. Only `ended` comes. Return: 0, -ESRCH if it is
+	 * not there any more. */
+	int (*adopt)(struct launcher *launcher, const struct launch_id *id, const struct launch_events *events,
+		     void *arg, struct launched **ret_process);
+	struct launch_id (*id)(const struct launched *process);
+	/** kill - SIGKILL; `ended` follows. */
+	void (*kill)(struct launched *process);
+	/** release - forget it: no event comes any more; the process goes on, or, if it has ended, is reaped. */
+	void (*release)(struct launched *process);
+};
+
+struct launcher {
+	const struct launcher_ops *ops;
+	struct loop *loop;
+};
+
+/** launcher_fork - the implementation by fork and exec, for session mode and hosts without systemd. */
+void launcher_fork_init(struct launcher *launcher, struct loop *loop);
+
+/** launch_kill_id - SIGKILL a process by its identity and wait until it is gone (@timeout_ms). Return: 0, also if it
+ * was not there; -ETIMEDOUT. */
+int launch_kill_id(const struct launch_id *id, unsigned int timeout_ms);
+
+#endif
