@@ -63,9 +63,10 @@ struct bus_offer_desc {
 	uint16_t mmio_megabytes;
 	uint8_t user_defined[120];
 	uint16_t subchannel_index;
+	uint64_t block_bytes; /* size of the channel's state block: a fresh, zeroed memfd for each open */
 };
 
-/** bus_new - Return: 0 or -ENOMEM. @block_size: bytes of a channel's state block. */
+/** bus_new - Return: 0 or -ENOMEM. */
 int bus_new(struct loop *loop, struct guest_mem *mem, const struct bus_guest_ops *guest, void *arg, struct bus **ret_bus);
 void bus_free(struct bus *bus);
 

@@ -2,11 +2,17 @@
 /*
  * What every VSP shares: attachment to the worker, offers, channels, requests, drain, the state block.
  *
- * Theory of operation: a VSP is one process with one event loop. vsp_attach() connects to the worker, maps guest memory and fetches the
- * configuration and its descriptors. The VSP makes its offers. When the guest opens a channel, the library maps the ring and calls
- * ops->open; each packet is copied once, checked, accepted into a slot of the channel's state block, and
- * handed to ops->packet as a struct vsp_request; after a batch ops->batch_end. The VSP completes each request exactly once.
- * Close and quiesce stop reading the ring, let ops->drain wait for what is in flight, then unmap.
+ * Theory of operation: a VSP is one process with one event loop. vsp_attach() connects to the worker, maps guest memory
+ * and fetches the configuration and its descriptors. The VSP makes its offers. When the guest opens a channel, the
+ * library maps the ring and calls ops->open; each packet is copied once, checked, accepted into a slot of the channel's
+ * state block, and handed to ops->packet as a struct vsp_request; after a batch ops->batch_end. The VSP completes each
+ * request exactly once. Close and quiesce stop reading the ring, wait until every accepted request is completed, call
+ * ops->close, then unmap and acknowledge.
+ *
+ * Completions made inside ops->packet, ops->batch_end or between vsp_batch_begin() and vsp_batch_end() are published
+ * together (one commit, at most one interrupt); outside of these each is published at once.
+ *
+ * Limits: VSP_IOV_MAX pieces of guest memory a request, VSP_CHANNELS_MAX offers.
  */
 #ifndef VSP_VSP_H
 #define VSP_VSP_H
@@ -24,16 +30,20 @@
 struct vsp;
 struct vsp_channel;
 
-#define VSP_IOV_MAX 68u /* a 256 KiB transfer that starts within a page, and room */
+#define VSP_IOV_MAX	 68u /* a 256 KiB transfer that starts within a page, and room */
+#define VSP_CHANNELS_MAX 256u
 
 /* One packet of the guest, accepted; lives in a slot until vsp_complete(). */
 struct vsp_request {
 	struct vsp_channel *channel;
 	uint32_t slot;
 	uint64_t transaction_id;
-	bool wants_completion;
-	const void *payload; /* private copy */
+	uint16_t type; /* VMPACKET_DATA_INBAND, VMPACKET_DATA_GPA_DIRECT, VMPACKET_COMPLETION (of a packet of ours) */
+	bool wants_completion; /* if not, vsp_complete() only frees the slot */
+	const void *payload;   /* private copy, a multiple of 8 bytes long */
 	uint32_t payload_len;
+	/* Why the page list cannot be used (iovs is 0 then): -EFAULT (not memory), -E2BIG (too many pieces); else 0. */
+	int data_error;
 	/* data pages of a GPA-direct packet: validated, mapped; 0 for in-band packets */
 	struct iovec iov[VSP_IOV_MAX];
 	unsigned int iovs;
@@ -41,13 +51,18 @@ struct vsp_request {
 	void *device_data; /* @request_size bytes of the device's own, zeroed at accept */
 };
 
-/* A VSP's device: constant. All functions run on the loop's thread. */
+/* A VSP's device: constant. All functions run on the loop's thread. @channel in packet() is open, in close() for the
+ * last time. */
 struct vsp_device_ops {
 	const char *name;
 	size_t request_size; /* bytes of device_data for each slot */
 	size_t channel_size; /* bytes of the device's own for each open channel, zeroed at open: vsp_channel_data() */
 	unsigned int slots;  /* requests accepted at once on a channel; more wait in the ring */
-	int (*open)(struct vsp_channel *channel, const uint8_t user_data[120]); /* 0 or a negative errno: the open fails */
+	size_t packet_max;   /* bytes of the longest packet, with descriptor and page list; 0: BLOCK_PACKET_DEFAULT */
+	size_t reply_max;    /* bytes of the longest completion payload; 0: BLOCK_REPLY_DEFAULT */
+	size_t state_size;   /* bytes of negotiated state that a successor needs: vsp_channel_state() */
+	int (*open)(struct vsp_channel *channel,
+		    const uint8_t user_data[120]); /* 0 or a negative errno: the open fails */
 	void (*packet)(struct vsp_channel *channel, struct vsp_request *request);
 	void (*batch_end)(struct vsp_channel *channel); /* after the last packet of a batch: submit now; may be NULL */
 	void (*close)(struct vsp_channel *channel);	/* no request is in flight any more */
@@ -91,21 +106,40 @@ int vsp_offer(struct vsp *vsp, const struct vsp_offer_desc *desc, const struct v
 /** vsp_ready - everything is offered. */
 int vsp_ready(struct vsp *vsp, struct err *err);
 
+/** The device's own: private memory of channel_size bytes; the argument of vsp_offer(); the offer's name. */
 void *vsp_channel_data(struct vsp_channel *channel);
 void *vsp_channel_device(struct vsp_channel *channel);
 const char *vsp_channel_name(const struct vsp_channel *channel);
 
+/** vsp_channel_state - state_size bytes in the channel's state block, zeroed at open; a fixed layout of the device's
+ * own. */
+void *vsp_channel_state(struct vsp_channel *channel);
+
 /**
  * vsp_complete - finish a request: the completion packet (type 11) goes into the ring, the slot is freed. The
- * guest is signalled once a batch, when it must be. If the ring is full the completion waits in its slot and goes out when there is room.
- * @payload: @len bytes of the device's reply.
+ * guest is signalled once a batch, when it must be. If the ring is full the completion waits in its slot and goes out
+ * when there is room.
+ * @payload: @len bytes of the device's reply, at most reply_max; may be 0 bytes.
+ * It never calls back into the device. @request is gone afterwards.
  */
 void vsp_complete(struct vsp_request *request, const void *payload, size_t len);
 
-/** vsp_send - an in-band packet of our own (type 6), no completion wanted. Return: 0 or -EAGAIN (ring full). */
+/**
+ * vsp_batch_begin, vsp_batch_end - a back end reaps many results: what is completed in between, on any channel of @vsp,
+ * is published at the end. May be nested. vsp_batch_end() then takes up packets that waited for a free slot: it calls
+ * ops->packet.
+ */
+void vsp_batch_begin(struct vsp *vsp);
+void vsp_batch_end(struct vsp *vsp);
+
+/** vsp_send - an in-band packet of our own (type 6), no completion wanted. Return: 0, -EAGAIN (ring full), -EPIPE (not
+ * open). */
 int vsp_send(struct vsp_channel *channel, uint64_t transaction_id, const void *payload, size_t len);
 
-/** vsp_channel_fail - the guest broke the protocol: stop this channel (logged once with @why); the rest goes on. */
+/**
+ * vsp_channel_fail - the guest broke the protocol: stop this channel (logged once with @why) until the guest closes it;
+ * the rest goes on. Requests in flight are still to be completed; nothing of them reaches the guest any more.
+ */
 void vsp_channel_fail(struct vsp_channel *channel, const char *why);
 
 #endif
