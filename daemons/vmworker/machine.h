@@ -14,7 +14,9 @@ struct machine;
 /* Fixed platform addresses, shared with the ACPI tables (boot/acpi.c, boot/dsdt.asl). */
 #define MACHINE_UART_PORT 0x3f8u
 #define MACHINE_UART_GSI 4u
+#define MACHINE_UART_LEN 8u
 #define MACHINE_RTC_PORT 0x70u
+#define MACHINE_RTC_LEN 2u
 #define MACHINE_I8042_PORT 0x60u      /* 0x60..0x64 */
 #define MACHINE_ACPI_PORT 0x600u      /* sleep control, sleep status, reset: hardware-reduced ACPI */
 #define MACHINE_ACPI_SLEEP_CONTROL 0u
@@ -28,10 +30,13 @@ struct machine;
 #define MACHINE_HIGH_RAM_GPA 0x100000000ull
 #define MACHINE_VMBUS_MMIO_GPA 0xe0000000ull
 #define MACHINE_VMBUS_MMIO_LEN 0x10000000ull
+#define MACHINE_VMBUS_MMIO_LAST 0xefffffffull /* GPA + LEN - 1, as the ACPI tables want it */
 
 struct machine_host {
 	void (*set_line)(void *arg, unsigned int gsi, bool level);
 	void (*serial_output)(void *arg, const void *buf, size_t len);
+	/* the serial port has room again for bytes that machine_serial_input() refused; under the machine's lock */
+	void (*serial_input_ready)(void *arg);
 	/* The last two only note the wish (they run on a vCPU thread under the machine's lock) and return at once. */
 	void (*power_off)(void *arg);
 	void (*reset)(void *arg);
