@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * SCSI as a disk speaks it: operation codes, CDB layouts, statuses, sense data, VPD and mode pages. Multi-byte fields
+ * are big-endian and unaligned: they are given as offsets, not as structs. Spec: T10 SAM-5 (statuses), SPC-4 (INQUIRY,
+ * VPD, MODE SENSE, REPORT LUNS, sense data), SBC-3 (block commands).
+ */
+#ifndef ABI_SCSI_H
+#define ABI_SCSI_H
+
+/* ---- operation codes; the CDB's length follows ---- */
+#define SCSI_TEST_UNIT_READY	  0x00u /* 6 */
+#define SCSI_REQUEST_SENSE	  0x03u /* 6 */
+#define SCSI_READ_6		  0x08u /* 6 */
+#define SCSI_WRITE_6		  0x0au /* 6 */
+#define SCSI_INQUIRY		  0x12u /* 6 */
+#define SCSI_MODE_SENSE_6	  0x1au /* 6 */
+#define SCSI_START_STOP_UNIT	  0x1bu /* 6 */
+#define SCSI_READ_CAPACITY_10	  0x25u /* 10 */
+#define SCSI_READ_10		  0x28u /* 10 */
+#define SCSI_WRITE_10		  0x2au /* 10 */
+#define SCSI_VERIFY_10		  0x2fu /* 10 */
+#define SCSI_SYNCHRONIZE_CACHE_10 0x35u /* 10 */
+#define SCSI_WRITE_SAME_10	  0x41u /* 10 */
+#define SCSI_UNMAP		  0x42u /* 10 */
+#define SCSI_MODE_SENSE_10	  0x5au /* 10 */
+#define SCSI_READ_16		  0x88u /* 16 */
+#define SCSI_WRITE_16		  0x8au /* 16 */
+#define SCSI_SYNCHRONIZE_CACHE_16 0x91u /* 16 */
+#define SCSI_WRITE_SAME_16	  0x93u /* 16 */
+#define SCSI_SERVICE_ACTION_IN_16 0x9eu /* 16 */
+#define SCSI_REPORT_LUNS	  0xa0u /* 12 */
+#define SCSI_READ_12		  0xa8u /* 12 */
+#define SCSI_WRITE_12		  0xaau /* 12 */
+
+#define SCSI_SERVICE_ACTION_MASK  0x1fu /* of byte 1 */
+#define SCSI_SAI_READ_CAPACITY_16 0x10u
+
+#define SCSI_CDB_LEN_MAX 16u
+
+/* Last byte of every CDB */
+#define SCSI_CONTROL_NACA 0x04u
+
+/* Byte 1 of READ, WRITE and VERIFY (10, 12, 16) */
+#define SCSI_RW_PROTECT_MASK 0xe0u
+#define SCSI_RW_DPO	     0x10u
+#define SCSI_RW_FUA	     0x08u
+#define SCSI_VERIFY_BYTCHK   0x06u
+#define SCSI_VERIFY_BYTCHK_1 0x02u /* compare with the data that came along */
+
+/* Byte 1 of INQUIRY and MODE SENSE; byte 2: page */
+#define SCSI_INQUIRY_EVPD	   0x01u
+#define SCSI_MODE_SENSE_DBD	   0x08u
+#define SCSI_MODE_PAGE_CONTROL	   0xc0u /* of byte 2 */
+#define SCSI_MODE_PAGE_CURRENT	   0x00u
+#define SCSI_MODE_PAGE_CHANGEABLE  0x40u
+#define SCSI_MODE_PAGE_DEFAULT	   0x80u
+#define SCSI_MODE_PAGE_SAVED	   0xc0u
+#define SCSI_MODE_PAGE_CODE	   0x3fu /* of byte 2 */
+#define SCSI_REQUEST_SENSE_DESC	   0x01u /* of byte 1 */
+#define SCSI_START_STOP_START	   0x01u /* of byte 4 */
+#define SCSI_START_STOP_LOEJ	   0x02u
+#define SCSI_START_STOP_NO_FLUSH   0x04u
+#define SCSI_START_STOP_POWER_MASK 0xf0u
+#define SCSI_READ_CAPACITY_10_PMI  0x01u /* of byte 8 */
+#define SCSI_READ_CAPACITY_16_PMI  0x01u /* of byte 14 */
+
+/* ---- statuses ---- */
+#define SCSI_STATUS_GOOD	    0x00u
+#define SCSI_STATUS_CHECK_CONDITION 0x02u
+#define SCSI_STATUS_BUSY	    0x08u
+
+/* ---- sense data ---- */
+#define SCSI_SENSE_FIXED_CURRENT      0x70u
+#define SCSI_SENSE_DESCRIPTOR_CURRENT 0x72u
+#define SCSI_SENSE_FIXED_LEN	      18u
+#define SCSI_SENSE_DESCRIPTOR_LEN     8u
+#define SCSI_SENSE_FIXED_ADDITIONAL   10u /* SCSI_SENSE_FIXED_LEN - 8 */
+
+#define SCSI_SENSE_NO_SENSE	   0x0u
+#define SCSI_SENSE_NOT_READY	   0x2u
+#define SCSI_SENSE_MEDIUM_ERROR	   0x3u
+#define SCSI_SENSE_HARDWARE_ERROR  0x4u
+#define SCSI_SENSE_ILLEGAL_REQUEST 0x5u
+#define SCSI_SENSE_UNIT_ATTENTION  0x6u
+#define SCSI_SENSE_DATA_PROTECT	   0x7u
+#define SCSI_SENSE_ABORTED_COMMAND 0xbu
+#define SCSI_SENSE_MISCOMPARE	   0xeu
+
+/* Additional sense: code << 8 | qualifier */
+#define SCSI_ASC_NONE				 0x0000u
+#define SCSI_ASC_WRITE_ERROR			 0x0c00u
+#define SCSI_ASC_UNRECOVERED_READ_ERROR		 0x1100u
+#define SCSI_ASC_MISCOMPARE_DURING_VERIFY	 0x1d00u
+#define SCSI_ASC_INVALID_OPCODE			 0x2000u
+#define SCSI_ASC_LBA_OUT_OF_RANGE		 0x2100u
+#define SCSI_ASC_INVALID_FIELD_IN_CDB		 0x2400u
+#define SCSI_ASC_LUN_NOT_SUPPORTED		 0x2500u
+#define SCSI_ASC_WRITE_PROTECTED		 0x2700u
+#define SCSI_ASC_SPACE_ALLOCATION_FAILED	 0x2707u
+#define SCSI_ASC_CAPACITY_CHANGED		 0x2a09u
+#define SCSI_ASC_SAVING_PARAMETERS_NOT_SUPPORTED 0x3900u
+#define SCSI_ASC_INTERNAL_TARGET_FAILURE	 0x4400u
+
+/* ---- standard INQUIRY data ---- */
+#define SCSI_INQUIRY_LEN	   36u
+#define SCSI_INQUIRY_DEVICE_DISK   0x00u /* connected, direct access block device */
+#define SCSI_INQUIRY_DEVICE_ABSENT 0x7fu /* no device can be here */
+#define SCSI_VERSION_SPC4	   0x06u
+#define SCSI_INQUIRY_HISUP	   0x10u /* of byte 3 */
+#define SCSI_INQUIRY_FORMAT_2	   0x02u /* of byte 3 */
+#define SCSI_INQUIRY_CMDQUE	   0x02u /* of byte 7 */
+
+/* ---- VPD pages ---- */
+#define SCSI_VPD_HEADER_LEN	  4u
+#define SCSI_VPD_SUPPORTED_PAGES  0x00u
+#define SCSI_VPD_SERIAL		  0x80u
+#define SCSI_VPD_DEVICE_ID	  0x83u
+#define SCSI_VPD_BLOCK_LIMITS	  0xb0u
+#define SCSI_VPD_BLOCK_DEVICE	  0xb1u
+#define SCSI_VPD_PROVISIONING	  0xb2u
+#define SCSI_VPD_BLOCK_LIMITS_LEN 0x3cu
+#define SCSI_VPD_BLOCK_DEVICE_LEN 0x3cu
+#define SCSI_VPD_PROVISIONING_LEN 0x04u
+/* Designators of SCSI_VPD_DEVICE_ID: code set, type */
+#define SCSI_CODE_SET_BINARY	  0x01u
+#define SCSI_CODE_SET_ASCII	  0x02u
+#define SCSI_DESIGNATOR_T10	  0x01u
+#define SCSI_DESIGNATOR_NAA	  0x03u
+#define SCSI_NAA_LOCAL		  0x3u /* top four bits of 8 bytes, ours to choose */
+
+/* ---- mode pages ---- */
+#define SCSI_MODE_HEADER_6_LEN	    4u
+#define SCSI_MODE_HEADER_10_LEN	    8u
+#define SCSI_MODE_BLOCK_DESC_LEN    8u
+#define SCSI_MODE_WP		    0x80u /* device-specific parameter */
+#define SCSI_MODE_DPOFUA	    0x10u
+#define SCSI_MODE_PAGE_CACHING	    0x08u
+#define SCSI_MODE_PAGE_CACHING_LEN  20u
+#define SCSI_MODE_PAGE_CONTROL_MODE 0x0au
+#define SCSI_MODE_PAGE_CONTROL_LEN  12u
+#define SCSI_MODE_PAGE_ALL	    0x3fu
+#define SCSI_MODE_SUBPAGE_ALL	    0xffu
+#define SCSI_MODE_CACHING_WCE	    0x04u /* of byte 2 */
+
+/* ---- parameter data ---- */
+#define SCSI_READ_CAPACITY_10_LEN   8u
+#define SCSI_READ_CAPACITY_16_LEN   32u
+#define SCSI_REPORT_LUNS_HEADER_LEN 8u
+#define SCSI_REPORT_LUNS_ENTRY_LEN  8u
+#define SCSI_REPORT_LUNS_ALL	    0x02u
+#define SCSI_REPORT_LUNS_NORMAL	    0x00u
+#define SCSI_REPORT_LUNS_WELL_KNOWN 0x01u
+#define SCSI_REPORT_LUNS_ALLOC_MIN  16u
+
+#endif
