@@ -228,20 +228,24 @@ static int command_start(struct command *command, char *payload, size_t len)
 		command_child(argv, out[1], err[1]);
 	close(out[1]);
 	close(err[1]);
+	fcntl(out[0], F_SETFL, O_NONBLOCK);
+	fcntl(err[0], F_SETFL, O_NONBLOCK);
 	command->out[0] = out[0];
 	command->out[1] = err[0];
 	command->pidfd = pidfd_open(command->pid, 0);
 	return command->pidfd < 0 ? -errno : 0;
 }
 
-/* Pass on at most limit bytes of stream i; at its end, close it. */
+/* Pass on what is in stream i, at most limit bytes; at its end, close it. */
 static void command_forward(struct command *command, int i, int port, size_t limit)
 {
 	uint8_t buf[CHUNK];
-	ssize_t n = 1;
 
-	while (limit && command->out[i] >= 0 && n > 0) {
-		n = read(command->out[i], buf, limit < sizeof(buf) ? limit : sizeof(buf));
+	while (limit && command->out[i] >= 0) {
+		ssize_t n = read(command->out[i], buf, limit < sizeof(buf) ? limit : sizeof(buf));
+
+		if (n < 0 && errno == EAGAIN)
+			return;
 		if (n > 0) {
 			frame_send(port, i ? ERR : OUT, buf, (size_t)n);
 			limit -= (size_t)n;

@@ -29,9 +29,12 @@ bed_qemu()
 		-device virtio-9p-pci,fsdev=share,mount_tag=share \
 		-device virtio-serial-pci -chardev "socket,id=agent,path=$instance/agent,server=on,wait=off" \
 		-device virtserialport,chardev=agent,name=org.bulkhead.bed \
-		-device virtio-rng-pci -serial "file:$instance/console" -monitor stdio "$@" \
+		-device virtio-rng-pci -serial "file:$instance/console" -qmp stdio "$@" \
 		<"$instance/monitor" >"$instance/qemu.log" 2>&1
 }
+
+# bed_qmp COMMAND [ARGUMENTS]: tell the machine's monitor. It answers in qemu.log, as it likes.
+bed_qmp() { echo "{\"execute\": \"$1\", \"arguments\": {${2:-}}}" >&"$bed_monitor"; }
 
 # bed_start IMAGE INSTANCE SHARE ARGUMENT...: start it in the background; sets bed_pid and bed_monitor (a descriptor).
 bed_start()
@@ -40,22 +43,29 @@ bed_start()
 	exec {bed_monitor}<>"$2/monitor"
 	(bed_qemu "$@") &
 	bed_pid=$!
-	echo "migrate_set_capability x-ignore-shared on" >&"$bed_monitor"
+	bed_qmp qmp_capabilities
+	bed_qmp migrate-set-capabilities '"capabilities": [
+		{"capability": "x-ignore-shared", "state": true}, {"capability": "events", "state": true}]'
 }
 
 # bed_save IMAGE INSTANCE: save the running machine into IMAGE; it ends.
 bed_save()
 {
-	printf '%s\n' "migrate \"exec:cat >$1/state\"" "info migrate" quit >&"$bed_monitor"
+	bed_qmp migrate "\"uri\": \"exec:cat >$1/state\""
+	until grep -qE '"status": "(completed|failed)"' "$2/qemu.log"; do
+		kill -0 "$bed_pid" || return
+		sleep 0.1
+	done
+	bed_qmp quit
 	wait "$bed_pid"
-	grep -q 'Migration status: completed' "$2/qemu.log"
+	! grep -q '"status": "failed"' "$2/qemu.log"
 }
 
 # bed_restore IMAGE INSTANCE: start a private copy of the saved machine. Whoever calls it next waits for it.
 bed_restore()
 {
 	bed_start "$1" "$2" off -incoming defer
-	echo "migrate_incoming \"exec:cat $1/state\"" >&"$bed_monitor"
+	bed_qmp migrate-incoming "\"uri\": \"exec:cat $1/state\""
 }
 
 # bed_call INSTANCE WAIT TIMEOUT COMMAND...: run a command in the machine: wait for it to come up, then for the command.
