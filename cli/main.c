@@ -13,17 +13,17 @@
 #include "cli/vmctl.h"
 
 static const struct verb verbs[] = {
-	{ "define", "FILE|-", "define a VM from libvirt domain XML, or change its definition", false, cmd_define },
-	{ "undefine", "NAME", "forget a VM's definition (its disks stay)", false, cmd_undefine },
-	{ "list", "", "list the VMs", true, cmd_list },
-	{ "show", "NAME [--xml]", "show one VM", true, cmd_show },
-	{ "start", "NAME [--paused] [--console]", "start a VM", false, cmd_start },
-	{ "stop", "NAME --force", "power a VM off, as if its plug were pulled", false, cmd_stop },
-	{ "console", "NAME", "attach to a VM's serial console (leave with Ctrl-])", false, cmd_console },
-	{ "run",
-	  "--kernel FILE [--initrd FILE] [--append TEXT] [--disk FILE[,ro]]... [--memory SIZE] [--cpus N] [--name NAME]",
-	  "run a VM on this terminal until it powers off", false, cmd_run },
-	{ "doctor", "", "say whether this host is fit", true, cmd_doctor },
+	{"define", "FILE|-", "define a VM from libvirt domain XML, or change its definition", false, cmd_define},
+	{"undefine", "NAME", "forget a VM's definition (its disks stay)", false, cmd_undefine},
+	{"list", "", "list the VMs", true, cmd_list},
+	{"show", "NAME [--xml]", "show one VM", true, cmd_show},
+	{"start", "NAME [--paused] [--console]", "start a VM", false, cmd_start},
+	{"stop", "NAME --force", "power a VM off, as if its plug were pulled", false, cmd_stop},
+	{"console", "NAME", "attach to a VM's serial console (leave with Ctrl-])", false, cmd_console},
+	{"run",
+	 "--kernel FILE [--initrd FILE] [--append TEXT] [--disk FILE[,ro]]... [--memory SIZE] [--cpus N] [--name NAME]",
+	 "run a VM on this terminal until it powers off", false, cmd_run},
+	{"doctor", "", "say whether this host is fit", true, cmd_doctor},
 };
 
 static const struct verb *verb_find(const char *name)
@@ -72,20 +72,22 @@ const char *cli_one_name(int argc, char **argv)
 {
 	if (argc == 2 && argv[1][0] != '-')
 		return argv[1];
-	cli_usage(argv[0], argc < 2		 ? "the name of a VM is missing"
+	cli_usage(argv[0], argc < 2	       ? "the name of a VM is missing"
 			   : argv[1][0] == '-' ? "unknown option"
-						 : "too many arguments");
+					       : "too many arguments");
 	return NULL;
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },    { "system", no_argument, NULL, 's' },
-		{ "help", no_argument, NULL, 'h' },    { "version", no_argument, NULL, 'V' },
-		{ NULL, 0, NULL, 0 },
+		{"json", no_argument, NULL, 'j'},
+		{"system", no_argument, NULL, 's'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{NULL, 0, NULL, 0},
 	};
-	struct cli cli = { 0 };
+	struct cli cli = {0};
 	const struct verb *verb;
 	int option;
 

@@ -16,7 +16,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 
-#define ESCAPE 0x1d /* Ctrl-] */
+#define ESCAPE	  0x1d /* Ctrl-] */
 #define INPUT_MAX 4096
 
 struct relay {
@@ -91,9 +91,9 @@ static int relay_run(struct relay *relay, int signals)
 	for (;;) {
 		bool room = relay->input_len < sizeof(relay->input) && !relay->input_ended;
 		struct pollfd fds[] = {
-			{ .fd = relay->stream, .events = (short)(POLLIN | (relay->input_len ? POLLOUT : 0)) },
-			{ .fd = room ? STDIN_FILENO : -1, .events = POLLIN },
-			{ .fd = signals, .events = POLLIN },
+			{.fd = relay->stream, .events = (short)(POLLIN | (relay->input_len ? POLLOUT : 0))},
+			{.fd = room ? STDIN_FILENO : -1, .events = POLLIN},
+			{.fd = signals, .events = POLLIN},
 		};
 		int r;
 
@@ -118,7 +118,7 @@ static int relay_run(struct relay *relay, int signals)
 
 int terminal_relay(int stream, struct err *err)
 {
-	struct relay relay = { .stream = stream };
+	struct relay relay = {.stream = stream};
 	_cleanup_close_ int signals = -1;
 	sigset_t set, old;
 	int r;

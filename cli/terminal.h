@@ -6,8 +6,8 @@
 #include "base/err.h"
 
 enum terminal_end {
-	TERMINAL_EOF,	   /* the guest's side has ended */
-	TERMINAL_ESCAPE,   /* Ctrl-] was typed */
+	TERMINAL_EOF,	    /* the guest's side has ended */
+	TERMINAL_ESCAPE,    /* Ctrl-] was typed */
 	TERMINAL_SIGNALLED, /* SIGINT, SIGTERM or SIGHUP came */
 };
 

@@ -11,8 +11,8 @@
 /* Exit codes, in vmctl(1). */
 enum {
 	EXIT_OK = 0,
-	EXIT_FAILED = 1, /* what was asked could not be done; one line on stderr says why */
-	EXIT_USAGE = 2,	 /* the command line is wrong */
+	EXIT_FAILED = 1,  /* what was asked could not be done; one line on stderr says why */
+	EXIT_USAGE = 2,	  /* the command line is wrong */
 	EXIT_CRASHED = 3, /* run: the guest crashed */
 };
 

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The manager, as vmctl's verbs see it. One client a process; calls wait for their outcome. */
+#ifndef CLI_CLIENT_H
+#define CLI_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "cli/vmctl.h"
+#include "dbus/conn.h"
+#include "ipc/loop.h"
+
+struct client {
+	struct loop *loop;
+	struct msgbus *bus;
+	bool system;
+};
+
+#define CLIENT_PATH_MAX 128
+
+/** client_open - connect to the manager; a session's is started if it does not run. Return: 0 or a negative errno with
+ * a line. */
+int client_open(const struct cli *cli, struct client *ret_client, struct err *err);
+/** client_reopen - connect again after the manager or its bus went away; in session mode it is started again. */
+int client_reopen(struct client *client, struct err *err);
+void client_close(struct client *client);
+
+/** client_find - object path of a VM by name or UUID. Return: 0; -ENOENT with a line. */
+int client_find(struct client *client, const char *name, char ret_path[CLIENT_PATH_MAX], struct err *err);
+
+/** client_vm_call - a method of a VM that takes @flags and returns nothing. */
+int client_vm_call(struct client *client, const char *path, const char *method, uint32_t flags, struct err *err);
+
+/** client_console - OpenConsole. Return: the socket or a negative errno with a line. */
+int client_console(struct client *client, const char *path, bool backlog, struct err *err);
+
+/* How a VM is doing. Owner: who called client_state(); client_state_done() frees. */
+struct client_state {
+	char *state;	     /* "running" ... */
+	char *reason;	     /* one line */
+	char *guest_message; /* "" or the guest's last words */
+};
+
+int client_state(struct client *client, const char *path, struct client_state *ret_state, struct err *err);
+void client_state_done(struct client_state *state);
+
+/** client_new_vm - DefineVM or CreateVM (@method); warnings are printed on stderr. */
+int client_new_vm(struct client *client, const char *method, const char *xml, uint32_t flags,
+		  char ret_path[CLIENT_PATH_MAX], struct err *err);
+
+#endif

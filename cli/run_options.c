@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "cli/run_options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+
+#define MEMORY_DEFAULT (UINT64_C(512) << 20)
+#define CPUS_MAX       64
+
+int run_parse_size(const char *text, uint64_t *ret_bytes)
+{
+	static const char units[] = "KMGT";
+	unsigned int shift = 0;
+	uint64_t number;
+	char *end;
+
+	if (!isdigit((unsigned char)text[0]))
+		return -EINVAL;
+	errno = 0;
+	number = strtoull(text, &end, 10);
+	if (errno)
+		return -EINVAL;
+	if (*end) {
+		const char *unit = strchr(units, toupper((unsigned char)*end));
+
+		if (!unit)
+			return -EINVAL;
+		shift = 10 * (unsigned int)(unit - units + 1);
+		end++;
+		if (strcmp(end, "iB") == 0)
+			end += 2;
+	}
+	if (*end || number > UINT64_MAX >> shift)
+		return -EINVAL;
+	*ret_bytes = number << shift;
+	return 0;
+}
+
+/* The manager runs in another folder. A path that does not exist is passed on as it is: the manager's complaint names
+ * it. */
+static char *absolute(const char *path)
+{
+	char *resolved = path[0] ? realpath(path, NULL) : NULL;
+	char folder[PATH_MAX];
+
+	if (resolved)
+		return resolved;
+	if (path[0] == '/' || !getcwd(folder, sizeof(folder)))
+		return strdup(path);
+	return asprintf(&resolved, "%s/%s", folder, path) < 0 ? NULL : resolved;
+}
+
+static int add_disk(struct run_options *options, const char *text, struct err *err)
+{
+	struct run_disk *disk = &options->disk[options->disks];
+	_cleanup_free_ char *path = strdup(text);
+	char *comma = path ? strrchr(path, ',') : NULL;
+	struct stat st;
+
+	if (options->disks == RUN_DISKS_MAX)
+		return err_set(err, -EINVAL, "more than %d disks", RUN_DISKS_MAX);
+	if (!path)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (comma && strcmp(comma, ",ro") == 0) {
+		disk->readonly = true;
+		*comma = '\0';
+	} else if (comma && strcmp(comma, ",rw") == 0) {
+		*comma = '\0';
+	} else if (comma && access(path, F_OK) < 0) {
+		return err_set(err, -EINVAL, "--disk '%s': '%s' is not an option of a disk (there are ',ro' and ',rw')",
+			       text, comma);
+	}
+	if (!path[0])
+		return err_set(err, -EINVAL, "--disk '%s': the file is missing", text);
+	disk->path = absolute(path);
+	disk->block = disk->path && stat(disk->path, &st) == 0 && S_ISBLK(st.st_mode);
+	options->disks++;
+	return disk->path ? 0 : err_set(err, -ENOMEM, "out of memory");
+}
+
+static int parse_cpus(const char *text, uint32_t *ret_cpus, struct err *err)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	if (!isdigit((unsigned char)text[0]) || *end || n < 1 || n > CPUS_MAX)
+		return err_set(err, -EINVAL, "--cpus '%s' is not a number from 1 to %d", text, CPUS_MAX);
+	*ret_cpus = (uint32_t)n;
+	return 0;
+}
+
+static int parse_memory(const char *text, uint64_t *ret_bytes, struct err *err)
+{
+	if (run_parse_size(text, ret_bytes) < 0 || *ret_bytes == 0)
+		return err_set(err, -EINVAL, "--memory '%s' is not a size like 512M or 2G", text);
+	if (*ret_bytes & ((1u << 20) - 1))
+		return err_set(err, -EINVAL, "--memory '%s' is not a whole number of MiB", text);
+	return 0;
+}
+
+static int parse_one(struct run_options *options, int option, const char *value, struct err *err)
+{
+	switch (option) {
+	case 'k':
+		free(options->kernel);
+		options->kernel = absolute(value);
+		return 0;
+	case 'i':
+		free(options->initrd);
+		options->initrd = absolute(value);
+		return 0;
+	case 'a':
+		options->append = value;
+		return 0;
+	case 'd':
+		return add_disk(options, value, err);
+	case 'm':
+		return parse_memory(value, &options->memory_bytes, err);
+	case 'c':
+		return parse_cpus(value, &options->cpus, err);
+	default:
+		options->name = value;
+		return 0;
+	}
+}
+
+int run_options_parse(int argc, char **argv, struct run_options *ret_options, struct err *err)
+{
+	static const struct option table[] = {
+		{"kernel", required_argument, NULL, 'k'}, {"initrd", required_argument, NULL, 'i'},
+		{"append", required_argument, NULL, 'a'}, {"disk", required_argument, NULL, 'd'},
+		{"memory", required_argument, NULL, 'm'}, {"cpus", required_argument, NULL, 'c'},
+		{"name", required_argument, NULL, 'n'},	  {NULL, 0, NULL, 0},
+	};
+	struct run_options options = {.memory_bytes = MEMORY_DEFAULT, .cpus = 1};
+	int option, r = 0;
+
+	while (r == 0 && (option = getopt_long(argc, argv, ":", table, NULL)) != -1) {
+		if (option == '?')
+			r = err_set(err, -EINVAL, "unknown option '%s'", argv[optind - 1]);
+		else if (option == ':')
+			r = err_set(err, -EINVAL, "%s needs a value", argv[optind - 1]);
+		else
+			r = parse_one(&options, option, optarg, err);
+	}
+	if (r == 0 && optind < argc)
+		r = err_set(err, -EINVAL, "'%s' is not an option", argv[optind]);
+	if (r == 0 && !options.kernel)
+		r = err_set(err, -EINVAL, "--kernel is missing");
+	if (r < 0) {
+		run_options_done(&options);
+		return r;
+	}
+	*ret_options = options;
+	if (!ret_options->name) {
+		snprintf(ret_options->name_buf, sizeof(ret_options->name_buf), "run-%d", (int)getpid());
+		ret_options->name = ret_options->name_buf;
+	}
+	return 0;
+}
+
+void run_options_done(struct run_options *options)
+{
+	free(options->kernel);
+	free(options->initrd);
+	for (size_t i = 0; i < options->disks; i++)
+		free(options->disk[i].path);
+}
+
+static void put_escaped(FILE *out, const char *text)
+{
+	static const struct {
+		char c;
+		const char *entity;
+	} entities[] = {{'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'"', "&quot;"}, {'\'', "&apos;"}};
+
+	for (; *text; text++) {
+		size_t i = 0;
+
+		while (i < ARRAY_SIZE(entities) && entities[i].c != *text)
+			i++;
+		if (i < ARRAY_SIZE(entities))
+			fputs(entities[i].entity, out);
+		else
+			fputc(*text, out);
+	}
+}
+
+static void put_element(FILE *out, const char *name, const char *text)
+{
+	if (!text)
+		return;
+	fprintf(out, "    <%s>", name);
+	put_escaped(out, text);
+	fprintf(out, "</%s>\n", name);
+}
+
+/* sda ... sdz, sdaa ... */
+static void put_disk(FILE *out, const struct run_disk *disk, unsigned int index)
+{
+	char letters[3] = {(char)('a' + index % 26), 0, 0};
+
+	if (index >= 26) {
+		letters[0] = (char)('a' + index / 26 - 1);
+		letters[1] = (char)('a' + index % 26);
+	}
+	fprintf(out,
+		"    <disk type='%s' device='disk'>\n      <driver name='bulkhead' type='raw'/>\n      <source %s='",
+		disk->block ? "block" : "file", disk->block ? "dev" : "file");
+	put_escaped(out, disk->path);
+	fprintf(out, "'/>\n      <target dev='sd%s' bus='scsi'/>\n%s    </disk>\n", letters,
+		disk->readonly ? "      <readonly/>\n" : "");
+}
+
+char *run_options_xml(const struct run_options *options)
+{
+	char *xml = NULL;
+	size_t len;
+	FILE *out = open_memstream(&xml, &len);
+
+	if (!out)
+		return NULL;
+	fputs("<domain type='kvm'>\n  <name>", out);
+	put_escaped(out, options->name);
+	fprintf(out, "</name>\n  <memory unit='bytes'>%" PRIu64 "</memory>\n  <vcpu>%" PRIu32 "</vcpu>\n",
+		options->memory_bytes, options->cpus);
+	fputs("  <os>\n    <type arch='x86_64'>hvm</type>\n", out);
+	put_element(out, "kernel", options->kernel);
+	put_element(out, "initrd", options->initrd);
+	put_element(out, "cmdline", options->append);
+	fputs("  </os>\n  <devices>\n", out);
+	for (unsigned int i = 0; i < options->disks; i++)
+		put_disk(out, &options->disk[i], i);
+	fputs("    <serial type='pty'><target port='0'/></serial>\n    <console type='pty'/>\n  "
+	      "</devices>\n</domain>\n",
+	      out);
+	if (fclose(out) != 0) {
+		free(xml);
+		return NULL;
+	}
+	return xml;
+}

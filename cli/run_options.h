@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line of `vmctl run`, and the definition that it stands for. */
+#ifndef CLI_RUN_OPTIONS_H
+#define CLI_RUN_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define RUN_DISKS_MAX 64 /* LUNs of the one controller */
+
+struct run_disk {
+	char *path; /* absolute, owned */
+	bool readonly, block;
+};
+
+struct run_options {
+	char *kernel, *initrd; /* absolute; initrd may be NULL */
+	const char *append;    /* of argv; may be NULL */
+	const char *name;      /* of argv; NULL: one is made */
+	struct run_disk disk[RUN_DISKS_MAX];
+	size_t disks;
+	uint64_t memory_bytes;
+	uint32_t cpus;
+	char name_buf[32];
+};
+
+/**
+ * run_options_parse - @argv[0] is the verb.
+ * Return: 0; -EINVAL with a line (the command line is wrong).
+ */
+int run_options_parse(int argc, char **argv, struct run_options *ret_options, struct err *err);
+void run_options_done(struct run_options *options);
+
+/** run_options_xml - libvirt domain XML of it. Return: heap text; NULL without memory. */
+char *run_options_xml(const struct run_options *options);
+
+/** run_parse_size - "512M", "1G", "1073741824": bytes, K, M, G, T are powers of 1024. Return: 0 or -EINVAL. */
+int run_parse_size(const char *text, uint64_t *ret_bytes);
+
+#endif
