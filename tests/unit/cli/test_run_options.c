@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "cli/run_options.h"
+
+static int parse(struct run_options *options, struct err *err, int argc, char **argv)
+{
+	extern int optind;
+
+	optind = 0;
+	return run_options_parse(argc, argv, options, err);
+}
+
+#define PARSE(options, err, ...)                                                                                       \
+	({                                                                                                             \
+		char *argv_[] = { (char *)"run", ##__VA_ARGS__, NULL };                                                \
+		parse(options, err, (int)ARRAY_SIZE(argv_) - 1, argv_);                                                \
+	})
+
+Test(run_options, sizes)
+{
+	static const struct {
+		const char *text;
+		int result;
+		uint64_t bytes;
+	} rows[] = {
+		{ "1048576", 0, 1048576 },
+		{ "512M", 0, UINT64_C(512) << 20 },
+		{ "2g", 0, UINT64_C(2) << 30 },
+		{ "1GiB", 0, UINT64_C(1) << 30 },
+		{ "", -22, 0 },
+		{ "M", -22, 0 },
+		{ "-1M", -22, 0 },
+		{ "1MB", -22, 0 },
+		{ "1X", -22, 0 },
+		{ "99999999999999999999", -22, 0 },
+		{ "99999999999T", -22, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		uint64_t bytes = 0;
+
+		cr_assert_eq(run_parse_size(rows[i].text, &bytes), rows[i].result, "%s", rows[i].text);
+		cr_assert_eq(bytes, rows[i].bytes, "%s", rows[i].text);
+	}
+}
+
+Test(run_options, whole)
+{
+	struct run_options options;
+	struct err err = { 0 };
+	_cleanup_free_ char *xml = NULL;
+
+	cr_assert_eq(PARSE(&options, &err, (char *)"--kernel", (char *)"/k&k", (char *)"--disk", (char *)"/d,ro",
+			   (char *)"--disk", (char *)"/e", (char *)"--memory", (char *)"1G", (char *)"--cpus", (char *)"4",
+			   (char *)"--append", (char *)"a<b \"c\"", (char *)"--name", (char *)"x"),
+		     0, "%s", err.text);
+	cr_assert_eq(options.disks, 2);
+	cr_assert(options.disk[0].readonly && !options.disk[1].readonly);
+	cr_assert_str_eq(options.disk[0].path, "/d");
+	cr_assert_eq(options.cpus, 4);
+	xml = run_options_xml(&options);
+	cr_assert(strstr(xml, "<kernel>/k&amp;k</kernel>"), "%s", xml);
+	cr_assert(strstr(xml, "<cmdline>a&lt;b &quot;c&quot;</cmdline>"), "%s", xml);
+	cr_assert(strstr(xml, "<target dev='sdb' bus='scsi'/>"), "%s", xml);
+	cr_assert(strstr(xml, "<memory unit='bytes'>1073741824</memory>"), "%s", xml);
+	run_options_done(&options);
+}
+
+Test(run_options, refused)
+{
+	struct run_options options;
+	struct err err = { 0 };
+
+#define REFUSED(pattern, ...)                                                                                          \
+	do {                                                                                                           \
+		cr_assert_neq(PARSE(&options, &err, ##__VA_ARGS__), 0);                                                \
+		cr_assert(strstr(err.text, pattern), "%s", err.text);                                                  \
+	} while (0)
+	REFUSED("--kernel is missing");
+	REFUSED("needs a value", (char *)"--kernel");
+	REFUSED("unknown option '--bogus'", (char *)"--kernel", (char *)"k", (char *)"--bogus");
+	REFUSED("'more' is not an option", (char *)"--kernel", (char *)"k", (char *)"more");
+	REFUSED("not a number from 1 to 64", (char *)"--kernel", (char *)"k", (char *)"--cpus", (char *)"65");
+	REFUSED("not a number from 1 to 64", (char *)"--kernel", (char *)"k", (char *)"--cpus", (char *)"0");
+	REFUSED("not a size", (char *)"--kernel", (char *)"k", (char *)"--memory", (char *)"lots");
+	REFUSED("whole number of MiB", (char *)"--kernel", (char *)"k", (char *)"--memory", (char *)"1000");
+	REFUSED("not an option of a disk", (char *)"--kernel", (char *)"k", (char *)"--disk", (char *)"/d,rx");
+	REFUSED("file is missing", (char *)"--kernel", (char *)"k", (char *)"--disk", (char *)",ro");
+}
