@@ -23,6 +23,7 @@ struct machine;
 #define MACHINE_ACPI_SLEEP_STATUS 1u
 #define MACHINE_ACPI_RESET 2u
 #define MACHINE_ACPI_RESET_VALUE 0x01u
+#define MACHINE_ACPI_S5_TYPE 5u /* SLP_TYP of soft off, in \_S5 */
 #define MACHINE_IOAPIC_GPA 0xfec00000u
 #define MACHINE_LAPIC_GPA 0xfee00000u
 /* Guest RAM: [0, low) and, beyond 3 GiB, the rest from 4 GiB on. The hole holds the VMBus MMIO window and the APICs. */
@@ -60,7 +61,13 @@ void machine_pio(struct machine *machine, uint16_t port, bool is_write, unsigned
 /** machine_serial_input - bytes for the guest's serial port. Return: how many were taken. Context: event loop. */
 size_t machine_serial_input(struct machine *machine, const void *buf, size_t len);
 
-/** machine_save, machine_load - all devices in table order: {name, length, bytes} with a version in front. */
+/**
+ * machine_save, machine_load - all devices in table order: {name, length, bytes} with a version in front.
+ * @ret_buf: heap, the caller frees it.
+ * Load is all or nothing; it makes no callback, so interrupt lines are the interrupt controllers' own saved state.
+ * Return: 0; -ENOMEM; load: -EPROTO (damaged), -EPROTONOSUPPORT (a version that we do not know).
+ * Context: no vCPU runs.
+ */
 int machine_save(struct machine *machine, void **ret_buf, size_t *ret_len);
 int machine_load(struct machine *machine, const void *buf, size_t len);
 
