@@ -92,8 +92,12 @@ struct vmbus_msg_version_response {
 	uint8_t version_supported;
 	uint8_t connection_state; /* 0: successful */
 	uint16_t padding;
-	uint32_t msg_conn_id; /* from 5.0 on: the connection for every later message of the guest */
+	uint32_t msg_conn_id;	     /* from 5.0 on: the connection for every later message of the guest */
+	uint32_t supported_features; /* from 5.3 on; the message ends before it below that */
 } __attribute__((packed));
+
+#define VMBUS_CONNECTION_STATE_SUCCESSFUL      0u
+#define VMBUS_CONNECTION_STATE_UNKNOWN_FAILURE 3u
 
 /* Offer flags. */
 #define VMBUS_OFFER_ENUMERATE_DEVICE_INTERFACE	   0x0001u
@@ -211,7 +215,7 @@ struct vmbus_msg_modify_response {
 
 _Static_assert(sizeof(struct vmbus_offer) == 176, "offer");
 _Static_assert(sizeof(struct vmbus_msg_initiate_contact) == 40, "INITIATE_CONTACT");
-_Static_assert(sizeof(struct vmbus_msg_version_response) == 16, "VERSION_RESPONSE");
+_Static_assert(sizeof(struct vmbus_msg_version_response) == 20, "VERSION_RESPONSE");
 _Static_assert(sizeof(struct vmbus_msg_offer_channel) == 196, "OFFERCHANNEL");
 _Static_assert(sizeof(struct vmbus_msg_open_channel) == 148, "OPENCHANNEL");
 _Static_assert(sizeof(struct vmbus_msg_gpadl_header) == 20, "GPADL_HEADER");
