@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The VMBus server: contact, offers, GPADLs, open, close, retarget, unload. Runs on the event loop only. It knows no KVM,
- * no RPC: the guest is reached through struct bus_guest_ops, providers through struct bus_provider_ops.
- * Spec: Linux drivers/hv, include/linux/hyperv.h; OpenVMM vm/devices/vmbus (behaviour).
+ * The VMBus server: contact, offers, GPADLs, open, close, retarget, unload. Runs on the event loop only. It knows no
+ * KVM, no RPC: the guest is reached through struct bus_guest_ops, providers through struct bus_provider_ops. Spec:
+ * Linux drivers/hv, include/linux/hyperv.h; OpenVMM vm/devices/vmbus (behaviour).
  */
 #ifndef VMWORKER_BUS_H
 #define VMWORKER_BUS_H
@@ -19,13 +19,15 @@ struct bus;
 struct bus_offer;
 
 #define BUS_CHANNELS_MAX 2047u
-#define BUS_SINT 2u		/* VMBus's interrupt source */
+#define BUS_SINT	 2u /* VMBus's interrupt source */
 
 /* How the bus reaches the guest. Implemented by vm.c over hv/ and irq.c; by a fake in tests. */
 struct bus_guest_ops {
-	/* Put a message (at most 240 bytes) on @vp's message queue for SINT2. Never fails: it is queued until the slot is free. */
+	/* Put a message (at most 240 bytes) on @vp's message queue for SINT2. Never fails: it is queued until the slot
+	 * is free. */
 	void (*post_message)(void *arg, uint32_t vp, const void *payload, size_t len);
-	/* Kicks: the guest's HvSignalEvent(@connection_id) fires @eventfd, with no exit to us. Return 0 or a negative errno. */
+	/* Kicks: the guest's HvSignalEvent(@connection_id) fires @eventfd, with no exit to us. Return 0 or a negative
+	 * errno. */
 	int (*kick_assign)(void *arg, uint32_t connection_id, int eventfd);
 	void (*kick_release)(void *arg, uint32_t connection_id, int eventfd);
 	/* Interrupts: writing @eventfd injects SINT2's vector on @vp. Assigning again moves it. */
@@ -36,14 +38,19 @@ struct bus_guest_ops {
 	uint32_t (*cpus)(void *arg);
 };
 
-/* What a provider is told to do with a channel; it answers by bus_opened(), bus_closed(), bus_retargeted(), bus_quiesced(), now or later. */
+/*
+ * What a provider is told to do with a channel. Each call is answered exactly once, by bus_opened(), bus_closed(),
+ * bus_retargeted(), bus_quiesced(), before it returns or later, and calls of one kind for one offer in their order. A
+ * provider that can answer no more is reported by bus_provider_gone(), which must not be called from inside one of
+ * these functions. Once it has answered "quiesce", all its channels are closed, whatever else it still has to answer.
+ */
 struct bus_open {
 	uint32_t relid;
 	uint32_t target_vp;
 	const struct guest_range *ring; /* whole pages, in order; valid during the call */
 	size_t ring_ranges;
 	uint32_t downstream_page;
-	const void *user_data; /* 120 bytes */
+	const void *user_data; /* 120 bytes; valid during the call */
 	int kick_fd, irq_fd;   /* the bus's; valid until closed */
 	int block_fd;	       /* state block memfd, the bus's */
 };
@@ -66,32 +73,43 @@ struct bus_offer_desc {
 	uint64_t block_bytes; /* size of the channel's state block: a fresh, zeroed memfd for each open */
 };
 
-/** bus_new - Return: 0 or -ENOMEM. */
-int bus_new(struct loop *loop, struct guest_mem *mem, const struct bus_guest_ops *guest, void *arg, struct bus **ret_bus);
+/** bus_new - @guest, @arg, @loop, @mem: kept by reference. Return: 0 or -ENOMEM. */
+int bus_new(struct loop *loop, struct guest_mem *mem, const struct bus_guest_ops *guest, void *arg,
+	    struct bus **ret_bus);
+/** bus_free - close everything, without a word to guest or providers. NULL is allowed. */
 void bus_free(struct bus *bus);
 
-/** bus_message - the guest posted a message (HvPostMessage), already copied. @connection_id: 1 or 4. Context: event loop. */
+/** bus_message - the guest posted a message (HvPostMessage), already copied. @connection_id: 1 or 4. Context: event
+ * loop. */
 void bus_message(struct bus *bus, uint32_t connection_id, uint32_t type, const void *payload, size_t len);
 
 /**
- * bus_reset - the guest is being reset: every channel is closed at its provider, all guest state is dropped, offers stay.
- * @done: called once all providers have acknowledged (or are gone).
+ * bus_reset - the guest is being reset: every channel is closed at its provider, all guest state is dropped, offers
+ * stay. The vCPUs stand still, and what they have posted before is thrown away by the caller. One reset at a time.
+ * @done: called once all providers have acknowledged (or are gone); that may be before bus_reset() returns.
  */
 void bus_reset(struct bus *bus, void (*done)(void *arg), void *arg);
 
-/** bus_reraise - after a change of @vp's SIEFP or SINT2: raise the flags of every open channel that targets it. Context: event loop. */
+/** bus_reraise - after a change of @vp's SIEFP or SINT2: raise the flags of every open channel that targets it.
+ * Context: event loop. */
 void bus_reraise(struct bus *bus, uint32_t vp);
 
 /* ---- providers ---- */
 
 int bus_provider_add(struct bus *bus, const char *name, const struct bus_provider_ops *ops, void *arg,
 		     struct bus_provider **ret_provider);
-/** bus_provider_gone - its connection is lost: what was pending there counts as done, its offers are rescinded (recovery, which keeps
- * them, comes with the provider's re-attachment). */
+/**
+ * bus_provider_gone - its connection is lost: what was pending there counts as done, its offers are rescinded
+ * (recovery, which keeps them, comes with the provider's re-attachment). @provider is freed.
+ */
 void bus_provider_gone(struct bus_provider *provider);
 
-/** bus_offer_add - Return: 0 and the offer's id; -EEXIST (instance GUID in use), -ENOSPC, -EINVAL. A guest that has
- * asked for offers gets it at once. */
+/**
+ * bus_offer_add - one more channel. A guest that has its list of offers already gets it as soon as it may: at most one
+ * such offer in 20 ms, and not before the guest has released a rescinded channel of the same instance. Return: 0 and
+ * the offer's id; -EEXIST (instance GUID and subchannel index in use); -ENOSPC; -EINVAL (no instance GUID, or
+ * block_bytes is not whole pages, 0, or more than 64 MiB); -ENOMEM.
+ */
 int bus_offer_add(struct bus_provider *provider, const struct bus_offer_desc *desc, uint32_t *ret_offer_id);
 
 void bus_opened(struct bus_provider *provider, uint32_t offer_id, int status);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest's GPADLs: page lists under handles of the guest's choice. Handles are unique over the bus. Owner: the bus; event loop only.
+ * The guest's GPADLs: page lists under handles of the guest's choice. Handles are unique over the bus. Owner: the bus;
+ * event loop only.
  */
 #ifndef VMWORKER_BUS_GPADL_H
 #define VMWORKER_BUS_GPADL_H
@@ -61,7 +62,8 @@ static inline bool gpadl_complete(const struct gpadl *gpadl)
 	return gpadl->words == gpadl->words_max;
 }
 
-/** gpadl_check - a complete GPADL becomes READY. Return: 0; -EPROTO (malformed ranges); -EFAULT (a page outside memory). */
+/** gpadl_check - a complete GPADL becomes READY. Return: 0; -EPROTO (malformed ranges); -EFAULT (a page outside
+ * memory). */
 int gpadl_check(struct gpadl *gpadl, const struct guest_mem *mem);
 
 /** gpadl_remove - forget it. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a guest may post to VMBus, as plain structs. Pure functions over a private copy of the message: no state, no allocation.
+ * What a guest may post to VMBus, as plain structs. Pure functions over a private copy of the message: no state, no
+ * allocation.
  */
 #ifndef VMWORKER_BUS_MSG_H
 #define VMWORKER_BUS_MSG_H
@@ -14,7 +15,7 @@
 struct bus_msg_contact {
 	uint32_t version;
 	uint32_t target_vp;
-	uint8_t sint;		/* both mean something from 5.0 on only */
+	uint8_t sint; /* both mean something from 5.0 on only */
 	uint8_t vtl;
 };
 
@@ -27,7 +28,8 @@ struct bus_msg_open {
 	uint8_t user_data[VMBUS_USER_DEFINED_MAX];
 };
 
-/* The words of a GPADL_HEADER or GPADL_BODY: ranges as they lie on the wire, in 8-byte units; point into the message. */
+/* The words of a GPADL_HEADER or GPADL_BODY: ranges as they lie on the wire, in 8-byte units; point into the message.
+ */
 struct bus_msg_gpadl {
 	uint32_t relid; /* header only */
 	uint32_t gpadl;
@@ -56,11 +58,10 @@ struct bus_msg {
 
 /**
  * bus_msg_parse - take a message of the guest apart.
- * @payload: @len bytes that nobody changes any more; the result may point into it. Bytes beyond the fields that we know are allowed, but not
- *           behind a GPADL's words.
- * Return: 0; -EPROTO (too short, or its counts contradict each other); -EOPNOTSUPP (a type that guests do not post, or that we do not serve).
- * Context: any thread.
- * Spec: Linux include/linux/hyperv.h.
+ * @payload: @len bytes that nobody changes any more; the result may point into it. Bytes beyond the fields that we know
+ * are allowed, but not behind a GPADL's words. Return: 0; -EPROTO (too short, or its counts contradict each other);
+ * -EOPNOTSUPP (a type that guests do not post, or that we do not serve). Context: any thread. Spec: Linux
+ * include/linux/hyperv.h.
  */
 int bus_msg_parse(const void *payload, size_t len, struct bus_msg *ret_msg);
 
@@ -72,7 +73,7 @@ struct bus_gpa_cursor {
 
 /* One range: pfn[0..pages) cover byte_offset + byte_count bytes. */
 struct bus_gpa_range {
-	uint32_t byte_count; /* at least 1 */
+	uint32_t byte_count;  /* at least 1 */
 	uint32_t byte_offset; /* less than a page */
 	const uint64_t *pfn;
 	uint32_t pages;

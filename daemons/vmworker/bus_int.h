@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What bus.c and bus_channel.c share: the bus, its providers, its offers. Event loop only.
+ */
+#ifndef VMWORKER_BUS_INT_H
+#define VMWORKER_BUS_INT_H
+
+#include <stdbool.h>
+#include <sys/queue.h>
+
+#include "base/log.h"
+#include "bus.h"
+#include "bus_gpadl.h"
+#include "bus_msg.h"
+
+/*
+ * A channel signals on BUS_CONNECTION_BASE + relid: 0x2001..0x27ff, clear of the connections that carry messages (1 and
+ * 4).
+ */
+#define BUS_CONNECTION_BASE 0x2000u
+
+/* After the guest's first list: the least time from an offer or a release of a rescinded relid to the next offer. */
+#define BUS_OFFER_PACE_NS (20 * 1000 * 1000ull)
+
+/* A channel as guest and provider see it together. bus_channel.c has the table. */
+enum chan_state {
+	CHAN_HIDDEN,	      /* the guest does not know it; the provider is idle */
+	CHAN_OFFERED,	      /* the guest knows it, closed; the provider is idle */
+	CHAN_OPENING,	      /* the provider was asked to open */
+	CHAN_OPENING_CLOSE,   /* the same, but the guest has closed meanwhile */
+	CHAN_OPEN,	      /* runs */
+	CHAN_RETARGETING,     /* runs; the provider was told of another vCPU */
+	CHAN_CLOSING,	      /* the provider was asked to close */
+	CHAN_CLOSING_REOPEN,  /* the same, and the guest asks for another open */
+	CHAN_CLOSING_RELEASE, /* the same, and the guest has released the relid */
+	CHAN_DRAINING,	      /* the guest has left; the provider was asked to quiesce */
+	CHAN_RESCINDED,	      /* the provider is gone; the guest has not released the relid yet */
+	CHAN_STATES
+};
+
+enum chan_event_type {
+	CHAN_EV_OPEN,	    /* OPENCHANNEL */
+	CHAN_EV_CLOSE,	    /* CLOSECHANNEL */
+	CHAN_EV_MODIFY,	    /* MODIFYCHANNEL */
+	CHAN_EV_RELEASED,   /* RELID_RELEASED */
+	CHAN_EV_DISCONNECT, /* UNLOAD, another INITIATE_CONTACT, reset */
+	CHAN_EV_OPENED,	    /* the provider's answers */
+	CHAN_EV_CLOSED,
+	CHAN_EV_RETARGETED,
+	CHAN_EV_QUIESCED,
+	CHAN_EV_GONE, /* the provider's connection is lost */
+	CHAN_EVENTS
+};
+
+struct chan_event {
+	enum chan_event_type type;
+	const struct bus_msg_open *open; /* CHAN_EV_OPEN */
+	uint32_t vp;			 /* CHAN_EV_MODIFY */
+	int status;			 /* CHAN_EV_OPENED */
+};
+
+/*
+ * Invariants: relid is 0 exactly in HIDDEN (and then the guest has never heard of it or has let go of it); provider is
+ * NULL exactly in RESCINDED; the three descriptors are open exactly in OPENING..DRAINING.
+ */
+struct bus_offer {
+	TAILQ_ENTRY(bus_offer) link;
+	struct bus *bus;
+	struct bus_provider *provider;
+	struct bus_offer_desc desc;
+	uint32_t id;
+	enum chan_state state;
+	bool wanted; /* HIDDEN, and to be offered to a guest that has its list already */
+	uint32_t relid;
+
+	int kick_fd, irq_fd, block_fd;
+	uint32_t open_id;
+	bool on_gpadl; /* gpadl is in the table and marked in_use for this channel */
+	uint32_t gpadl;
+	uint32_t target_vp;
+	uint32_t retarget_next; /* RETARGETING below 5.3: go on to this vCPU */
+	bool retarget_again;
+	struct bus_msg_open reopen; /* CLOSING_REOPEN */
+	/* answers of the provider that are still to come and that nobody waits for any more */
+	unsigned int stale[CHAN_EVENTS];
+};
+
+struct bus_provider {
+	TAILQ_ENTRY(bus_provider) link;
+	struct bus *bus;
+	char *name;
+	const struct bus_provider_ops *ops;
+	void *arg;
+	bool quiescing;
+};
+
+enum bus_state {
+	BUS_DISCONNECTED,
+	BUS_CONNECTED,
+	BUS_DISCONNECTING, /* providers quiesce; then bus.next */
+};
+
+enum bus_next {
+	BUS_NEXT_NONE,
+	BUS_NEXT_UNLOAD,  /* post UNLOAD_RESPONSE */
+	BUS_NEXT_CONTACT, /* answer bus.contact */
+	BUS_NEXT_RESET,	  /* call reset_done */
+};
+
+TAILQ_HEAD(bus_offers, bus_offer);
+TAILQ_HEAD(bus_providers, bus_provider);
+
+struct bus {
+	struct loop *loop;
+	struct guest_mem *mem;
+	const struct bus_guest_ops *guest;
+	void *guest_arg;
+
+	enum bus_state state;
+	enum bus_next next;
+	unsigned int hold; /* the end of DISCONNECTING is not looked at while this is not 0 */
+	struct bus_msg_contact contact;
+	void (*reset_done)(void *arg);
+	void *reset_arg;
+
+	uint32_t version;    /* CONNECTED */
+	uint32_t message_vp; /* gets our messages */
+	bool offers_sent;
+
+	struct bus_offers offers;
+	struct bus_providers providers;
+	struct bus_offer *by_relid[BUS_CHANNELS_MAX + 1];
+	unsigned int live; /* offers that are not RESCINDED */
+	uint32_t next_offer_id;
+	struct gpadl_table gpadls;
+	struct loop_source *pace;
+	bool pacing;
+	struct log_limit limit; /* lines that the guest can provoke */
+};
+
+/** bus_post - a message of ours to the guest. */
+void bus_post(struct bus *bus, const void *message, size_t len);
+
+/** bus_complain - log what a guest did wrong, rate-limited. @object: "channel 3", NULL: the bus. */
+void bus_complain(struct bus *bus, const char *object, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/** bus_offer_free - the offer's end: off the lists. It has no relid and no descriptors any more. */
+void bus_offer_free(struct bus_offer *offer);
+
+/** bus_pump - offer what waits, if the guest has its first list and the pace allows it. */
+void bus_pump(struct bus *bus);
+
+/** bus_pace - nothing is offered for BUS_OFFER_PACE_NS from now; then bus_pump(). */
+void bus_pace(struct bus *bus);
+
+/** chan_init - a new offer's channel: HIDDEN. */
+void chan_init(struct bus_offer *offer);
+
+/** chan_event - one step of the offer's channel. The offer may be freed by it. */
+void chan_event(struct bus_offer *offer, const struct chan_event *event);
+
+/** chan_offer - give a HIDDEN offer @relid and tell the guest of it. */
+void chan_offer(struct bus_offer *offer, uint32_t relid);
+
+/** chan_uses_vp - whether the channel's interrupts go to @vp now. */
+bool chan_uses_vp(const struct bus_offer *offer, uint32_t vp);
+
+/** chan_done - give back what an open holds of the host. No word to guest or provider. */
+void chan_done(struct bus_offer *offer);
+
+/** bus_answer_open, bus_answer_modify - the results of OPENCHANNEL and MODIFYCHANNEL. The second is silent below 5.3.
+ */
+void bus_answer_open(struct bus *bus, uint32_t relid, uint32_t open_id, uint32_t status);
+void bus_answer_modify(struct bus *bus, uint32_t relid, uint32_t status);
+
+#endif
