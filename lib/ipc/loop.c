@@ -285,7 +285,7 @@ int loop_add_timer(struct loop *loop, loop_fn fn, void *arg, struct loop_source 
 void loop_arm(struct loop_source *source, uint64_t delay_ns)
 {
 	uint64_t us = delay_ns / 1000 + (delay_ns % 1000 != 0);
-	struct timeval tv = { .tv_sec = (time_t)(us / 1000000), .tv_usec = (suseconds_t)(us % 1000000) };
+	struct timeval tv = {.tv_sec = (time_t)(us / 1000000), .tv_usec = (suseconds_t)(us % 1000000)};
 
 	assert(source->kind == SOURCE_TIMER);
 	event_add(source->event, &tv);

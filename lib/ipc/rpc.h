@@ -4,14 +4,19 @@
  * packet, descriptors by SCM_RIGHTS.
  *
  * Theory of operation: a connection is symmetric. Either side may call methods of the other; each side has a table of
- * the methods it serves. Both send a HELLO first (frame version, service name, service version); nothing else is read
- * before it, and a peer of another version is told so in a clear error and dropped. A frame is checked for
- * size, kind, method, descriptor count and permission before it is decoded, and decoded before the
- * handler runs. A peer that sends nonsense is dropped: its own calls fail with -EPROTO, calls
- * to it that are pending fail with -ECONNRESET; nothing else happens to us.
+ * the methods it serves. Both send a HELLO first (frame version; name and version of the service that the sender
+ * serves, and of the one that it wants); nothing else is read before it, and a peer of another version is told so in a
+ * clear error and dropped. A frame is checked for size, kind, method, descriptor count and permission before it is
+ * decoded, and decoded before the handler runs. A peer that sends nonsense is dropped and told why (GOODBYE): its own
+ * calls fail with -EPROTO, calls to it that are pending fail with -ECONNRESET; nothing else happens to us.
  *
- * Limits: RPC_MSG_MAX bytes and RPC_FDS_MAX descriptors a frame; RPC_QUEUE_MAX frames wait for a slow peer, after
- * which it is dropped (-ENOBUFS).
+ * A request that is refused gets an error and the connection goes on: -ENOSYS (no such method), -EPERM (role), -EINVAL
+ * (descriptor count, or the method is a notification), -EBADMSG (not decodable). A notification that is refused, a
+ * reply to a request that was never made, or a malformed frame ends the connection.
+ *
+ * Limits: RPC_MSG_MAX bytes (with the header) and RPC_FDS_MAX descriptors a frame; RPC_QUEUE_MAX frames wait for a slow
+ * peer, after which it is dropped (-ENOBUFS); RPC_QUEUE_MAX requests in each direction without an answer; HELLO within
+ * RPC_DEADLINE_DEFAULT_MS.
  */
 #ifndef IPC_RPC_H
 #define IPC_RPC_H
@@ -44,7 +49,9 @@ struct rpc_method {
 	/*
 	 * @msg: decoded request, valid during the call; @fds: @nfds descriptors, owned by the RPC
 	 * layer, which closes what is left (not -1) after the handler returns: take_fd() what you keep.
-	 * @call: NULL for notifications; else exactly one rpc_reply() or rpc_fail() must follow, now or later.
+	 * @call: NULL for notifications; else exactly one rpc_reply() or rpc_fail() must follow, now or later, even if
+	 * the connection is gone by then (they only free it).
+	 * @arg: the connection's.
 	 */
 	void (*handler)(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,
 			void *arg);
@@ -64,7 +71,9 @@ struct rpc_conn_ops {
 	void (*connected)(struct rpc_conn *conn, void *arg); /* HELLO exchanged; may be NULL */
 	/*
 	 * The connection is gone: @error is -ECONNRESET (peer went away), -EPROTO (nonsense), -EPROTONOSUPPORT (another
-	 * version) ...; @why is one line. Pending calls have been failed before. The callback must rpc_conn_free() it.
+	 * version), -ETIMEDOUT (no HELLO), -ENOBUFS (it does not read), or what the peer gave as its reason to drop us
+	 * (-EPERM: our user may not use the socket) ...; @why is one line. Pending calls have been failed before. The
+	 * callback must rpc_conn_free() it. Runs from the loop only, never inside a call of the owner's.
 	 */
 	void (*closed)(struct rpc_conn *conn, int error, const char *why, void *arg);
 };
@@ -82,14 +91,17 @@ struct rpc_peer {
  * @path:    socket path; longer than sun_path is reached through /proc/self/fd.
  * @service: what the peer must be ("worker" and its version); the methods that *we* serve on this connection
  *           are in @local (may be NULL: we serve none).
- * Return: 0 and *@ret_conn (owned by the caller), -ENOENT or -ECONNREFUSED if nobody listens, ...
+ * @ops:     may be NULL (then its owner learns of the end by failing calls).
+ * Return: 0 and *@ret_conn (owned by the caller), -ENOENT or -ECONNREFUSED if nobody listens, -EAGAIN if too many are
+ * waiting to be accepted, ...
  * Context: the loop's thread, as all functions here.
  */
 int rpc_conn_connect(struct loop *loop, const char *path, const char *service, uint32_t version,
 		     const struct rpc_service *local, const struct rpc_conn_ops *ops, void *arg,
 		     struct rpc_conn **ret_conn);
 
-/** rpc_conn_adopt - the same over a connected SOCK_SEQPACKET descriptor, which it takes over. For tests and servers. */
+/** rpc_conn_adopt - the same over a connected SOCK_SEQPACKET descriptor, which it takes over (on failure it is closed).
+ * @service may be NULL: the peer may be anything, see rpc_conn_remote(). For tests and servers. */
 int rpc_conn_adopt(struct loop *loop, int fd, const char *service, uint32_t version, const struct rpc_service *local,
 		   const struct rpc_conn_ops *ops, void *arg, struct rpc_conn **ret_conn);
 
@@ -102,6 +114,9 @@ void *rpc_conn_arg(const struct rpc_conn *conn);
 /** rpc_conn_set_role - what the peer is, for the permission column; RPC_ROLE_ANY at first. */
 void rpc_conn_set_role(struct rpc_conn *conn, unsigned int role);
 unsigned int rpc_conn_role(const struct rpc_conn *conn);
+/** rpc_conn_remote - name of the service that the peer serves on this connection, "" if none or before its HELLO.
+ * @ret_version: of that service; may be NULL. A server that calls its clients checks both in connected(). */
+const char *rpc_conn_remote(const struct rpc_conn *conn, uint32_t *ret_version);
 /** rpc_conn_peer - SO_PEERCRED of the other side. */
 const struct rpc_peer *rpc_conn_peer(const struct rpc_conn *conn);
 
@@ -109,7 +124,7 @@ const struct rpc_peer *rpc_conn_peer(const struct rpc_conn *conn);
 
 /**
  * rpc_reply_fn - the outcome of a call, exactly once.
- * @error: 0, the peer's negative errno, or -ETIMEDOUT, -ECONNRESET, -ECANCELED, -EPROTO.
+ * @error: 0, the peer's negative errno, or -ETIMEDOUT, -ECONNRESET, -ECANCELED, -EPROTO, -EPROTONOSUPPORT.
  * @text:  the peer's line for a person, "" if none.
  * @msg:   decoded reply, NULL on error; @fds as in handlers.
  */
@@ -120,7 +135,7 @@ typedef void (*rpc_reply_fn)(int error, const char *text, const ProtobufCMessage
  * @reply:       descriptor of the expected reply type.
  * @fds:         @nfds descriptors to pass; they stay the caller's (duplicated by the kernel).
  * @deadline_ms: 0 means RPC_DEADLINE_DEFAULT_MS.
- * Return: 0 and @fn will be called later (never from inside); or a negative errno and it will not (-EMSGSIZE, -ENOBUFS, -ENOTCONN).
+ * Return: 0 and @fn will be called later (never from inside); or a negative errno and it will not (-EMSGSIZE, -ENOBUFS, -ENOTCONN, -ENOMEM, -EMFILE).
  * May be called before the HELLO exchange ended: the frame waits.
  */
 int rpc_request(struct rpc_conn *conn, uint32_t method, const ProtobufCMessage *msg,
@@ -131,14 +146,18 @@ int rpc_request(struct rpc_conn *conn, uint32_t method, const ProtobufCMessage *
 int rpc_notify(struct rpc_conn *conn, uint32_t method, const ProtobufCMessage *msg, const int *fds, size_t nfds);
 
 /** rpc_call_wait - rpc_request() and run the loop until its outcome. For start-up sequences and command-line tools only: other
- * sources are dispatched meanwhile. @ret_msg (protobuf_c_message_free_unpacked) and @ret_fds (close them) may be NULL. */
+ * sources are dispatched meanwhile. @ret_msg (protobuf_c_message_free_unpacked) and @ret_fds (close them) may be NULL.
+ * @inout_nfds: places in @ret_fds, then how many were filled; NULL if @ret_fds is. More descriptors than places: -EPROTO.
+ * Return: 0; as rpc_request() and rpc_reply_fn; -ECANCELED after loop_stop(); -EBUSY inside a callback of the loop.
+ * Always with a line in @err. */
 int rpc_call_wait(struct rpc_conn *conn, uint32_t method, const ProtobufCMessage *msg,
 		  const ProtobufCMessageDescriptor *reply, const int *fds, size_t nfds, unsigned int deadline_ms,
 		  struct err *err, ProtobufCMessage **ret_msg, int *ret_fds, size_t *inout_nfds);
 
 /* ---- answering ---- */
 
-/** rpc_reply - answer; @call is gone afterwards. @fds stay the caller's. */
+/** rpc_reply - answer; @call is gone afterwards. @fds stay the caller's. A reply that cannot be sent (too large) reaches
+ * the peer as an error. */
 void rpc_reply(struct rpc_call *call, const ProtobufCMessage *msg, const int *fds, size_t nfds);
 
 /** rpc_fail - answer with an error: negative errno and one line for a person. @call is gone afterwards. */
@@ -151,7 +170,9 @@ struct rpc_server;
 /**
  * rpc_server_new - listen on @path (made with mode 0600; an old socket file is replaced).
  * @allowed_uid: peers of another uid (but root) are refused after SO_PEERCRED.
- * @accepted:    a new connection, owned by the callee from then on; give it its argument with rpc_conn_set_arg().
+ * @accepted:    a new connection, owned by the callee from then on; give it its argument with rpc_conn_set_arg(), until
+ *               then it is @arg.
+ * Return: 0; -EEXIST if @path is there and no socket; another negative errno.
  */
 int rpc_server_new(struct loop *loop, const char *path, uid_t allowed_uid, const struct rpc_service *service,
 		   const struct rpc_conn_ops *ops, void (*accepted)(struct rpc_conn *conn, void *arg), void *arg,
