@@ -96,7 +96,8 @@ int fd_read_all(int fd, size_t limit, char **ret_buf, size_t *ret_len)
 	for (;;) {
 		ssize_t n;
 
-		/* Room for one byte beyond the limit, which tells "exactly at the limit" from "beyond it", and the NUL. */
+		/* Room for one byte beyond the limit, which tells "exactly at the limit" from "beyond it", and the NUL.
+		 */
 		if (len + 2 > size) {
 			char *bigger;
 

@@ -14,10 +14,10 @@
 #include "base/clock.h"
 #include "base/text.h"
 
-#define LINE_MAX_LEN 2048
-#define PREFIX_MAX_LEN 192
+#define LINE_MAX_LEN	2048
+#define PREFIX_MAX_LEN	192
 #define LIMIT_WINDOW_NS (5 * NS_PER_SEC)
-#define LIMIT_BURST 10u
+#define LIMIT_BURST	10u
 
 /* Written by log_init() before there are threads, read only afterwards. */
 static struct {
@@ -101,7 +101,7 @@ bool log_limit_take(struct log_limit *limit, uint64_t now_ns, unsigned int *ret_
 	*ret_swallowed = 0;
 	if (now_ns - limit->window_start_ns >= LIMIT_WINDOW_NS) {
 		*ret_swallowed = limit->suppressed;
-		*limit = (struct log_limit){ .window_start_ns = now_ns };
+		*limit = (struct log_limit){.window_start_ns = now_ns};
 	}
 	if (limit->in_window >= LIMIT_BURST) {
 		limit->suppressed++;
