@@ -77,7 +77,7 @@ struct block_commit {
 	_Atomic uint32_t valid;
 	uint32_t old_write;
 	uint32_t new_write;
-	uint32_t reserved;
+	uint32_t reserved[13];
 	uint64_t slots[BLOCK_SLOTS_MAX / 64]; /* bit n: it completes slot n */
 };
 

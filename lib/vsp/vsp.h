@@ -81,7 +81,7 @@ struct vsp_offer_desc {
 struct vsp_config {
 	const char *name;	 /* "storage" */
 	const char *worker_path; /* the worker's socket */
-	/* The worker went away: the VSP must end. */
+	/* The worker went away: the VSP must end. Do not vsp_free() inside. */
 	void (*worker_gone)(void *arg, const char *why);
 	void *arg;
 };

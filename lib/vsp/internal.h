@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of lib/vsp know of each other; no VSP includes it. */
+#ifndef VSP_INTERNAL_H
+#define VSP_INTERNAL_H
+
+#include "base/log.h"
+#include "guest/channel.h"
+#include "vsp/block.h"
+#include "vsp/vsp.h"
+
+#define VSP_FDS_MAX 64u
+
+struct rpc_conn;
+
+enum vsp_channel_state {
+	VSP_CHANNEL_CLOSED = 0,
+	VSP_CHANNEL_OPEN,
+	VSP_CHANNEL_CLOSING, /* nothing more is read; waits for the last request in flight */
+};
+
+/* Told once an asynchronous step is over. */
+struct vsp_done {
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+/* A list of slot numbers with room for all of them. */
+struct slot_list {
+	uint16_t *slot;
+	uint32_t head, count; /* head: only of a queue */
+};
+
+/*
+ * An offer and, while the guest has it open, its channel. Owner: the vsp.
+ * Each slot is in exactly one place: free, in flight (with the device), waiting (done, no room in the ring), or written
+ * (in the ring, not yet published).
+ */
+struct vsp_channel {
+	struct vsp *vsp;
+	const struct vsp_device_ops *ops;
+	void *device;
+	char name[64];
+	struct block_geometry geometry;
+	uint32_t offer_id;
+	struct log_limit limit;
+
+	enum vsp_channel_state state;
+	bool failed;	/* rings are not touched any more */
+	bool draining;	/* channel_drain() is on the stack */
+	bool starved;	/* packets wait in the ring for a free slot */
+	bool again;	/* packets wait in the ring for their turn */
+	bool dirty;	/* in vsp->dirty */
+	bool wait_room; /* pending_send_size is set */
+	struct channel channel;
+	struct block block;
+	struct loop_source *kick;
+	struct vsp_request *requests; /* one for each slot */
+	bool *busy;		      /* one for each slot: in flight */
+	uint8_t *device_data;	      /* ops->request_size for each slot */
+	size_t device_stride;
+	void *data; /* ops->channel_size */
+	struct slot_list free, waiting, written;
+	uint32_t in_flight;
+	struct vsp_done closed;
+};
+
+struct vsp {
+	struct loop *loop;
+	struct vsp_config config;
+	struct rpc_conn *conn;
+	struct guest_mem mem;
+	struct signal_map cells;
+	uint32_t cpus;
+	char *vm_name;
+	uint8_t *config_bytes;
+	size_t config_len;
+	int fds[VSP_FDS_MAX];
+	size_t fd_count;
+
+	struct vsp_channel *channels[VSP_CHANNELS_MAX];
+	size_t channel_count;
+	struct vsp_channel *dirty[VSP_CHANNELS_MAX];
+	size_t dirty_count;
+	unsigned int batch_depth;
+	struct loop_source *work; /* deferred: closing, channels whose turn comes again */
+	struct vsp_done quiesced;
+};
+
+/* ---- vsp.c ---- */
+
+/** vsp_find - channel by offer id, or NULL. */
+struct vsp_channel *vsp_find(struct vsp *vsp, uint32_t offer_id);
+
+/** vsp_quiesce - close every channel; @done once nothing touches guest memory any more. Return: 0 or -EBUSY (one is
+ * under way). */
+int vsp_quiesce(struct vsp *vsp, struct vsp_done done);
+
+/** vsp_channel_touched - the channel has something to publish: now, or at the end of the batch. */
+void vsp_channel_touched(struct vsp_channel *channel);
+
+/* ---- vsp_channel.c ---- */
+
+/* An open as the worker asked for it. Descriptors are the caller's until vsp_channel_open() succeeds. */
+struct vsp_open {
+	struct channel_params params;
+	int block_fd;
+	uint8_t user_data[120];
+};
+
+/** vsp_channel_open - Return: 0; -EBUSY (it is open); what mapping or the device refused. It takes over kick_fd and
+ * irq_fd. */
+int vsp_channel_open(struct vsp_channel *channel, const struct vsp_open *open);
+
+/** vsp_channel_close - stop reading; @done once everything is drained and unmapped. Return: 0 or -EBUSY (it is
+ * closing). */
+int vsp_channel_close(struct vsp_channel *channel, struct vsp_done done);
+
+/** vsp_channel_flush - publish completions and read_index, signal once. */
+void vsp_channel_flush(struct vsp_channel *channel);
+
+/** vsp_channel_drain - take up packets, as many as slots and budget allow. */
+void vsp_channel_drain(struct vsp_channel *channel);
+
+/** vsp_channel_work - deferred work of this channel. */
+void vsp_channel_work(struct vsp_channel *channel);
+
+/** vsp_channel_drop - unmap and free what an open channel holds, at once. */
+void vsp_channel_drop(struct vsp_channel *channel);
+
+/* ---- rpc.c ---- */
+
+/* What the worker's answer to Attach holds. Arrays are valid during the call; descriptors are the callee's if it takes
+ * them (-1). */
+struct vsp_attachment {
+	const struct guest_mem_region *regions; /* gpa, len, offset, fd */
+	size_t region_count;
+	int cells_fd;
+	uint32_t cpus;
+	const void *config;
+	size_t config_len;
+	const char *vm_name;
+	int *fds;
+	size_t fd_count;
+};
+
+/** vsp_attached - vsp.c: take over what the worker handed out. */
+int vsp_attached(struct vsp *vsp, const struct vsp_attachment *attachment, struct err *err);
+/** vsp_rpc_attach - connect and attach; calls vsp_attached(). */
+int vsp_rpc_attach(struct vsp *vsp, struct err *err);
+/** vsp_rpc_offer - make an offer; @channel->offer_id is set before anything else of the worker is looked at. */
+int vsp_rpc_offer(struct vsp_channel *channel, const struct vsp_offer_desc *desc, size_t block_bytes, struct err *err);
+int vsp_rpc_ready(struct vsp *vsp, struct err *err);
+
+#endif

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The worker's RPC as a VSP speaks it: generated types stop here. Spec: proto/vsp.proto. */
+#include "ipc/rpc.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "proto/methods.h"
+#include "proto/types.pb-c.h"
+#include "proto/vsp.pb-c.h"
+#include "vsp/internal.h"
+
+#define GUID_LEN	  16u
+#define USER_DATA_LEN	  120u
+#define OFFER_DEADLINE_MS 30000u
+
+/* ---- what the worker calls ---- */
+
+static void reply_empty(void *arg)
+{
+	Bulkhead__Empty empty = BULKHEAD__EMPTY__INIT;
+
+	rpc_reply(arg, &empty.base, NULL, 0);
+}
+
+/* The channel that a request names; without one the call has been answered. */
+static struct vsp_channel *named_channel(struct vsp *vsp, uint32_t offer_id, struct rpc_call *call)
+{
+	struct vsp_channel *channel = vsp_find(vsp, offer_id);
+
+	if (!channel)
+		rpc_fail(call, -ENOENT, "no offer %u", offer_id);
+	return channel;
+}
+
+static struct guest_range *copy_ranges(const Bulkhead__Vsp__OpenRequest *req)
+{
+	struct guest_range *ranges = calloc(MAX(req->n_ring, (size_t)1), sizeof(*ranges));
+
+	for (size_t i = 0; ranges && i < req->n_ring; i++)
+		ranges[i] = (struct guest_range){.gpa = req->ring[i]->gpa, .len = req->ring[i]->len};
+	return ranges;
+}
+
+static void handle_open(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			size_t nfds, void *arg)
+{
+	const Bulkhead__Vsp__OpenRequest *req = (const Bulkhead__Vsp__OpenRequest *)msg;
+	struct vsp_channel *channel = named_channel(arg, req->offer_id, call);
+	_cleanup_free_ struct guest_range *ranges = NULL;
+	struct vsp_open open = {.block_fd = fds[2]};
+	int r;
+
+	if (!channel)
+		return;
+	ranges = copy_ranges(req);
+	if (!ranges) {
+		rpc_fail(call, -ENOMEM, "%s: out of memory", channel->name);
+		return;
+	}
+	open.params = (struct channel_params){
+		.ring = ranges,
+		.ring_ranges = req->n_ring,
+		.downstream_page = req->downstream_page,
+		.relid = req->relid,
+		.target_vp = req->target_vp,
+		.kick_fd = fds[0],
+		.irq_fd = fds[1],
+	};
+	memcpy(open.user_data, req->user_data.data, MIN(req->user_data.len, (size_t)USER_DATA_LEN));
+	r = vsp_channel_open(channel, &open);
+	if (r < 0) {
+		rpc_fail(call, r, "%s: cannot open the channel: %s", channel->name, err_name(r));
+		return;
+	}
+	/* The channel has taken them over. */
+	(void)take_fd(&fds[0]);
+	(void)take_fd(&fds[1]);
+	reply_empty(call);
+}
+
+static void handle_close(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			 size_t nfds, void *arg)
+{
+	const Bulkhead__Vsp__ChannelRequest *req = (const Bulkhead__Vsp__ChannelRequest *)msg;
+	struct vsp_channel *channel = named_channel(arg, req->offer_id, call);
+	int r;
+
+	if (!channel)
+		return;
+	r = vsp_channel_close(channel, (struct vsp_done){.fn = reply_empty, .arg = call});
+	if (r < 0)
+		rpc_fail(call, r, "%s: it is being closed already", channel->name);
+}
+
+static void handle_retarget(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			    size_t nfds, void *arg)
+{
+	const Bulkhead__Vsp__RetargetRequest *req = (const Bulkhead__Vsp__RetargetRequest *)msg;
+	struct vsp_channel *channel = named_channel(arg, req->offer_id, call);
+
+	if (!channel)
+		return;
+	if (channel->state == VSP_CHANNEL_CLOSED)
+		rpc_fail(call, -ENOTCONN, "%s: not open", channel->name);
+	else if (channel_retarget(&channel->channel, req->target_vp) < 0)
+		rpc_fail(call, -EINVAL, "%s: no vCPU %u", channel->name, req->target_vp);
+	else
+		reply_empty(call);
+}
+
+static void handle_quiesce(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			   size_t nfds, void *arg)
+{
+	int r = vsp_quiesce(arg, (struct vsp_done){.fn = reply_empty, .arg = call});
+
+	if (r < 0)
+		rpc_fail(call, r, "quiescing already");
+}
+
+static const struct rpc_method methods[] = {
+	{VSP_OPEN, "Open", &bulkhead__vsp__open_request__descriptor, &bulkhead__empty__descriptor, 3, 3, RPC_ROLE_ANY,
+	 handle_open},
+	{VSP_CLOSE, "Close", &bulkhead__vsp__channel_request__descriptor, &bulkhead__empty__descriptor, 0, 0,
+	 RPC_ROLE_ANY, handle_close},
+	{VSP_RETARGET, "Retarget", &bulkhead__vsp__retarget_request__descriptor, &bulkhead__empty__descriptor, 0, 0,
+	 RPC_ROLE_ANY, handle_retarget},
+	{VSP_QUIESCE, "Quiesce", &bulkhead__empty__descriptor, &bulkhead__empty__descriptor, 0, 0, RPC_ROLE_ANY,
+	 handle_quiesce},
+	{0},
+};
+
+static const struct rpc_service service = {.name = VSP_SERVICE, .version = VSP_SERVICE_VERSION, .methods = methods};
+
+static void on_closed(struct rpc_conn *conn, int error, const char *why, void *arg)
+{
+	struct vsp *vsp = arg;
+
+	rpc_conn_free(conn);
+	vsp->conn = NULL;
+	if (vsp->config.worker_gone)
+		vsp->config.worker_gone(vsp->config.arg, why);
+}
+
+static const struct rpc_conn_ops conn_ops = {.closed = on_closed};
+
+/* ---- what we call ---- */
+
+static int decode_attach(struct vsp *vsp, const Bulkhead__Vsp__AttachReply *reply, int *fds, size_t nfds,
+			 struct err *err)
+{
+	struct guest_mem_region regions[GUEST_MEM_REGIONS_MAX];
+	struct vsp_attachment attachment = {
+		.regions = regions,
+		.region_count = reply->n_memory,
+		.cpus = reply->cpus,
+		.config = reply->config.data,
+		.config_len = reply->config.len,
+		.vm_name = reply->vm_name,
+		.fd_count = reply->fd_count,
+	};
+
+	if (reply->n_memory > GUEST_MEM_REGIONS_MAX || reply->fd_count > VSP_FDS_MAX ||
+	    nfds != reply->n_memory + 1 + reply->fd_count)
+		return err_set(err, -EPROTO, "worker: its answer to Attach has %zu descriptors, not those it names",
+			       nfds);
+	for (size_t i = 0; i < reply->n_memory; i++)
+		regions[i] = (struct guest_mem_region){
+			.gpa = reply->memory[i]->gpa,
+			.len = reply->memory[i]->len,
+			.offset = reply->memory[i]->offset,
+			.fd = fds[i],
+		};
+	attachment.cells_fd = fds[reply->n_memory];
+	attachment.fds = fds + reply->n_memory + 1;
+	return vsp_attached(vsp, &attachment, err);
+}
+
+int vsp_rpc_attach(struct vsp *vsp, struct err *err)
+{
+	Bulkhead__Vsp__AttachRequest req = BULKHEAD__VSP__ATTACH_REQUEST__INIT;
+	ProtobufCMessage *reply = NULL;
+	int fds[RPC_FDS_MAX];
+	size_t nfds = ARRAY_SIZE(fds);
+	int r;
+
+	r = rpc_conn_connect(vsp->loop, vsp->config.worker_path, WORKER_SERVICE, WORKER_SERVICE_VERSION, &service,
+			     &conn_ops, vsp, &vsp->conn);
+	if (r < 0)
+		return err_set(err, r, "worker %s: cannot connect: %s", vsp->config.worker_path, err_name(r));
+	req.name = (char *)vsp->config.name;
+	req.block_version = BLOCK_VERSION;
+	r = rpc_call_wait(vsp->conn, WORKER_VSP_ATTACH, &req.base, &bulkhead__vsp__attach_reply__descriptor, NULL, 0, 0,
+			  err, &reply, fds, &nfds);
+	if (r < 0)
+		return r;
+	r = decode_attach(vsp, (const Bulkhead__Vsp__AttachReply *)reply, fds, nfds, err);
+	protobuf_c_message_free_unpacked(reply, NULL);
+	for (size_t i = 0; i < nfds; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	return r;
+}
+
+/* The outcome of an offer. */
+struct offer_wait {
+	struct vsp_channel *channel;
+	struct err *err;
+	bool over;
+	int result;
+};
+
+static void on_offered(int error, const char *text, const ProtobufCMessage *msg, int *fds, size_t nfds, void *arg)
+{
+	struct offer_wait *wait = arg;
+
+	wait->over = true;
+	if (error < 0)
+		wait->result = err_set(wait->err, error, "%s: the worker refused the offer: %s", wait->channel->name,
+				       text[0] ? text : err_name(error));
+	else
+		/* Now, not when the waiter runs on: an Open may follow at once. */
+		wait->channel->offer_id = ((const Bulkhead__Vsp__OfferReply *)msg)->offer_id;
+}
+
+int vsp_rpc_offer(struct vsp_channel *channel, const struct vsp_offer_desc *desc, size_t block_bytes, struct err *err)
+{
+	Bulkhead__Vsp__OfferRequest req = BULKHEAD__VSP__OFFER_REQUEST__INIT;
+	struct offer_wait wait = {.channel = channel, .err = err};
+	struct vsp *vsp = channel->vsp;
+	int r;
+
+	req.interface_guid = (ProtobufCBinaryData){GUID_LEN, (uint8_t *)desc->interface_guid.b};
+	req.instance_guid = (ProtobufCBinaryData){GUID_LEN, (uint8_t *)desc->instance_guid.b};
+	req.flags = desc->flags;
+	req.mmio_megabytes = desc->mmio_megabytes;
+	req.user_defined = (ProtobufCBinaryData){desc->user_defined_len, (uint8_t *)desc->user_defined};
+	req.subchannel_index = desc->subchannel_index;
+	req.block_bytes = block_bytes;
+	r = vsp->conn ? rpc_request(vsp->conn, WORKER_VSP_OFFER, &req.base, &bulkhead__vsp__offer_reply__descriptor,
+				    NULL, 0, OFFER_DEADLINE_MS, on_offered, &wait)
+		      : -ENOTCONN;
+	if (r < 0)
+		return err_set(err, r, "%s: cannot make the offer: %s", channel->name, err_name(r));
+	while (!wait.over && r == 0)
+		r = loop_run_once(vsp->loop, true);
+	if (!wait.over)
+		return err_set(err, r, "%s: event loop: %s", channel->name, err_name(r));
+	return wait.result;
+}
+
+int vsp_rpc_ready(struct vsp *vsp, struct err *err)
+{
+	Bulkhead__Vsp__ReadyRequest req = BULKHEAD__VSP__READY_REQUEST__INIT;
+
+	if (!vsp->conn)
+		return err_set(err, -ENOTCONN, "worker: gone");
+	return rpc_call_wait(vsp->conn, WORKER_VSP_READY, &req.base, &bulkhead__empty__descriptor, NULL, 0, 0, err,
+			     NULL, NULL, NULL);
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vsp/vsp.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "ipc/rpc.h"
+#include "vsp/internal.h"
+
+struct vsp_channel *vsp_find(struct vsp *vsp, uint32_t offer_id)
+{
+	for (size_t i = 0; i < vsp->channel_count; i++)
+		if (vsp->channels[i]->offer_id == offer_id)
+			return vsp->channels[i];
+	return NULL;
+}
+
+/* ---- deferred work ---- */
+
+static bool all_closed(const struct vsp *vsp)
+{
+	for (size_t i = 0; i < vsp->channel_count; i++)
+		if (vsp->channels[i]->state != VSP_CHANNEL_CLOSED)
+			return false;
+	return true;
+}
+
+static void on_work(void *arg)
+{
+	struct vsp *vsp = arg;
+
+	for (size_t i = 0; i < vsp->channel_count; i++)
+		vsp_channel_work(vsp->channels[i]);
+	if (vsp->quiesced.fn && all_closed(vsp)) {
+		struct vsp_done done = vsp->quiesced;
+
+		vsp->quiesced.fn = NULL;
+		done.fn(done.arg);
+	}
+}
+
+static void nothing(void *arg)
+{
+}
+
+int vsp_quiesce(struct vsp *vsp, struct vsp_done done)
+{
+	if (vsp->quiesced.fn)
+		return -EBUSY;
+	vsp->quiesced = done;
+	/* A channel that is closing already answers to whoever closes it. */
+	for (size_t i = 0; i < vsp->channel_count; i++)
+		if (vsp->channels[i]->state == VSP_CHANNEL_OPEN)
+			vsp_channel_close(vsp->channels[i], (struct vsp_done){.fn = nothing});
+	loop_wake(vsp->work);
+	return 0;
+}
+
+/* ---- batches ---- */
+
+void vsp_batch_begin(struct vsp *vsp)
+{
+	vsp->batch_depth++;
+}
+
+void vsp_batch_end(struct vsp *vsp)
+{
+	assert(vsp->batch_depth > 0);
+	/* The depth stays while we work: what completes meanwhile joins the list. */
+	while (vsp->batch_depth == 1 && vsp->dirty_count > 0) {
+		struct vsp_channel *channel = vsp->dirty[--vsp->dirty_count];
+
+		channel->dirty = false;
+		vsp_channel_flush(channel);
+		if (channel->starved && channel->free.count > 0)
+			vsp_channel_drain(channel);
+	}
+	vsp->batch_depth--;
+}
+
+void vsp_channel_touched(struct vsp_channel *channel)
+{
+	struct vsp *vsp = channel->vsp;
+
+	if (vsp->batch_depth == 0) {
+		vsp_channel_flush(channel);
+		/* The device is busy with this request: it gets new ones from the loop. */
+		if (channel->starved && channel->free.count > 0)
+			loop_wake(vsp->work);
+	} else if (!channel->dirty) {
+		channel->dirty = true;
+		vsp->dirty[vsp->dirty_count++] = channel;
+	}
+}
+
+/* ---- attach ---- */
+
+static int take_regions(struct vsp *vsp, const struct vsp_attachment *attachment, struct err *err)
+{
+	for (size_t i = 0; i < attachment->region_count; i++) {
+		const struct guest_mem_region *region = &attachment->regions[i];
+		int r = guest_mem_add(&vsp->mem, region->gpa, region->len, region->fd, region->offset);
+
+		if (r < 0)
+			return err_set(err, r, "guest memory at 0x%llx: cannot map %llu bytes: %s",
+				       (unsigned long long)region->gpa, (unsigned long long)region->len, err_name(r));
+	}
+	return 0;
+}
+
+int vsp_attached(struct vsp *vsp, const struct vsp_attachment *attachment, struct err *err)
+{
+	int r = take_regions(vsp, attachment, err);
+
+	if (r < 0)
+		return r;
+	r = signal_map_init(&vsp->cells, attachment->cells_fd);
+	if (r < 0)
+		return err_set(err, r, "signal cells of the worker: cannot map them: %s", err_name(r));
+	if (attachment->cpus == 0 || attachment->cpus > vsp->cells.cpus)
+		return err_set(err, -EPROTO, "worker: %u vCPUs but signal cells for %u", attachment->cpus,
+			       vsp->cells.cpus);
+	vsp->cpus = attachment->cpus;
+	vsp->vm_name = strdup(attachment->vm_name);
+	vsp->config_bytes = malloc(MAX(attachment->config_len, (size_t)1));
+	if (!vsp->vm_name || !vsp->config_bytes)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (attachment->config_len > 0)
+		memcpy(vsp->config_bytes, attachment->config, attachment->config_len);
+	vsp->config_len = attachment->config_len;
+	for (size_t i = 0; i < attachment->fd_count; i++)
+		vsp->fds[vsp->fd_count++] = take_fd(&attachment->fds[i]);
+	return 0;
+}
+
+int vsp_attach(struct loop *loop, const struct vsp_config *config, struct vsp **ret_vsp, struct err *err)
+{
+	struct vsp *vsp = calloc(1, sizeof(*vsp));
+	int r;
+
+	if (!vsp)
+		return err_set(err, -ENOMEM, "out of memory");
+	vsp->loop = loop;
+	vsp->config = *config;
+	guest_mem_init(&vsp->mem);
+	r = loop_add_wake(loop, on_work, vsp, &vsp->work);
+	if (r < 0)
+		err_set(err, r, "event loop: %s", err_name(r));
+	else
+		r = vsp_rpc_attach(vsp, err);
+	if (r < 0) {
+		vsp_free(vsp);
+		return r;
+	}
+	*ret_vsp = vsp;
+	return 0;
+}
+
+void vsp_free(struct vsp *vsp)
+{
+	if (!vsp)
+		return;
+	rpc_conn_free(vsp->conn);
+	for (size_t i = 0; i < vsp->channel_count; i++) {
+		vsp_channel_drop(vsp->channels[i]);
+		free(vsp->channels[i]);
+	}
+	loop_remove(&vsp->work);
+	signal_map_done(&vsp->cells);
+	guest_mem_done(&vsp->mem);
+	for (size_t i = 0; i < vsp->fd_count; i++)
+		fd_close(&vsp->fds[i]);
+	free(vsp->config_bytes);
+	free(vsp->vm_name);
+	free(vsp);
+}
+
+const void *vsp_config_bytes(const struct vsp *vsp, size_t *ret_len)
+{
+	*ret_len = vsp->config_len;
+	return vsp->config_bytes;
+}
+
+int vsp_config_fd(const struct vsp *vsp, size_t index)
+{
+	return index < vsp->fd_count ? vsp->fds[index] : -1;
+}
+
+const char *vsp_vm_name(const struct vsp *vsp)
+{
+	return vsp->vm_name;
+}
+
+uint32_t vsp_cpus(const struct vsp *vsp)
+{
+	return vsp->cpus;
+}
+
+/* ---- offers ---- */
+
+static struct vsp_channel *channel_new(struct vsp *vsp, const struct vsp_offer_desc *desc,
+				       const struct vsp_device_ops *ops, void *device)
+{
+	struct vsp_channel *channel = calloc(1, sizeof(*channel));
+
+	if (!channel)
+		return NULL;
+	channel->vsp = vsp;
+	channel->ops = ops;
+	channel->device = device;
+	channel->channel.kick_fd = channel->channel.irq_fd = -1;
+	channel->geometry = (struct block_geometry){
+		.slots = ops->slots,
+		.packet_max = (uint32_t)(ops->packet_max ? ops->packet_max : BLOCK_PACKET_DEFAULT),
+		.reply_max = (uint32_t)(ops->reply_max ? ops->reply_max : BLOCK_REPLY_DEFAULT),
+		.state_len = (uint32_t)ops->state_size,
+	};
+	snprintf(channel->name, sizeof(channel->name), "%s", desc->name);
+	return channel;
+}
+
+int vsp_offer(struct vsp *vsp, const struct vsp_offer_desc *desc, const struct vsp_device_ops *ops, void *device,
+	      struct err *err)
+{
+	struct vsp_channel *channel;
+	size_t bytes;
+	int r;
+
+	if (vsp->channel_count == VSP_CHANNELS_MAX)
+		return err_set(err, -ENOSPC, "%s: more than %u offers", desc->name, VSP_CHANNELS_MAX);
+	channel = channel_new(vsp, desc, ops, device);
+	if (!channel)
+		return err_set(err, -ENOMEM, "out of memory");
+	bytes = block_size(&channel->geometry);
+	assert(bytes > 0);
+	vsp->channels[vsp->channel_count++] = channel;
+	r = vsp_rpc_offer(channel, desc, bytes, err);
+	if (r < 0) {
+		vsp->channel_count--;
+		free(channel);
+	}
+	return r;
+}
+
+int vsp_ready(struct vsp *vsp, struct err *err)
+{
+	return vsp_rpc_ready(vsp, err);
+}

@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Theory of operation: requests of one channel, from ring to slot to device to ring.
+ *
+ *   CLOSED --open--> OPEN --close, quiesce--> CLOSING --in_flight is 0, deferred--> CLOSED
+ *
+ * drain: mask the guest's kicks; while a slot is free: read a packet into the slot, check its page list, accept,
+ * ops->packet; then ops->batch_end, one flush, unmask, look once more. Without a free slot the rest stays in the ring
+ * (masked: the guest would only kick an empty ring) until a completion frees one. With an empty budget the loop gets
+ * its turn first. flush: completions that found no room go into the ring first; then commit record, read_index,
+ * write_index, at most one interrupt, slots free. If some still wait, the guest is asked through pending_send_size to
+ * kick us once there is room. A corrupt ring fails the channel: it is neither read nor written nor signalled again
+ * until the guest closes it.
+ *
+ * Limits: DRAIN_BUDGET packets before other channels have their turn.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "abi/ring.h"
+#include "base/bytes.h"
+#include "guest/gpa.h"
+#include "vsp/internal.h"
+
+#define DRAIN_BUDGET 256u
+
+/* ---- lists of slots ---- */
+
+static int list_alloc(struct slot_list *list, uint32_t slots)
+{
+	*list = (struct slot_list){.slot = calloc(slots, sizeof(*list->slot))};
+	return list->slot ? 0 : -ENOMEM;
+}
+
+static void list_free(struct slot_list *list)
+{
+	free(list->slot);
+	*list = (struct slot_list){0};
+}
+
+static void push(struct slot_list *list, uint32_t slot)
+{
+	list->slot[list->count++] = (uint16_t)slot;
+}
+
+static void queue_put(struct slot_list *list, uint32_t slots, uint32_t slot)
+{
+	list->slot[(list->head + list->count++) % slots] = (uint16_t)slot;
+}
+
+static void queue_pop(struct slot_list *list, uint32_t slots)
+{
+	list->head = (list->head + 1) % slots;
+	list->count--;
+}
+
+/* ---- open and close ---- */
+
+static int alloc_requests(struct vsp_channel *channel)
+{
+	uint32_t slots = channel->geometry.slots;
+
+	channel->device_stride = ALIGN_UP(channel->ops->request_size, (size_t)16);
+	channel->requests = calloc(slots, sizeof(*channel->requests));
+	channel->busy = calloc(slots, sizeof(*channel->busy));
+	channel->device_data = calloc(slots, MAX(channel->device_stride, (size_t)1));
+	channel->data = calloc(1, MAX(channel->ops->channel_size, (size_t)1));
+	if (!channel->requests || !channel->busy || !channel->device_data || !channel->data)
+		return -ENOMEM;
+	if (list_alloc(&channel->free, slots) < 0 || list_alloc(&channel->waiting, slots) < 0 ||
+	    list_alloc(&channel->written, slots) < 0)
+		return -ENOMEM;
+	/* Last in, first out, beginning with 0: an idle channel touches few pages. */
+	for (uint32_t i = slots; i > 0; i--)
+		push(&channel->free, i - 1);
+	for (uint32_t i = 0; i < slots; i++) {
+		channel->requests[i].channel = channel;
+		channel->requests[i].slot = i;
+		channel->requests[i].device_data = channel->device_data + i * channel->device_stride;
+	}
+	return 0;
+}
+
+static void on_kick(int fd, unsigned int events, void *arg)
+{
+	struct vsp_channel *channel = arg;
+
+	channel_clear_kick(&channel->channel);
+	if (channel->wait_room)
+		vsp_channel_flush(channel);
+	vsp_channel_drain(channel);
+}
+
+static int set_up(struct vsp_channel *channel, const struct vsp_open *open)
+{
+	struct vsp *vsp = channel->vsp;
+	struct channel *ch = &channel->channel;
+	int r;
+
+	r = block_format(&channel->block, open->block_fd, &channel->geometry, ch->in_ring.data_len,
+			 ch->out_ring.data_len, ch->in.cursor, ch->out.cursor);
+	if (r < 0)
+		return r;
+	r = alloc_requests(channel);
+	if (r < 0)
+		return r;
+	r = loop_add_fd(vsp->loop, ch->kick_fd, LOOP_READ, on_kick, channel, &channel->kick);
+	if (r < 0)
+		return r;
+	return channel->ops->open(channel, open->user_data);
+}
+
+int vsp_channel_open(struct vsp_channel *channel, const struct vsp_open *open)
+{
+	int r;
+
+	if (channel->state != VSP_CHANNEL_CLOSED)
+		return -EBUSY;
+	r = channel_init(&channel->channel, &channel->vsp->mem, &channel->vsp->cells, &open->params);
+	if (r < 0)
+		return r;
+	channel->state = VSP_CHANNEL_OPEN;
+	r = set_up(channel, open);
+	if (r < 0) {
+		/* Our caller still owns them: it closes what it passed. */
+		channel->channel.kick_fd = -1;
+		channel->channel.irq_fd = -1;
+		vsp_channel_drop(channel);
+		return r;
+	}
+	/* The guest may have written before we listened. */
+	channel->again = true;
+	loop_wake(channel->vsp->work);
+	return 0;
+}
+
+void vsp_channel_drop(struct vsp_channel *channel)
+{
+	if (channel->state == VSP_CHANNEL_CLOSED)
+		return;
+	loop_remove(&channel->kick);
+	channel_done(&channel->channel);
+	block_done(&channel->block);
+	list_free(&channel->free);
+	list_free(&channel->waiting);
+	list_free(&channel->written);
+	free(take_ptr(channel->requests));
+	free(take_ptr(channel->busy));
+	free(take_ptr(channel->device_data));
+	free(take_ptr(channel->data));
+	channel->in_flight = 0;
+	channel->failed = channel->starved = channel->again = channel->wait_room = false;
+	channel->state = VSP_CHANNEL_CLOSED;
+}
+
+int vsp_channel_close(struct vsp_channel *channel, struct vsp_done done)
+{
+	if (channel->state == VSP_CHANNEL_CLOSING)
+		return -EBUSY;
+	channel->closed = done;
+	if (channel->state == VSP_CHANNEL_CLOSED) {
+		done.fn(done.arg);
+		return 0;
+	}
+	channel->state = VSP_CHANNEL_CLOSING;
+	loop_remove(&channel->kick);
+	if (channel->in_flight == 0)
+		loop_wake(channel->vsp->work);
+	return 0;
+}
+
+void vsp_channel_work(struct vsp_channel *channel)
+{
+	if (channel->again || (channel->starved && channel->free.count > 0)) {
+		vsp_channel_drain(channel);
+	} else if (channel->state == VSP_CHANNEL_CLOSING && channel->in_flight == 0) {
+		struct vsp_done done = channel->closed;
+
+		vsp_channel_flush(channel);
+		channel->ops->close(channel);
+		vsp_channel_drop(channel);
+		done.fn(done.arg);
+	}
+}
+
+void vsp_channel_fail(struct vsp_channel *channel, const char *why)
+{
+	if (channel->failed || channel->state == VSP_CHANNEL_CLOSED)
+		return;
+	channel->failed = true;
+	loop_remove(&channel->kick);
+	if (log_allowed(&channel->limit, channel->name))
+		log_warn(channel->name, "channel stopped until the guest closes it: %s", why);
+}
+
+/* ---- guest to device ---- */
+
+/* The packet's page list, checked against memory, into slot and request. Return: 0 or -EPROTO (not a page list at all).
+ */
+static int take_pages(struct vsp_channel *channel, struct block_slot *slot, struct vsp_request *request,
+		      const uint8_t *packet)
+{
+	size_t list_len = slot->payload_offset - sizeof(struct vmpacket_descriptor);
+	int r;
+
+	r = gpa_list_parse(packet + sizeof(struct vmpacket_descriptor), list_len, slot->range, BLOCK_RANGES_MAX,
+			   &slot->data_len);
+	if (r == -EPROTO)
+		return r;
+	if (r >= 0) {
+		slot->ranges = (uint32_t)r;
+		r = guest_mem_iov(&channel->vsp->mem, slot->range, slot->ranges, request->iov, VSP_IOV_MAX);
+	}
+	if (r < 0) {
+		slot->data_error = r;
+		slot->ranges = slot->data_len = 0;
+		return 0;
+	}
+	request->iovs = (unsigned int)r;
+	return 0;
+}
+
+/* One packet from the ring into slot @n. Return: 0, -EAGAIN (empty), or why the ring is corrupt. */
+static int accept_packet(struct vsp_channel *channel, uint32_t n)
+{
+	struct vsp_request *request = &channel->requests[n];
+	struct block_slot *slot = block_slot(&channel->block, n);
+	uint8_t *bytes = block_slot_packet(&channel->block, n);
+	struct ring_packet packet;
+	int r;
+
+	r = ring_read(&channel->channel.in, bytes, channel->block.header->packet_max, &packet);
+	if (r < 0)
+		return r;
+	slot->type = packet.type;
+	slot->flags = packet.flags;
+	slot->transaction_id = packet.transaction_id;
+	slot->packet_len = packet.len;
+	slot->payload_offset = packet.payload_offset;
+	slot->data_error = 0;
+	slot->data_len = slot->ranges = slot->reply_len = 0;
+	request->iovs = 0;
+	if (packet.type == VMPACKET_DATA_GPA_DIRECT) {
+		r = take_pages(channel, slot, request, bytes);
+		if (r < 0)
+			return r;
+	}
+	block_accept(&channel->block, n, channel->channel.in.cursor);
+
+	request->transaction_id = packet.transaction_id;
+	request->type = packet.type;
+	request->wants_completion = packet.flags & VMPACKET_FLAG_COMPLETION_REQUESTED;
+	request->payload = bytes + packet.payload_offset;
+	request->payload_len = packet.len - packet.payload_offset;
+	request->data_len = slot->data_len;
+	request->data_error = slot->data_error;
+	memset(request->device_data, 0, channel->ops->request_size);
+	return 0;
+}
+
+static const char *corrupt_text(int error)
+{
+	return error == -EMSGSIZE ? "its ring holds a packet longer than this device takes"
+				  : "its ring buffer is corrupt";
+}
+
+/* Packets as long as there are slots and budget. Return: 0, -EAGAIN (the ring is empty), or why it is corrupt. */
+static int take_batch(struct vsp_channel *channel, unsigned int *budget)
+{
+	while (*budget > 0 && channel->free.count > 0 && !channel->failed && channel->state == VSP_CHANNEL_OPEN) {
+		uint32_t n = channel->free.slot[channel->free.count - 1];
+		int r = accept_packet(channel, n);
+
+		if (r < 0)
+			return r;
+		channel->free.count--;
+		channel->busy[n] = true;
+		channel->in_flight++;
+		(*budget)--;
+		channel->ops->packet(channel, &channel->requests[n]);
+	}
+	return 0;
+}
+
+/* Batches until the ring is empty and stays so, slots or budget are used up, or the channel fails. */
+static void drain_ring(struct vsp_channel *channel)
+{
+	unsigned int budget = DRAIN_BUDGET;
+
+	while (!channel->failed && channel->state == VSP_CHANNEL_OPEN) {
+		int r;
+
+		ring_reader_mask(&channel->channel.in);
+		r = take_batch(channel, &budget);
+		if (channel->ops->batch_end)
+			channel->ops->batch_end(channel);
+		/* What was accepted before the ring turned out to be corrupt is still read and answered. */
+		vsp_channel_flush(channel);
+		if (r == -EAGAIN) {
+			r = ring_reader_unmask(&channel->channel.in);
+			if (r == 0)
+				return;
+		}
+		if (r < 0) {
+			vsp_channel_fail(channel, corrupt_text(r));
+			return;
+		}
+		if (channel->free.count == 0) {
+			channel->starved = true;
+			return;
+		}
+		if (budget == 0) {
+			channel->again = true;
+			loop_wake(channel->vsp->work);
+			return;
+		}
+	}
+}
+
+void vsp_channel_drain(struct vsp_channel *channel)
+{
+	if (channel->draining || channel->failed || channel->state != VSP_CHANNEL_OPEN)
+		return;
+	channel->draining = true;
+	channel->starved = channel->again = false;
+	channel->vsp->batch_depth++;
+	drain_ring(channel);
+	channel->vsp->batch_depth--;
+	channel->draining = false;
+	if (channel->vsp->batch_depth == 0 && channel->vsp->dirty_count > 0) {
+		/* The device completed requests of other channels meanwhile. */
+		vsp_batch_begin(channel->vsp);
+		vsp_batch_end(channel->vsp);
+	}
+}
+
+/* ---- device to guest ---- */
+
+/* Put the completion of a DONE slot into the ring. Return: 0, -EAGAIN, -EPROTO. */
+static int write_completion(struct vsp_channel *channel, uint32_t n)
+{
+	const struct block_slot *slot = block_slot(&channel->block, n);
+	int r = ring_write(&channel->channel.out, VMPACKET_COMPLETION, 0, slot->transaction_id,
+			   block_slot_reply(&channel->block, n), slot->reply_len);
+
+	if (r < 0)
+		return r;
+	block_commit_add(&channel->block, n);
+	push(&channel->written, n);
+	return 0;
+}
+
+/* Completions that waited for room. Return: 0 (all are written), -EAGAIN, or why the ring is corrupt. */
+static int write_waiting(struct vsp_channel *channel)
+{
+	while (channel->waiting.count > 0) {
+		int r = write_completion(channel, channel->waiting.slot[channel->waiting.head]);
+
+		if (r < 0)
+			return r;
+		queue_pop(&channel->waiting, channel->geometry.slots);
+	}
+	return 0;
+}
+
+static int publish(struct vsp_channel *channel)
+{
+	struct ring_writer *out = &channel->channel.out;
+	bool news = out->cursor != out->published;
+	int r;
+
+	if (news)
+		block_commit_begin(&channel->block, out->published, out->cursor);
+	r = channel_commit(&channel->channel);
+	if (news)
+		block_commit_end(&channel->block);
+	while (channel->written.count > 0)
+		push(&channel->free, channel->written.slot[--channel->written.count]);
+	return r;
+}
+
+/* Publish; if completions wait for room, ask for a kick. Return: 0, 1 (there is room after all: once more), or why it
+ * is corrupt. */
+static int flush_once(struct vsp_channel *channel)
+{
+	int written = write_waiting(channel), r;
+
+	if (written < 0 && written != -EAGAIN)
+		return written;
+	r = publish(channel);
+	if (r < 0)
+		return r;
+	if (written == 0) {
+		if (channel->wait_room)
+			ring_writer_wait_end(&channel->channel.out);
+		channel->wait_room = false;
+		return 0;
+	}
+	channel->wait_room = true;
+	return ring_writer_wait(&channel->channel.out,
+				block_slot(&channel->block, channel->waiting.slot[channel->waiting.head])->reply_len);
+}
+
+void vsp_channel_flush(struct vsp_channel *channel)
+{
+	int r;
+
+	if (channel->failed || channel->state == VSP_CHANNEL_CLOSED)
+		return;
+	/* Each further round puts a completion that waits into room that was just seen; there are at most as many as
+	 * slots. */
+	for (uint32_t round = 0; round <= channel->geometry.slots; round++) {
+		r = flush_once(channel);
+		if (r <= 0)
+			break;
+	}
+	if (r < 0)
+		vsp_channel_fail(channel, corrupt_text(r));
+}
+
+void vsp_complete(struct vsp_request *request, const void *payload, size_t len)
+{
+	struct vsp_channel *channel = request->channel;
+	uint32_t n = request->slot;
+	int r = 0;
+
+	assert(channel->busy[n] && len <= channel->geometry.reply_max);
+	channel->busy[n] = false;
+	channel->in_flight--;
+	if (channel->failed || !request->wants_completion) {
+		block_release(&channel->block, n);
+		push(&channel->free, n);
+	} else {
+		block_outcome(&channel->block, n, payload, (uint32_t)len);
+		/* Those that wait already go first. */
+		r = channel->waiting.count > 0 ? -EAGAIN : write_completion(channel, n);
+		if (r < 0)
+			queue_put(&channel->waiting, channel->geometry.slots, n);
+	}
+	if (r < 0 && r != -EAGAIN)
+		vsp_channel_fail(channel, corrupt_text(r));
+	vsp_channel_touched(channel);
+	if (channel->state == VSP_CHANNEL_CLOSING && channel->in_flight == 0)
+		loop_wake(channel->vsp->work);
+}
+
+int vsp_send(struct vsp_channel *channel, uint64_t transaction_id, const void *payload, size_t len)
+{
+	int r;
+
+	if (channel->state != VSP_CHANNEL_OPEN || channel->failed)
+		return -EPIPE;
+	if (channel->waiting.count > 0)
+		return -EAGAIN;
+	r = ring_write(&channel->channel.out, VMPACKET_DATA_INBAND, 0, transaction_id, payload, len);
+	if (r == -EPROTO) {
+		vsp_channel_fail(channel, corrupt_text(r));
+		return -EPIPE;
+	}
+	if (r < 0)
+		return r;
+	vsp_channel_touched(channel);
+	return 0;
+}
+
+/* ---- what a device asks ---- */
+
+void *vsp_channel_data(struct vsp_channel *channel)
+{
+	return channel->data;
+}
+
+void *vsp_channel_device(struct vsp_channel *channel)
+{
+	return channel->device;
+}
+
+const char *vsp_channel_name(const struct vsp_channel *channel)
+{
+	return channel->name;
+}
+
+void *vsp_channel_state(struct vsp_channel *channel)
+{
+	return block_state(&channel->block);
+}
