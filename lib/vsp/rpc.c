@@ -248,8 +248,11 @@ int vsp_rpc_offer(struct vsp_channel *channel, const struct vsp_offer_desc *desc
 		return err_set(err, r, "%s: cannot make the offer: %s", channel->name, err_name(r));
 	while (!wait.over && r == 0)
 		r = loop_run_once(vsp->loop, true);
-	if (!wait.over)
+	if (!wait.over) {
+		/* on_offered() must not outlive this frame: it runs inside. */
+		rpc_conn_free(take_ptr(vsp->conn));
 		return err_set(err, r, "%s: event loop: %s", channel->name, err_name(r));
+	}
 	return wait.result;
 }
 

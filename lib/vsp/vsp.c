@@ -214,6 +214,7 @@ static struct vsp_channel *channel_new(struct vsp *vsp, const struct vsp_offer_d
 	channel->vsp = vsp;
 	channel->ops = ops;
 	channel->device = device;
+	channel->offer_id = UINT32_MAX;
 	channel->channel.kick_fd = channel->channel.irq_fd = -1;
 	channel->geometry = (struct block_geometry){
 		.slots = ops->slots,

@@ -21,6 +21,7 @@
 
 #include "abi/ring.h"
 #include "base/bytes.h"
+#include "base/cleanup.h"
 #include "guest/gpa.h"
 #include "vsp/internal.h"
 
