@@ -331,8 +331,9 @@ Test(rpc, size_limits)
 	cr_assert_eq(outcome.error, -ENOSPC, "the largest frame and its unknown field arrive: %s", outcome.text);
 	field.len++;
 	cr_assert_eq(rpc_request(client.conn, M_LATER, &big.base, EMPTY, NULL, 0, 0, on_outcome, &outcome), -EMSGSIZE);
-	cr_assert_eq(rpc_request(client.conn, M_LATER, &empty.base, EMPTY, fds, RPC_FDS_MAX + 1, 0, on_outcome, &outcome),
-		     -EMSGSIZE);
+	cr_assert_eq(
+		rpc_request(client.conn, M_LATER, &empty.base, EMPTY, fds, RPC_FDS_MAX + 1, 0, on_outcome, &outcome),
+		-EMSGSIZE);
 	cr_assert_eq(outcome.count, 1);
 }
 
