@@ -20,6 +20,23 @@ bed_is_current()
 		-o -newer "$1" -print -quit)" ] && [ -z "$(find "$bed_build_dir" -newer "$1" -print -quit)" ]
 }
 
+# bed_setup TREE: the commands that make a running system take notice of the files in TREE. Only what is needed: each
+# costs 0.1 s in the bed. (systemd finds new units by itself; daemon-reload would take 0.8 s.)
+bed_setup()
+(
+	shopt -s nullglob
+	cd "$1" || exit
+	users=(usr/lib/sysusers.d/*) files=(usr/lib/tmpfiles.d/*) libraries=(usr/lib/*.so.* usr/lib/*/*.so.*)
+	changes=({etc,{usr/,}lib}/systemd/system/*.{d,wants,requires}/*) bus=({etc,usr/share}/dbus-1/{system.d,system-services}/*)
+	[ ${#libraries[@]} = 0 ] || echo "ldconfig &&"
+	[ ${#users[@]} = 0 ] || echo "systemd-sysusers ${users[*]/#//} &&"
+	[ ${#files[@]} = 0 ] || echo "systemd-tmpfiles --create ${files[*]/#//} &&"
+	[ ${#changes[@]} = 0 ] || echo "systemctl daemon-reload &&"
+	[ ${#bus[@]} = 0 ] || echo "dbus-send --system --print-reply --type=method_call --dest=org.freedesktop.DBus" \
+		"/ org.freedesktop.DBus.ReloadConfig >/dev/null &&"
+	echo true
+)
+
 # Bring the cached install.tar of this build up to date: $1 is its folder.
 bed_make_install()
 {
@@ -34,20 +51,17 @@ bed_make_install()
 		touch "$dir/new"
 	fi
 	tar -C "$dir/tree" --owner=0 --group=0 -cf "$dir/new.tar" . || return
-	if [ -n "$(find "$dir/tree" -path '*/systemd/*' -o -path '*/dbus-1/*' -o -path '*/*.d/*' | head -n 1)" ]; then
-		touch "$dir/installed-units"
-	else
-		rm -f "$dir/installed-units"
-	fi
+	bed_setup "$dir/tree" >"$dir/new.setup" || return
 	mv "$dir/new.tar" "$dir/install.tar"
+	mv "$dir/new.setup" "$dir/setup"
 	[ ! -e "$dir/new" ] || mv "$dir/new" "$dir/stamp"
 	rm -r "$dir/tree"
 }
 
-# bed_install SHARE: put install.tar of the current build (and installed-units, if there are any) into SHARE.
+# bed_install SHARE: put install.tar of the current build, and setup, what to do in the bed then, into SHARE.
 bed_install()
 {
-	local dir lock file
+	local dir lock
 
 	dir=$bed_cache/install/$(echo "$bed_top $bed_build_dir" | sha256sum | cut -c1-16)
 	mkdir -p "$dir"
@@ -59,8 +73,6 @@ bed_install()
 			bed_die "could not install $bed_build_dir; see $dir/log"
 		}
 	fi
-	for file in install.tar installed-units; do
-		[ ! -e "$dir/$file" ] || ln "$dir/$file" "$1/$file"
-	done
+	ln "$dir/install.tar" "$dir/setup" "$1/"
 	exec {lock}>&-
 }
