@@ -33,9 +33,10 @@ struct boot_entry {
 };
 
 /**
- * boot_load - load everything. May be called again after a reset: it rewrites all it owns.
- * Return: 0 or a negative errno with a line that names the file and the remedy: -ENOEXEC (not a kernel that we can boot), -ENOMEM (does not
- * fit into the guest's memory), -EIO ...
+ * boot_load - load everything. May be called again after a reset: it rewrites all it owns, whatever the guest did to it.
+ * @config: a kernel is ELF (executed at its physical addresses), packed ELF, or bzImage.
+ * Return: 0 or a negative errno with a line that names the file and the remedy: -ENOEXEC (not a kernel that we can boot),
+ * -ENOMEM (does not fit into the guest's memory), -E2BIG (command line), -EINVAL (no regular file), -EIO ...
  * Context: no vCPU runs.
  */
 int boot_load(const struct boot_config *config, struct guest_mem *mem, struct boot_entry *ret_entry, struct err *err);
