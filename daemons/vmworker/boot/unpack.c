@@ -2,6 +2,7 @@
 #include "boot/unpack.h"
 
 #include <errno.h>
+#include <lz4.h>
 #include <lzma.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 
 #define UNPACK_CHUNK	      (256u * 1024u)	     /* stays in a processor's cache on its way to the sink */
 #define UNPACK_DICTIONARY_MAX (256u * 1024u * 1024u) /* memory that a stream may ask its decoder to use */
+#define LZ4_LEGACY_BLOCK      (8 * 1024 * 1024)
 
 struct unpack_out {
 	unpack_sink sink;
@@ -22,12 +24,12 @@ struct unpack_out {
 	uint8_t *buf;  /* UNPACK_CHUNK bytes */
 };
 
-static int unpack_emit(struct unpack_out *out, size_t len)
+static int unpack_emit(struct unpack_out *out, const uint8_t *buf, size_t len)
 {
 	if (len > out->left)
 		return -EFBIG;
 	out->left -= len;
-	return len ? out->sink(out->arg, out->buf, len) : 0;
+	return len ? out->sink(out->arg, buf, len) : 0;
 }
 
 static void unpack_end_gzip(z_stream *z)
@@ -54,7 +56,7 @@ static int unpack_gzip(const uint8_t *in, size_t in_len, struct unpack_out *out)
 			return -ENOMEM;
 		if (zr != Z_OK && zr != Z_STREAM_END)
 			return -EPROTO;
-		r = unpack_emit(out, UNPACK_CHUNK - z.avail_out);
+		r = unpack_emit(out, out->buf, UNPACK_CHUNK - z.avail_out);
 		if (r < 0)
 			return r;
 	} while (zr != Z_STREAM_END);
@@ -92,7 +94,7 @@ static int unpack_xz(const uint8_t *in, size_t in_len, struct unpack_out *out)
 		lr = lzma_code(&s, LZMA_RUN);
 		if (lr != LZMA_OK && lr != LZMA_STREAM_END)
 			return unpack_lzma_error(lr);
-		r = unpack_emit(out, UNPACK_CHUNK - s.avail_out);
+		r = unpack_emit(out, out->buf, UNPACK_CHUNK - s.avail_out);
 		if (r < 0)
 			return r;
 	} while (lr != LZMA_STREAM_END);
@@ -137,11 +139,40 @@ static int unpack_zstd(const uint8_t *in, size_t in_len, struct unpack_out *out)
 			return unpack_zstd_error(ZSTD_getErrorCode(left));
 		if (left && to.pos == 0 && from.pos == before)
 			return -EPROTO; /* cut short */
-		r = unpack_emit(out, to.pos);
+		r = unpack_emit(out, out->buf, to.pos);
 		if (r < 0)
 			return r;
 	} while (left);
 	return 0;
+}
+
+/*
+ * The legacy frame that kernels use: magic, then blocks of {packed length (4), bytes}, each at most 8 MiB when
+ * unpacked. There is no end mark. A bzImage's payload ends with four bytes that are not part of it: the unpacked size.
+ */
+static int unpack_lz4(const uint8_t *in, size_t in_len, struct unpack_out *out)
+{
+	_cleanup_free_ char *block = malloc(LZ4_LEGACY_BLOCK);
+	size_t pos = 4;
+
+	if (!block)
+		return -ENOMEM;
+	while (in_len - pos > 4) {
+		uint32_t packed = get_le32(in + pos);
+		int len, r;
+
+		pos += 4;
+		if (packed > in_len - pos || packed > LZ4_COMPRESSBOUND(LZ4_LEGACY_BLOCK))
+			return -EPROTO;
+		len = LZ4_decompress_safe((const char *)in + pos, block, (int)packed, LZ4_LEGACY_BLOCK);
+		if (len < 0)
+			return -EPROTO;
+		r = unpack_emit(out, (const uint8_t *)block, (size_t)len);
+		if (r < 0)
+			return r;
+		pos += packed;
+	}
+	return in_len == pos || in_len - pos == 4 ? 0 : -EPROTO;
 }
 
 static const struct unpack_row {
@@ -154,6 +185,7 @@ static const struct unpack_row {
 	{"xz", {0xfd, '7', 'z', 'X', 'Z', 0}, 6, unpack_xz},
 	{"lzma", {0x5d, 0, 0}, 3, unpack_xz},
 	{"zstd", {0x28, 0xb5, 0x2f, 0xfd}, 4, unpack_zstd},
+	{"lz4", {0x02, 0x21, 0x4c, 0x18}, 4, unpack_lz4},
 };
 
 static const struct unpack_row *unpack_find(const void *in, size_t in_len)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The compressions that kernels come in. The only file that uses zlib, liblzma and libzstd is unpack.c. */
+/* The compressions that kernels come in. The only file that uses zlib, liblzma, libzstd and liblz4 is unpack.c. */
 #ifndef VMWORKER_BOOT_UNPACK_H
 #define VMWORKER_BOOT_UNPACK_H
 
@@ -9,7 +9,7 @@
 /* The next @len unpacked bytes, in order. Return: 0, or a negative errno that ends the unpacking. */
 typedef int (*unpack_sink)(void *arg, const uint8_t *buf, size_t len);
 
-/** unpack_format - the name of the format that starts so ("gzip", "xz", "lzma", "zstd"), or NULL. */
+/** unpack_format - the name of the format that starts so ("gzip", "xz", "lzma", "zstd", "lz4"), or NULL. */
 const char *unpack_format(const void *in, size_t in_len);
 
 /**
