@@ -17,15 +17,15 @@ struct boot_config {
 	const char *kernel_name; /* for messages */
 	const char *initrd_name;
 	const char *cmdline;
-	unsigned int cpus;	 /* 1..64: APIC ids 0..cpus-1 */
+	unsigned int cpus; /* 1..64: APIC ids 0..cpus-1 */
 	uint64_t memory_bytes;
 };
 
-/* The registers of the boot vCPU; everything else as the 64-bit boot protocol wants it: long mode, flat segments, paging
- * on with low memory identity mapped, interrupts off. The tables that this needs lie in guest memory already. */
+/* The registers of the boot vCPU; everything else as the 64-bit boot protocol wants it: long mode, flat segments,
+ * paging on with low memory identity mapped, interrupts off. The tables that this needs lie in guest memory already. */
 struct boot_entry {
 	uint64_t rip;
-	uint64_t rsi;	  /* boot_params */
+	uint64_t rsi; /* boot_params */
 	uint64_t rsp;
 	uint64_t cr3_gpa; /* page tables */
 	uint64_t gdt_gpa; /* null, null, code 0x10, data 0x18 */
@@ -33,10 +33,11 @@ struct boot_entry {
 };
 
 /**
- * boot_load - load everything. May be called again after a reset: it rewrites all it owns, whatever the guest did to it.
+ * boot_load - load everything. May be called again after a reset: it rewrites all it owns, whatever the guest did to
+ * it.
  * @config: a kernel is ELF (executed at its physical addresses), packed ELF, or bzImage.
- * Return: 0 or a negative errno with a line that names the file and the remedy: -ENOEXEC (not a kernel that we can boot),
- * -ENOMEM (does not fit into the guest's memory), -E2BIG (command line), -EINVAL (no regular file), -EIO ...
+ * Return: 0 or a negative errno with a line that names the file and the remedy: -ENOEXEC (not a kernel that we can
+ * boot), -ENOMEM (does not fit into the guest's memory), -E2BIG (command line), -EINVAL (no regular file), -EIO ...
  * Context: no vCPU runs.
  */
 int boot_load(const struct boot_config *config, struct guest_mem *mem, struct boot_entry *ret_entry, struct err *err);
