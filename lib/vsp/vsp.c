@@ -168,9 +168,16 @@ void vsp_free(struct vsp *vsp)
 		return;
 	rpc_conn_free(vsp->conn);
 	for (size_t i = 0; i < vsp->channel_count; i++) {
-		vsp_channel_drop(vsp->channels[i]);
-		free(vsp->channels[i]);
+		struct vsp_channel *channel = vsp->channels[i];
+
+		/* The worker hears nothing of it any more; the call is only freed. */
+		if (channel->state == VSP_CHANNEL_CLOSING)
+			channel->closed.fn(channel->closed.arg);
+		vsp_channel_drop(channel);
+		free(channel);
 	}
+	if (vsp->quiesced.fn)
+		vsp->quiesced.fn(vsp->quiesced.arg);
 	loop_remove(&vsp->work);
 	signal_map_done(&vsp->cells);
 	guest_mem_done(&vsp->mem);

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fake_worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "ipc/rpc.h"
+#include "proto/methods.h"
+#include "proto/types.pb-c.h"
+#include "proto/vsp.pb-c.h"
+
+#define OFFER_ID_BASE 100u
+
+struct fake_worker {
+	struct loop *loop;
+	struct fake_guest *guest;
+	struct rpc_server *server;
+	struct rpc_conn *conn;
+	char dir[64], path[96];
+	char *name, *vm_name;
+	uint8_t *config;
+	size_t config_len;
+	int fds[RPC_FDS_MAX];
+	size_t fd_count;
+	struct fake_offer offers[FAKE_WORKER_OFFERS_MAX];
+	size_t offer_count;
+	bool ready;
+};
+
+/* ---- served to the VSP ---- */
+
+static void handle_attach(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			  size_t nfds, void *arg)
+{
+	const Bulkhead__Vsp__AttachRequest *req = (const Bulkhead__Vsp__AttachRequest *)msg;
+	struct fake_worker *worker = arg;
+	Bulkhead__Vsp__AttachReply reply = BULKHEAD__VSP__ATTACH_REPLY__INIT;
+	Bulkhead__Vsp__MemoryRegion region = BULKHEAD__VSP__MEMORY_REGION__INIT;
+	Bulkhead__Vsp__MemoryRegion *regions[] = {&region};
+	int out[RPC_FDS_MAX + 2] = {worker->guest->mem_fd, worker->guest->cells_fd};
+
+	if (strcmp(req->name, worker->name) != 0) {
+		rpc_fail(call, -ENOENT, "no provider %s", req->name);
+		return;
+	}
+	region.len = worker->guest->ram_len;
+	reply.n_memory = 1;
+	reply.memory = regions;
+	reply.cpus = worker->guest->cpus;
+	reply.config = (ProtobufCBinaryData){worker->config_len, worker->config};
+	reply.fd_count = (uint32_t)worker->fd_count;
+	reply.vm_name = worker->vm_name;
+	reply.vm_uuid = (char *)"00000000-0000-4000-8000-000000000001";
+	memcpy(out + 2, worker->fds, worker->fd_count * sizeof(int));
+	rpc_reply(call, &reply.base, out, worker->fd_count + 2);
+}
+
+static void handle_offer(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			 size_t nfds, void *arg)
+{
+	const Bulkhead__Vsp__OfferRequest *req = (const Bulkhead__Vsp__OfferRequest *)msg;
+	struct fake_worker *worker = arg;
+	Bulkhead__Vsp__OfferReply reply = BULKHEAD__VSP__OFFER_REPLY__INIT;
+	struct fake_offer *offer;
+
+	if (worker->offer_count == FAKE_WORKER_OFFERS_MAX || req->interface_guid.len != 16 ||
+	    req->instance_guid.len != 16) {
+		rpc_fail(call, -EINVAL, "bad offer");
+		return;
+	}
+	offer = &worker->offers[worker->offer_count];
+	*offer = (struct fake_offer){.flags = req->flags, .block_bytes = req->block_bytes, .block_fd = -1};
+	memcpy(offer->interface_guid.b, req->interface_guid.data, 16);
+	memcpy(offer->instance_guid.b, req->instance_guid.data, 16);
+	reply.offer_id = (uint32_t)(OFFER_ID_BASE + worker->offer_count++);
+	rpc_reply(call, &reply.base, NULL, 0);
+}
+
+static void handle_ready(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			 size_t nfds, void *arg)
+{
+	struct fake_worker *worker = arg;
+	Bulkhead__Empty empty = BULKHEAD__EMPTY__INIT;
+
+	worker->ready = true;
+	rpc_reply(call, &empty.base, NULL, 0);
+}
+
+static const struct rpc_method methods[] = {
+	{WORKER_VSP_ATTACH, "Attach", &bulkhead__vsp__attach_request__descriptor,
+	 &bulkhead__vsp__attach_reply__descriptor, 0, 0, RPC_ROLE_ANY, handle_attach},
+	{WORKER_VSP_OFFER, "Offer", &bulkhead__vsp__offer_request__descriptor, &bulkhead__vsp__offer_reply__descriptor,
+	 0, 0, RPC_ROLE_ANY, handle_offer},
+	{WORKER_VSP_READY, "Ready", &bulkhead__vsp__ready_request__descriptor, &bulkhead__empty__descriptor, 0, 0,
+	 RPC_ROLE_ANY, handle_ready},
+	{0},
+};
+
+static const struct rpc_service service = {
+	.name = WORKER_SERVICE, .version = WORKER_SERVICE_VERSION, .methods = methods};
+
+static void on_closed(struct rpc_conn *conn, int error, const char *why, void *arg)
+{
+	struct fake_worker *worker = arg;
+
+	rpc_conn_free(conn);
+	if (worker->conn == conn)
+		worker->conn = NULL;
+}
+
+static const struct rpc_conn_ops conn_ops = {.closed = on_closed};
+
+static void on_accepted(struct rpc_conn *conn, void *arg)
+{
+	struct fake_worker *worker = arg;
+
+	rpc_conn_set_arg(conn, worker);
+	assert(!worker->conn);
+	worker->conn = conn;
+}
+
+/* ---- life ---- */
+
+struct fake_worker *fake_worker_new(struct loop *loop, struct fake_guest *guest, const struct fake_provider *provider)
+{
+	struct fake_worker *worker = calloc(1, sizeof(*worker));
+	const char *tmp = getenv("TMPDIR");
+	int r;
+
+	assert(worker);
+	worker->loop = loop;
+	worker->guest = guest;
+	snprintf(worker->dir, sizeof(worker->dir), "%s/bulkhead-test-XXXXXX", tmp && strlen(tmp) < 32 ? tmp : "/tmp");
+	if (!mkdtemp(worker->dir))
+		abort();
+	snprintf(worker->path, sizeof(worker->path), "%s/worker.sock", worker->dir);
+	worker->name = strdup(provider->name);
+	worker->vm_name = strdup(provider->vm_name ? provider->vm_name : "fake");
+	worker->config_len = provider->config_len;
+	worker->config = malloc(MAX(provider->config_len, (size_t)1));
+	assert(worker->name && worker->vm_name && worker->config);
+	if (provider->config_len > 0)
+		memcpy(worker->config, provider->config, provider->config_len);
+	assert(provider->fd_count <= RPC_FDS_MAX - 2);
+	for (; worker->fd_count < provider->fd_count; worker->fd_count++)
+		worker->fds[worker->fd_count] = fd_dup(provider->fds[worker->fd_count]);
+	r = rpc_server_new(loop, worker->path, getuid(), &service, &conn_ops, on_accepted, worker, &worker->server);
+	if (r < 0)
+		abort();
+	return worker;
+}
+
+void fake_worker_free(struct fake_worker *worker)
+{
+	fake_worker_disconnect(worker);
+	rpc_server_free(worker->server);
+	for (size_t i = 0; i < worker->offer_count; i++)
+		fd_close(&worker->offers[i].block_fd);
+	for (size_t i = 0; i < worker->fd_count; i++)
+		fd_close(&worker->fds[i]);
+	rmdir(worker->dir);
+	free(worker->config);
+	free(worker->name);
+	free(worker->vm_name);
+	free(worker);
+}
+
+const char *fake_worker_path(const struct fake_worker *worker)
+{
+	return worker->path;
+}
+
+void fake_worker_disconnect(struct fake_worker *worker)
+{
+	struct rpc_conn *conn = worker->conn;
+
+	worker->conn = NULL;
+	rpc_conn_free(conn);
+}
+
+size_t fake_worker_offers(const struct fake_worker *worker)
+{
+	return worker->offer_count;
+}
+
+const struct fake_offer *fake_worker_offer(const struct fake_worker *worker, size_t index)
+{
+	assert(index < worker->offer_count);
+	return &worker->offers[index];
+}
+
+/* ---- running ---- */
+
+void fake_worker_run(struct fake_worker *worker)
+{
+	for (int i = 0; i < 8; i++)
+		loop_run_once(worker->loop, false);
+}
+
+int fake_worker_run_until(struct fake_worker *worker, bool (*done)(void *arg), void *arg)
+{
+	uint64_t deadline = clock_now_ns() + FAKE_WAIT_MS * NS_PER_MS;
+
+	while (!done(arg)) {
+		if (clock_now_ns() > deadline)
+			return -ETIMEDOUT;
+		loop_run_once(worker->loop, false);
+		if (!done(arg))
+			poll(NULL, 0, 1);
+	}
+	return 0;
+}
+
+static bool is_ready(void *arg)
+{
+	return ((struct fake_worker *)arg)->ready;
+}
+
+int fake_worker_wait_ready(struct fake_worker *worker)
+{
+	return fake_worker_run_until(worker, is_ready, worker);
+}
+
+static bool has_packet(void *arg)
+{
+	return fake_peek(arg);
+}
+
+int fake_worker_get(struct fake_worker *worker, struct fake_channel *channel, struct fake_packet *ret_packet)
+{
+	int r = fake_worker_run_until(worker, has_packet, channel);
+
+	return r < 0 ? r : fake_get(channel, ret_packet);
+}
+
+/* ---- calls to the VSP ---- */
+
+static void on_answer(int error, const char *text, const ProtobufCMessage *msg, int *fds, size_t nfds, void *arg)
+{
+	*(int *)arg = error;
+}
+
+static void begin(struct fake_worker *worker, uint32_t method, const ProtobufCMessage *msg, const int *fds, size_t nfds,
+		  int *outcome)
+{
+	int r;
+
+	*outcome = 1;
+	r = worker->conn ? rpc_request(worker->conn, method, msg, &bulkhead__empty__descriptor, fds, nfds, 0, on_answer,
+				       outcome)
+			 : -ENOTCONN;
+	if (r < 0)
+		*outcome = r;
+}
+
+static bool is_answered(void *arg)
+{
+	return *(int *)arg <= 0;
+}
+
+static int call(struct fake_worker *worker, uint32_t method, const ProtobufCMessage *msg, const int *fds, size_t nfds)
+{
+	/* static: an answer after a timeout must not hit a dead stack frame */
+	static int outcome;
+
+	begin(worker, method, msg, fds, nfds, &outcome);
+	return fake_worker_run_until(worker, is_answered, &outcome) < 0 ? -ETIMEDOUT : outcome;
+}
+
+int fake_worker_open(struct fake_worker *worker, size_t index, struct fake_channel *channel)
+{
+	Bulkhead__Vsp__OpenRequest req = BULKHEAD__VSP__OPEN_REQUEST__INIT;
+	Bulkhead__MemoryRange range = BULKHEAD__MEMORY_RANGE__INIT;
+	Bulkhead__MemoryRange *ranges[] = {&range};
+	struct fake_offer *offer = &worker->offers[index];
+	uint8_t user_data[120] = {0};
+	int fds[3];
+
+	assert(index < worker->offer_count);
+	fd_close(&offer->block_fd);
+	offer->block_fd = fd_memfd("fake-block", offer->block_bytes);
+	assert(offer->block_fd >= 0);
+	range.gpa = channel->ring_gpa;
+	range.len = 2ull * channel->ring_pages * GUEST_PAGE_SIZE;
+	req.offer_id = (uint32_t)(OFFER_ID_BASE + index);
+	req.relid = channel->relid;
+	req.n_ring = 1;
+	req.ring = ranges;
+	req.downstream_page = channel->ring_pages;
+	req.target_vp = channel->target_vp;
+	req.user_data = (ProtobufCBinaryData){sizeof(user_data), user_data};
+	fds[0] = channel->kick_fd;
+	fds[1] = channel->irq_fd;
+	fds[2] = offer->block_fd;
+	return call(worker, VSP_OPEN, &req.base, fds, 3);
+}
+
+int fake_worker_close(struct fake_worker *worker, size_t index)
+{
+	Bulkhead__Vsp__ChannelRequest req = BULKHEAD__VSP__CHANNEL_REQUEST__INIT;
+
+	req.offer_id = (uint32_t)(OFFER_ID_BASE + index);
+	return call(worker, VSP_CLOSE, &req.base, NULL, 0);
+}
+
+void fake_worker_close_begin(struct fake_worker *worker, size_t index, int *outcome)
+{
+	Bulkhead__Vsp__ChannelRequest req = BULKHEAD__VSP__CHANNEL_REQUEST__INIT;
+
+	req.offer_id = (uint32_t)(OFFER_ID_BASE + index);
+	begin(worker, VSP_CLOSE, &req.base, NULL, 0, outcome);
+}
+
+int fake_worker_retarget(struct fake_worker *worker, size_t index, uint32_t vp)
+{
+	Bulkhead__Vsp__RetargetRequest req = BULKHEAD__VSP__RETARGET_REQUEST__INIT;
+
+	req.offer_id = (uint32_t)(OFFER_ID_BASE + index);
+	req.target_vp = vp;
+	return call(worker, VSP_RETARGET, &req.base, NULL, 0);
+}
+
+int fake_worker_quiesce(struct fake_worker *worker)
+{
+	Bulkhead__Empty req = BULKHEAD__EMPTY__INIT;
+
+	return call(worker, VSP_QUIESCE, &req.base, NULL, 0);
+}

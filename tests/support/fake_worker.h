@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A vmworker as a VSP sees it: the real RPC on a real socket, with a fake guest behind it. It may share a loop with the
+ * VSP under test, or serve a VSP in another process. Functions without a result abort the test if they fail.
+ */
+#ifndef SUPPORT_FAKE_WORKER_H
+#define SUPPORT_FAKE_WORKER_H
+
+#include "abi/guid.h"
+#include "base/err.h"
+#include "fake_guest.h"
+#include "ipc/loop.h"
+
+#define FAKE_WORKER_OFFERS_MAX 64u
+#define FAKE_WAIT_MS	       5000
+
+struct fake_worker;
+
+struct fake_offer {
+	struct abi_guid interface_guid, instance_guid;
+	uint32_t flags;
+	uint64_t block_bytes;
+	int block_fd; /* of the last open; the worker's */
+};
+
+/* What the provider gets at Attach. Copied. */
+struct fake_provider {
+	const char *name;
+	const void *config;
+	size_t config_len;
+	const int *fds; /* duplicated */
+	size_t fd_count;
+	const char *vm_name;
+};
+
+/** fake_worker_new - listen in a new private folder below $TMPDIR. @guest outlives it. */
+struct fake_worker *fake_worker_new(struct loop *loop, struct fake_guest *guest, const struct fake_provider *provider);
+void fake_worker_free(struct fake_worker *worker);
+/** fake_worker_path - the socket that the VSP connects to. */
+const char *fake_worker_path(const struct fake_worker *worker);
+
+/** fake_worker_wait_ready - run the loop until the VSP called Ready. Return: 0 or -ETIMEDOUT. */
+int fake_worker_wait_ready(struct fake_worker *worker);
+size_t fake_worker_offers(const struct fake_worker *worker);
+const struct fake_offer *fake_worker_offer(const struct fake_worker *worker, size_t index);
+
+/* Calls to the VSP about offer @index; they run the loop until the answer. Return: 0 or the negative errno of the
+ * answer. */
+int fake_worker_open(struct fake_worker *worker, size_t index, struct fake_channel *channel);
+int fake_worker_close(struct fake_worker *worker, size_t index);
+int fake_worker_retarget(struct fake_worker *worker, size_t index, uint32_t vp);
+int fake_worker_quiesce(struct fake_worker *worker);
+
+/** fake_worker_close_begin - the same without waiting; *@outcome becomes 0 or a negative errno, and stays 1 until then.
+ */
+void fake_worker_close_begin(struct fake_worker *worker, size_t index, int *outcome);
+
+/** fake_worker_disconnect - drop the VSP's connection. */
+void fake_worker_disconnect(struct fake_worker *worker);
+
+/** fake_worker_run - run what the loop has to do now, without waiting. */
+void fake_worker_run(struct fake_worker *worker);
+/** fake_worker_run_until - run the loop until @done says so. Return: 0 or -ETIMEDOUT (FAKE_WAIT_MS). */
+int fake_worker_run_until(struct fake_worker *worker, bool (*done)(void *arg), void *arg);
+
+/** fake_worker_get - next packet for the guest, running the loop until it is there. Return: 0 or -ETIMEDOUT. */
+int fake_worker_get(struct fake_worker *worker, struct fake_channel *channel, struct fake_packet *ret_packet);
+
+#endif
