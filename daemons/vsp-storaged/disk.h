@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A disk as the front ends see it: a number of logical blocks that are read, written and flushed. What is behind it is
+ * a back end: one file and one constant struct disk_ops each.
+ */
+#ifndef STORAGED_DISK_H
+#define STORAGED_DISK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/err.h"
+#include "engine.h"
+
+#define DISK_MAX_TRANSFER (256u * 1024u) /* bytes of one request */
+
+enum disk_op {
+	DISK_READ,
+	DISK_WRITE,
+	DISK_FLUSH, /* what was written and completed before is on the medium */
+};
+
+/* Owned by the front end, who does not touch it from submit to done. */
+struct disk_request {
+	enum disk_op op;
+	bool fua;	   /* writes: complete when the data is on the medium */
+	uint64_t offset;   /* bytes, within the disk, multiple of its block size */
+	uint32_t len;	   /* bytes, multiple of the block size, 1 to DISK_MAX_TRANSFER; 0 for flush */
+	struct iovec *iov; /* exactly @len bytes; any alignment; the array may be used up */
+	unsigned int iovs;
+	/* @result: 0 (all of it) or a negative errno. On the loop's thread; may be called inside disk_submit(). */
+	void (*done)(struct disk_request *request, int result);
+
+	/* the back end's */
+	struct disk *disk;
+	struct engine_io io;
+	struct iovec bounce_iov;
+	void *bounce;
+	struct disk_request *next;
+};
+
+struct disk_config {
+	const char *alias; /* "sda", for messages */
+	const char *image; /* where it comes from, for messages */
+	int fd;		   /* stays the caller's, open as long as the disk */
+	unsigned int file; /* the engine's number of @fd */
+	bool readonly;
+	bool unsafe_flush; /* flush and FUA are acknowledged without being done */
+	uint32_t block_bytes;
+};
+
+struct disk;
+
+/* A back end. Constant; `struct disk` is its first member. */
+struct disk_ops {
+	const char *name; /* "raw" */
+	int (*open)(const struct disk_config *config, struct engine *engine, struct disk **ret_disk, struct err *err);
+	void (*submit)(struct disk *disk, struct disk_request *request);
+	bool (*cancel)(struct disk *disk, struct disk_request *request);
+	void (*close)(struct disk *disk); /* nothing is in flight */
+};
+
+struct disk {
+	const struct disk_ops *ops;
+	uint64_t blocks;	       /* at least 1 */
+	uint32_t block_bytes;	       /* 512 or 4096 */
+	uint32_t physical_block_bytes; /* a power of two, at least block_bytes: writes of less cost a read */
+	bool readonly;
+};
+
+extern const struct disk_ops disk_raw;
+
+/**
+ * disk_open - open a disk with a back end.
+ * Return: 0; a negative errno with a line that names the disk, the image and the remedy.
+ */
+static inline int disk_open(const struct disk_ops *ops, const struct disk_config *config, struct engine *engine,
+			    struct disk **ret_disk, struct err *err)
+{
+	return ops->open(config, engine, ret_disk, err);
+}
+
+/** disk_submit - take @request over. engine_flush() follows, but from inside a done(). */
+static inline void disk_submit(struct disk *disk, struct disk_request *request)
+{
+	disk->ops->submit(disk, request);
+}
+
+/** disk_cancel - Return: true: @request is the caller's again, and will not be done; false: it goes on. */
+static inline bool disk_cancel(struct disk *disk, struct disk_request *request)
+{
+	return disk->ops->cancel(disk, request);
+}
+
+/** disk_close - NULL is allowed. */
+static inline void disk_close(struct disk *disk)
+{
+	if (disk)
+		disk->ops->close(disk);
+}
+
+#endif

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Raw images: regular files and block devices, byte for byte.
+ *
+ * Theory of operation: a request goes to the engine with the guest's own iovecs. With O_DIRECT the kernel wants memory
+ * and lengths aligned; a request that is not (or that the kernel refuses with EINVAL all the same) goes through a
+ * buffer of a bounded pool instead, and waits in order for one where all are taken.
+ *
+ * Limits: the capacity is what whole blocks fit in the image when it is opened; an image that shrinks afterwards gives
+ * errors.
+ */
+#include "disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/log.h"
+
+#define BOUNCE_BUFFERS	       16u
+#define PHYSICAL_BLOCK_DEFAULT 4096u
+#define OBJECT_MAX	       64
+
+struct raw {
+	struct disk disk;
+	struct engine *engine;
+	unsigned int file;
+	bool unsafe_flush;
+	uint32_t mem_align, len_align; /* of O_DIRECT; 1: buffered */
+	uint8_t *pool;		       /* BOUNCE_BUFFERS of DISK_MAX_TRANSFER; only with O_DIRECT; touched on use */
+	unsigned int pool_free;
+	void *pool_stack[BOUNCE_BUFFERS];
+	struct disk_request *wait_head, *wait_tail; /* for a buffer */
+};
+
+static struct raw *to_raw(struct disk *disk)
+{
+	return CONTAINER_OF(disk, struct raw, disk);
+}
+
+/* ---- requests ---- */
+
+static void raw_io_done(struct engine_io *io, int result);
+
+static const enum engine_op engine_op[] = {
+	[DISK_READ] = ENGINE_READ,
+	[DISK_WRITE] = ENGINE_WRITE,
+	[DISK_FLUSH] = ENGINE_SYNC,
+};
+
+static void start(struct raw *raw, struct disk_request *request, struct iovec *iov, unsigned int iovs)
+{
+	struct engine_io *io = &request->io;
+
+	io->op = engine_op[request->op];
+	io->file = raw->file;
+	io->dsync = request->fua && !raw->unsafe_flush;
+	io->offset = request->offset;
+	io->iov = iov;
+	io->iovs = iovs;
+	io->done = raw_io_done;
+	engine_submit(raw->engine, io);
+}
+
+static void copy_in(const struct disk_request *request)
+{
+	uint8_t *at = request->bounce;
+
+	for (unsigned int i = 0; i < request->iovs; i++) {
+		memcpy(at, request->iov[i].iov_base, request->iov[i].iov_len);
+		at += request->iov[i].iov_len;
+	}
+}
+
+static void copy_out(const struct disk_request *request)
+{
+	const uint8_t *at = request->bounce;
+
+	for (unsigned int i = 0; i < request->iovs; i++) {
+		memcpy(request->iov[i].iov_base, at, request->iov[i].iov_len);
+		at += request->iov[i].iov_len;
+	}
+}
+
+static void start_bounced(struct raw *raw, struct disk_request *request)
+{
+	request->bounce = raw->pool_stack[--raw->pool_free];
+	if (request->op == DISK_WRITE)
+		copy_in(request);
+	request->bounce_iov = (struct iovec){.iov_base = request->bounce, .iov_len = request->len};
+	start(raw, request, &request->bounce_iov, 1);
+}
+
+static void bounce(struct raw *raw, struct disk_request *request)
+{
+	if (raw->pool_free > 0) {
+		start_bounced(raw, request);
+		return;
+	}
+	request->next = NULL;
+	if (raw->wait_tail)
+		raw->wait_tail->next = request;
+	else
+		raw->wait_head = request;
+	raw->wait_tail = request;
+}
+
+static void give_back(struct raw *raw, struct disk_request *request)
+{
+	struct disk_request *next = raw->wait_head;
+
+	raw->pool_stack[raw->pool_free++] = request->bounce;
+	request->bounce = NULL;
+	if (!next)
+		return;
+	raw->wait_head = next->next;
+	if (!raw->wait_head)
+		raw->wait_tail = NULL;
+	start_bounced(raw, next);
+}
+
+static void raw_io_done(struct engine_io *io, int result)
+{
+	struct disk_request *request = CONTAINER_OF(io, struct disk_request, io);
+	struct raw *raw = to_raw(request->disk);
+
+	if (request->bounce) {
+		if (result == 0 && request->op == DISK_READ)
+			copy_out(request);
+		give_back(raw, request);
+	} else if (result == -EINVAL && raw->pool && request->op != DISK_FLUSH && io->offset == request->offset) {
+		bounce(raw, request);
+		return;
+	}
+	request->done(request, result);
+}
+
+/* Whether O_DIRECT takes the iovecs as they are. */
+static bool aligned(const struct raw *raw, const struct disk_request *request)
+{
+	uint64_t mem = 0, len = 0;
+
+	for (unsigned int i = 0; i < request->iovs; i++) {
+		mem |= (uintptr_t)request->iov[i].iov_base;
+		len |= request->iov[i].iov_len;
+	}
+	return (mem & (raw->mem_align - 1)) == 0 && (len & (raw->len_align - 1)) == 0;
+}
+
+static void raw_submit(struct disk *disk, struct disk_request *request)
+{
+	struct raw *raw = to_raw(disk);
+
+	request->disk = disk;
+	request->bounce = NULL;
+	if (request->op == DISK_FLUSH && (raw->unsafe_flush || disk->readonly))
+		request->done(request, 0);
+	else if (request->op == DISK_FLUSH || !raw->pool || aligned(raw, request))
+		start(raw, request, request->iov, request->iovs);
+	else
+		bounce(raw, request);
+}
+
+static bool unqueue(struct raw *raw, struct disk_request *request)
+{
+	struct disk_request *before = NULL;
+
+	for (struct disk_request *at = raw->wait_head; at; before = at, at = at->next) {
+		if (at != request)
+			continue;
+		*(before ? &before->next : &raw->wait_head) = request->next;
+		if (raw->wait_tail == request)
+			raw->wait_tail = before;
+		return true;
+	}
+	return false;
+}
+
+static bool raw_cancel(struct disk *disk, struct disk_request *request)
+{
+	struct raw *raw = to_raw(disk);
+
+	if (unqueue(raw, request))
+		return true;
+	if (!engine_cancel(raw->engine, &request->io))
+		return false;
+	if (request->bounce)
+		give_back(raw, request);
+	return true;
+}
+
+/* ---- open and close ---- */
+
+static void raw_close(struct disk *disk)
+{
+	struct raw *raw = to_raw(disk);
+
+	if (raw->pool)
+		munmap(raw->pool, (size_t)BOUNCE_BUFFERS * DISK_MAX_TRANSFER);
+	free(raw);
+}
+
+static int size_of(const struct disk_config *config, const struct stat *st, uint64_t *ret_bytes, struct err *err)
+{
+	if (S_ISREG(st->st_mode)) {
+		*ret_bytes = (uint64_t)st->st_size;
+		return 0;
+	}
+	if (!S_ISBLK(st->st_mode))
+		return err_set(err, -EINVAL, "disk %s: %s is neither a file nor a block device: name one that is",
+			       config->alias, config->image);
+	if (ioctl(config->fd, BLKGETSIZE64, ret_bytes) < 0) {
+		int r = -errno;
+
+		return err_set(err, r, "disk %s: cannot tell the size of %s: %s", config->alias, config->image,
+			       strerror(-r));
+	}
+	return 0;
+}
+
+/* The block size that the medium likes, if it says so; a sane one in any case. */
+static uint32_t physical_block(const struct disk_config *config, const struct stat *st)
+{
+	unsigned int bytes = PHYSICAL_BLOCK_DEFAULT;
+
+	if (S_ISBLK(st->st_mode) && ioctl(config->fd, BLKPBSZGET, &bytes) < 0)
+		bytes = PHYSICAL_BLOCK_DEFAULT;
+	if (bytes < config->block_bytes || bytes > 1u << 20 || (bytes & (bytes - 1)) != 0)
+		bytes = config->block_bytes;
+	return bytes;
+}
+
+/* What O_DIRECT asks of memory and of lengths on this file. */
+static void direct_alignment(const struct disk_config *config, const struct stat *st, uint32_t *ret_mem,
+			     uint32_t *ret_len)
+{
+	int sector;
+
+	*ret_mem = *ret_len = 512;
+	if (S_ISBLK(st->st_mode)) {
+		if (ioctl(config->fd, BLKSSZGET, &sector) == 0 && sector > 512)
+			*ret_mem = *ret_len = (uint32_t)sector;
+		return;
+	}
+#ifdef STATX_DIOALIGN
+	struct statx stx;
+
+	if (statx(config->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 && (stx.stx_mask & STATX_DIOALIGN) &&
+	    stx.stx_dio_offset_align > 0) {
+		*ret_mem = MAX(stx.stx_dio_mem_align, 1u);
+		*ret_len = stx.stx_dio_offset_align;
+	}
+#endif
+}
+
+static int set_up_direct(struct raw *raw, const struct disk_config *config, const struct stat *st, int flags,
+			 struct err *err)
+{
+	char object[OBJECT_MAX];
+	void *pool;
+
+	direct_alignment(config, st, &raw->mem_align, &raw->len_align);
+	if (raw->len_align > config->block_bytes) {
+		snprintf(object, sizeof(object), "disk %s", config->alias);
+		log_warn(
+			object,
+			"%s takes direct I/O of %u bytes only, the disk has blocks of %u: going through the page cache",
+			config->image, raw->len_align, config->block_bytes);
+		raw->mem_align = raw->len_align = 1;
+		if (fcntl(config->fd, F_SETFL, flags & ~O_DIRECT) < 0)
+			return err_set(err, -errno, "disk %s: %s: cannot switch direct I/O off: use cache='writeback'",
+				       config->alias, config->image);
+		return 0;
+	}
+	pool = mmap(NULL, (size_t)BOUNCE_BUFFERS * DISK_MAX_TRANSFER, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (pool == MAP_FAILED)
+		return err_set(err, -ENOMEM, "disk %s: out of memory", config->alias);
+	raw->pool = pool;
+	for (unsigned int i = 0; i < BOUNCE_BUFFERS; i++)
+		raw->pool_stack[raw->pool_free++] = raw->pool + (size_t)i * DISK_MAX_TRANSFER;
+	return 0;
+}
+
+static int check_access(const struct disk_config *config, int flags, struct err *err)
+{
+	int mode = flags & O_ACCMODE;
+
+	if (mode == O_WRONLY || (mode == O_RDONLY && !config->readonly))
+		return err_set(
+			err, -EACCES, "disk %s: %s was opened %s: make it readable and writable, or the disk read-only",
+			config->alias, config->image, mode == O_RDONLY ? "for reading only" : "for writing only");
+	return 0;
+}
+
+static int set_capacity(struct raw *raw, const struct disk_config *config, uint64_t bytes, struct err *err)
+{
+	uint64_t tail = bytes % config->block_bytes;
+	char object[OBJECT_MAX];
+
+	if (bytes < config->block_bytes)
+		return err_set(
+			err, -EINVAL,
+			"disk %s: %s is %s: give it a size, for example with truncate --size=10G, or name another",
+			config->alias, config->image, bytes == 0 ? "empty" : "smaller than one block");
+	raw->disk.blocks = bytes / config->block_bytes;
+	if (tail == 0)
+		return 0;
+	snprintf(object, sizeof(object), "disk %s", config->alias);
+	log_warn(object,
+		 "%s has %" PRIu64 " bytes: the guest sees %" PRIu64 " blocks of %u; the last %" PRIu64
+		 " bytes stay unused",
+		 config->image, bytes, raw->disk.blocks, config->block_bytes, tail);
+	return 0;
+}
+
+static int raw_set_up(struct raw *raw, const struct disk_config *config, struct err *err)
+{
+	int flags = fcntl(config->fd, F_GETFL);
+	uint64_t bytes = 0;
+	struct stat st;
+	int r;
+
+	if (flags < 0 || fstat(config->fd, &st) < 0) {
+		r = -errno;
+		return err_set(err, r, "disk %s: %s: %s", config->alias, config->image, strerror(-r));
+	}
+	r = size_of(config, &st, &bytes, err);
+	if (r == 0)
+		r = check_access(config, flags, err);
+	if (r == 0)
+		r = set_capacity(raw, config, bytes, err);
+	if (r == 0 && (flags & O_DIRECT))
+		r = set_up_direct(raw, config, &st, flags, err);
+	if (r < 0)
+		return r;
+	raw->disk.physical_block_bytes = physical_block(config, &st);
+	return 0;
+}
+
+static int raw_open(const struct disk_config *config, struct engine *engine, struct disk **ret_disk, struct err *err)
+{
+	struct raw *raw = calloc(1, sizeof(*raw));
+	int r;
+
+	if (!raw)
+		return err_set(err, -ENOMEM, "disk %s: out of memory", config->alias);
+	raw->disk.ops = &disk_raw;
+	raw->disk.block_bytes = config->block_bytes;
+	raw->disk.readonly = config->readonly;
+	raw->engine = engine;
+	raw->file = config->file;
+	raw->unsafe_flush = config->unsafe_flush;
+	raw->mem_align = raw->len_align = 1;
+	r = raw_set_up(raw, config, err);
+	if (r < 0) {
+		raw_close(&raw->disk);
+		return r;
+	}
+	*ret_disk = &raw->disk;
+	return 0;
+}
+
+const struct disk_ops disk_raw = {
+	.name = "raw",
+	.open = raw_open,
+	.submit = raw_submit,
+	.cancel = raw_cancel,
+	.close = raw_close,
+};

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vsp-storaged: the disks of one VM.
+ *
+ * It opens one path, its worker's socket; everything else it is handed there. It ends when the worker goes away.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "abi/vstor.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "daemon/daemon.h"
+#include "ipc/loop.h"
+#include "storaged.h"
+#include "vsp/vsp.h"
+
+#define PROGRAM	    "vsp-storaged"
+#define PATH_LEN    512
+#define STATUS_LEN  64
+#define OFFER_FLAGS 0x1u /* the guest may talk to the device */
+
+struct options {
+	const char *worker, *runtime_dir, *name, *engine;
+	char path[PATH_LEN]; /* of the worker's socket */
+};
+
+struct server {
+	struct loop *loop;
+	struct vsp *vsp;
+	struct storaged *storaged;
+	bool gone; /* the worker */
+};
+
+static const struct option long_options[] = {
+	{"worker", required_argument, NULL, 'w'}, {"runtime-dir", required_argument, NULL, 'r'},
+	{"name", required_argument, NULL, 'n'},	  {"engine", required_argument, NULL, 'e'},
+	{"help", no_argument, NULL, 'h'},	  {0},
+};
+
+static void usage(FILE *to)
+{
+	fprintf(to,
+		"Usage: %s --worker SOCKET | --runtime-dir DIR  [--name VM] [--engine io_uring|threads]\n"
+		"Serve a VM's disks, as its worker says. vmmgmtd starts it.\n",
+		PROGRAM);
+}
+
+/* Return: 0; 1: help was asked for; -EINVAL: told on stderr. */
+static int parse_options(int argc, char **argv, struct options *options)
+{
+	int c, n;
+
+	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		switch (c) {
+		case 'w':
+			options->worker = optarg;
+			break;
+		case 'r':
+			options->runtime_dir = optarg;
+			break;
+		case 'n':
+			options->name = optarg;
+			break;
+		case 'e':
+			options->engine = optarg;
+			break;
+		case 'h':
+			usage(stdout);
+			return 1;
+		default:
+			usage(stderr);
+			return -EINVAL;
+		}
+	}
+	if (optind < argc || !options->worker == !options->runtime_dir) {
+		usage(stderr);
+		return -EINVAL;
+	}
+	if (options->worker)
+		n = snprintf(options->path, sizeof(options->path), "%s", options->worker);
+	else
+		n = snprintf(options->path, sizeof(options->path), "%s/worker.sock", options->runtime_dir);
+	if (n < 0 || (size_t)n >= sizeof(options->path)) {
+		fprintf(stderr, "%s: the path of the worker's socket is too long\n", PROGRAM);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static void worker_gone(void *arg, const char *why)
+{
+	struct server *server = arg;
+
+	if (!server->gone)
+		log_notice(NULL, "the worker went away (%s): ending", why);
+	server->gone = true;
+	loop_stop(server->loop);
+}
+
+static void batch_begin(void *arg)
+{
+	vsp_batch_begin(arg);
+}
+
+static void batch_end(void *arg)
+{
+	vsp_batch_end(arg);
+}
+
+static int open_disks(struct server *server, const struct options *options, struct err *err)
+{
+	_cleanup_free_ struct settings *settings = NULL;
+	int fds[ENGINE_FILES_MAX];
+	size_t count = 0, len = 0;
+	const void *bytes = vsp_config_bytes(server->vsp, &len);
+	int r;
+
+	while (count < ENGINE_FILES_MAX && vsp_config_fd(server->vsp, count) >= 0) {
+		fds[count] = vsp_config_fd(server->vsp, count);
+		count++;
+	}
+	r = settings_parse(bytes, len, count, &settings, err);
+	if (r < 0)
+		return r;
+	r = storaged_open(server->loop, settings, options->engine, fds, count, &server->storaged, err);
+	if (r < 0)
+		return r;
+	engine_set_batch(server->storaged->engine, batch_begin, batch_end, server->vsp);
+	return 0;
+}
+
+static int offer_controllers(struct server *server, struct err *err)
+{
+	struct storaged *storaged = server->storaged;
+
+	for (size_t i = 0; i < storaged->controllers; i++) {
+		struct storaged_controller *controller = &storaged->controller[i];
+		struct vsp_offer_desc offer = {
+			.interface_guid = VSTOR_SCSI_INTERFACE_GUID,
+			.instance_guid = controller->instance,
+			.flags = OFFER_FLAGS,
+			.name = controller->name,
+		};
+		int r = vsp_offer(server->vsp, &offer, &storvsp_ops, &controller->storvsp, err);
+
+		if (r < 0)
+			return r;
+	}
+	return vsp_ready(server->vsp, err);
+}
+
+static int serve(struct server *server, const struct options *options, struct err *err)
+{
+	struct vsp_config config = {
+		.name = "storage",
+		.worker_path = options->path,
+		.worker_gone = worker_gone,
+		.arg = server,
+	};
+	char status[STATUS_LEN];
+	int r;
+
+	r = vsp_attach(server->loop, &config, &server->vsp, err);
+	if (r < 0)
+		return r;
+	log_init(PROGRAM, vsp_vm_name(server->vsp));
+	/* Before the first byte of an image or a guest is read. */
+	r = daemon_drop_privileges(getuid(), getgid(), err);
+	if (r == 0)
+		r = open_disks(server, options, err);
+	if (r == 0)
+		r = offer_controllers(server, err);
+	if (r < 0 || server->gone)
+		return r;
+	snprintf(status, sizeof(status), "%zu disk%s", server->storaged->disks,
+		 server->storaged->disks == 1 ? "" : "s");
+	daemon_ready(status);
+	return loop_run(server->loop);
+}
+
+static void stop(struct server *server)
+{
+	/* The I/O ends before the memory goes; what it completes is not taken up again. */
+	if (server->storaged)
+		engine_set_batch(server->storaged->engine, NULL, NULL, NULL);
+	storaged_free(server->storaged);
+	vsp_free(server->vsp);
+	loop_free(server->loop);
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = {0};
+	struct server server = {0};
+	struct err err = {0};
+	int r;
+
+	r = parse_options(argc, argv, &options);
+	if (r != 0)
+		return r < 0 ? 2 : 0;
+	r = daemon_init(PROGRAM, options.name, &err);
+	if (r == 0) {
+		r = loop_new(&server.loop);
+		if (r == 0)
+			r = daemon_stop_on_signals(server.loop);
+		if (r < 0)
+			err_set(&err, r, "cannot make an event loop: %s", strerror(-r));
+	}
+	if (r == 0)
+		r = serve(&server, &options, &err);
+	if (r < 0)
+		log_error(NULL, "%s", err.text[0] ? err.text : strerror(-r));
+	stop(&server);
+	return r < 0 ? 1 : 0;
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* INQUIRY and its vital product data pages. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "scsi_command.h"
+
+#define PAGE_MAX 256u
+
+/* One page: fills in what follows the header. Return: its length. */
+struct vpd_page {
+	uint8_t code;
+	size_t (*build)(const struct scsi_lun *lun, uint8_t *page);
+};
+
+static size_t vpd_supported(const struct scsi_lun *lun, uint8_t *page);
+
+static size_t vpd_serial(const struct scsi_lun *lun, uint8_t *page)
+{
+	size_t len = strlen(lun->serial);
+
+	memcpy(page, lun->serial, len);
+	return len;
+}
+
+static size_t designator(uint8_t *at, uint8_t code_set, uint8_t type, const void *value, size_t len)
+{
+	at[0] = code_set;
+	at[1] = type; /* of the logical unit */
+	at[3] = (uint8_t)len;
+	memcpy(&at[4], value, len);
+	return 4 + len;
+}
+
+static size_t vpd_device_id(const struct scsi_lun *lun, uint8_t *page)
+{
+	char t10[sizeof(SCSI_VENDOR) + sizeof(SCSI_PRODUCT) + SCSI_SERIAL_MAX];
+	uint8_t naa[8];
+	size_t len;
+
+	len = (size_t)snprintf(t10, sizeof(t10), "%s%s%s", SCSI_VENDOR, SCSI_PRODUCT, lun->serial);
+	put_be64(naa, lun->naa);
+	len = designator(page, SCSI_CODE_SET_ASCII, SCSI_DESIGNATOR_T10, t10, len);
+	return len + designator(page + len, SCSI_CODE_SET_BINARY, SCSI_DESIGNATOR_NAA, naa, sizeof(naa));
+}
+
+static size_t vpd_block_limits(const struct scsi_lun *lun, uint8_t *page)
+{
+	const struct disk *disk = lun->disk;
+
+	/* Offsets as in the specification, which counts the header. */
+	put_be16(&page[6 - 4], (uint16_t)(disk->physical_block_bytes / disk->block_bytes));
+	put_be32(&page[8 - 4], DISK_MAX_TRANSFER / disk->block_bytes);
+	return SCSI_VPD_BLOCK_LIMITS_LEN;
+}
+
+static size_t vpd_block_device(const struct scsi_lun *lun, uint8_t *page)
+{
+	(void)lun;
+	put_be16(&page[4 - 4], 1); /* it does not rotate */
+	return SCSI_VPD_BLOCK_DEVICE_LEN;
+}
+
+static size_t vpd_provisioning(const struct scsi_lun *lun, uint8_t *page)
+{
+	(void)lun;
+	(void)page; /* all zero: fully provisioned, no UNMAP, no WRITE SAME with it */
+	return SCSI_VPD_PROVISIONING_LEN;
+}
+
+/* In ascending order. */
+static const struct vpd_page pages[] = {
+	{SCSI_VPD_SUPPORTED_PAGES, vpd_supported}, {SCSI_VPD_SERIAL, vpd_serial},
+	{SCSI_VPD_DEVICE_ID, vpd_device_id},	   {SCSI_VPD_BLOCK_LIMITS, vpd_block_limits},
+	{SCSI_VPD_BLOCK_DEVICE, vpd_block_device}, {SCSI_VPD_PROVISIONING, vpd_provisioning},
+};
+
+static size_t vpd_supported(const struct scsi_lun *lun, uint8_t *page)
+{
+	(void)lun;
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++)
+		page[i] = pages[i].code;
+	return ARRAY_SIZE(pages);
+}
+
+static void inquire_page(struct scsi_request *request, uint32_t allocation_len)
+{
+	uint8_t page[PAGE_MAX] = {0};
+	size_t len = 0;
+
+	page[0] = request->unit ? SCSI_INQUIRY_DEVICE_DISK : SCSI_INQUIRY_DEVICE_ABSENT;
+	page[1] = request->cdb[2];
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
+		if (pages[i].code != request->cdb[2])
+			continue;
+		if (request->unit)
+			len = pages[i].build(request->unit, page + SCSI_VPD_HEADER_LEN);
+		put_be16(&page[2], (uint16_t)len);
+		scsi_data_in(request, page, SCSI_VPD_HEADER_LEN + len, allocation_len);
+		return;
+	}
+	scsi_invalid_field(request);
+}
+
+void scsi_inquiry(struct scsi_controller *controller, struct scsi_request *request)
+{
+	uint32_t allocation_len = get_be16(&request->cdb[3]);
+	uint8_t data[SCSI_INQUIRY_LEN] = {
+		[2] = SCSI_VERSION_SPC4,
+		[3] = SCSI_INQUIRY_HISUP | SCSI_INQUIRY_FORMAT_2,
+		[4] = SCSI_INQUIRY_LEN - 5,
+		[7] = SCSI_INQUIRY_CMDQUE,
+	};
+
+	(void)controller;
+	if (request->cdb[1] & SCSI_INQUIRY_EVPD) {
+		inquire_page(request, allocation_len);
+		return;
+	}
+	if (request->cdb[2] != 0) {
+		scsi_invalid_field(request);
+		return;
+	}
+	data[0] = request->unit ? SCSI_INQUIRY_DEVICE_DISK : SCSI_INQUIRY_DEVICE_ABSENT;
+	memcpy(&data[8], SCSI_VENDOR, 8);
+	memcpy(&data[16], SCSI_PRODUCT, 16);
+	memcpy(&data[32], SCSI_REVISION, 4);
+	scsi_data_in(request, data, sizeof(data), allocation_len);
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "settings.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "proto/storage.pb-c.h"
+
+static void cleanup_message(Bulkhead__Storage__Config **msg)
+{
+	if (*msg)
+		bulkhead__storage__settings__free_unpacked(*msg, NULL);
+}
+
+static bool printable(const char *s, size_t max)
+{
+	size_t len = strlen(s);
+
+	for (size_t i = 0; i < len; i++)
+		if (s[i] < 0x20 || s[i] > 0x7e)
+			return false;
+	return len <= max;
+}
+
+static void take_image_name(struct lun_settings *lun, const char *image)
+{
+	size_t len = MIN(strlen(image), (size_t)SETTINGS_IMAGE_MAX);
+
+	memcpy(lun->image, image, len);
+	lun->image[len] = '\0';
+	text_clean(lun->image);
+	if (!lun->image[0])
+		strcpy(lun->image, "(no name)");
+}
+
+/* @controller already holds the LUNs that were accepted before. */
+static int parse_lun(struct controller_settings *controller, const Bulkhead__Storage__Lun *msg, size_t fds,
+		     struct err *err)
+{
+	struct lun_settings *lun = &controller->lun[controller->luns];
+
+	if (!msg->alias[0] || !printable(msg->alias, SETTINGS_ALIAS_MAX))
+		return err_set(err, -EINVAL,
+			       "storage configuration: the alias of a disk is not 1 to %u printable characters",
+			       SETTINGS_ALIAS_MAX);
+	if (msg->target > SETTINGS_TARGET_MAX || msg->lun >= SETTINGS_LUNS_MAX)
+		return err_set(err, -EINVAL, "disk %s: target %u, LUN %u: targets go to %u, LUNs to %u", msg->alias,
+			       msg->target, msg->lun, SETTINGS_TARGET_MAX, SETTINGS_LUNS_MAX - 1);
+	if (msg->fd_index >= fds)
+		return err_set(err, -EINVAL, "disk %s: descriptor %u of %zu", msg->alias, msg->fd_index, fds);
+	if (msg->logical_block_bytes != 512 && msg->logical_block_bytes != 4096)
+		return err_set(err, -EINVAL, "disk %s: logical blocks of %u bytes: use 512 or 4096", msg->alias,
+			       msg->logical_block_bytes);
+	if (!printable(msg->serial, SETTINGS_SERIAL_MAX))
+		return err_set(err, -EINVAL, "disk %s: the serial number is not up to %u printable characters",
+			       msg->alias, SETTINGS_SERIAL_MAX);
+	for (size_t i = 0; i < controller->luns; i++)
+		if (controller->lun[i].target == msg->target && controller->lun[i].lun == msg->lun)
+			return err_set(err, -EINVAL, "disk %s: target %u, LUN %u is disk %s already", msg->alias,
+				       msg->target, msg->lun, controller->lun[i].alias);
+
+	lun->target = (uint8_t)msg->target;
+	lun->lun = (uint8_t)msg->lun;
+	strcpy(lun->alias, msg->alias);
+	strcpy(lun->serial, msg->serial);
+	take_image_name(lun, msg->image);
+	lun->fd_index = msg->fd_index;
+	lun->readonly = msg->readonly;
+	lun->direct = msg->direct;
+	lun->unsafe_flush = msg->unsafe_flush;
+	lun->block_bytes = msg->logical_block_bytes;
+	controller->luns++;
+	return 0;
+}
+
+static int parse_controller(struct settings *settings, const Bulkhead__Storage__Controller *msg, size_t fds,
+			    struct err *err)
+{
+	struct controller_settings *controller = &settings->controller[settings->controllers];
+
+	if (msg->instance_guid.len != sizeof(controller->instance.b))
+		return err_set(err, -EINVAL, "storage configuration: a controller's GUID has %zu bytes, not %zu",
+			       msg->instance_guid.len, sizeof(controller->instance.b));
+	memcpy(controller->instance.b, msg->instance_guid.data, sizeof(controller->instance.b));
+	for (size_t i = 0; i < settings->controllers; i++)
+		if (!memcmp(&settings->controller[i].instance, &controller->instance, sizeof(controller->instance)))
+			return err_set(err, -EINVAL, "storage configuration: two controllers have the same GUID");
+	if (msg->n_luns > SETTINGS_LUNS_MAX)
+		return err_set(err, -EINVAL, "storage configuration: %zu disks on a controller: at most %u",
+			       msg->n_luns, SETTINGS_LUNS_MAX);
+	for (size_t i = 0; i < msg->n_luns; i++) {
+		int r = parse_lun(controller, msg->luns[i], fds, err);
+
+		if (r < 0)
+			return r;
+	}
+	settings->controllers++;
+	return 0;
+}
+
+/* Two LUNs on one descriptor would be two caches of one disk in the guest. */
+static int check_descriptors(const struct settings *settings, struct err *err)
+{
+	const struct lun_settings *owner[SETTINGS_CONTROLLERS_MAX * SETTINGS_LUNS_MAX];
+	size_t owners = 0;
+
+	for (size_t c = 0; c < settings->controllers; c++) {
+		for (size_t l = 0; l < settings->controller[c].luns; l++) {
+			const struct lun_settings *lun = &settings->controller[c].lun[l];
+
+			for (size_t i = 0; i < owners; i++)
+				if (owner[i]->fd_index == lun->fd_index)
+					return err_set(err, -EINVAL, "disk %s: its descriptor is disk %s's already",
+						       lun->alias, owner[i]->alias);
+			owner[owners++] = lun;
+		}
+	}
+	return 0;
+}
+
+int settings_parse(const void *bytes, size_t len, size_t fds, struct settings **ret_settings, struct err *err)
+{
+	_cleanup_(cleanup_message) Bulkhead__Storage__Config *msg = NULL;
+	_cleanup_free_ struct settings *settings = NULL;
+	int r;
+
+	msg = bulkhead__storage__settings__unpack(NULL, len, bytes);
+	if (!msg)
+		return err_set(err, -EPROTO, "storage configuration: %zu bytes that are not one", len);
+	if (msg->version != SETTINGS_VERSION)
+		return err_set(
+			err, -EPROTONOSUPPORT,
+			"storage configuration: version %u, this vsp-storaged knows %u: install matching versions "
+			"of vmmgmtd and vsp-storaged",
+			msg->version, SETTINGS_VERSION);
+	if (msg->n_controllers > SETTINGS_CONTROLLERS_MAX)
+		return err_set(err, -EINVAL, "storage configuration: %zu controllers: at most %u", msg->n_controllers,
+			       SETTINGS_CONTROLLERS_MAX);
+	settings = calloc(1, sizeof(*settings));
+	if (!settings)
+		return err_set(err, -ENOMEM, "storage configuration: out of memory");
+	for (size_t i = 0; i < msg->n_controllers; i++) {
+		r = parse_controller(settings, msg->controllers[i], fds, err);
+		if (r < 0)
+			return r;
+	}
+	r = check_descriptors(settings, err);
+	if (r < 0)
+		return r;
+	*ret_settings = take_ptr(settings);
+	return 0;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the manager wants served, as plain structs. */
+#ifndef STORAGED_SETTINGS_H
+#define STORAGED_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "abi/guid.h"
+#include "base/err.h"
+
+#define SETTINGS_VERSION	 1u
+#define SETTINGS_CONTROLLERS_MAX 4u
+#define SETTINGS_LUNS_MAX	 64u /* of one controller */
+#define SETTINGS_TARGET_MAX	 1u  /* storvsc looks at targets 0 and 1 */
+#define SETTINGS_ALIAS_MAX	 32u
+#define SETTINGS_SERIAL_MAX	 36u
+#define SETTINGS_IMAGE_MAX	 255u
+
+/* One disk. The strings are never empty but for serial; alias and serial are printable ASCII. */
+struct lun_settings {
+	uint8_t target, lun;
+	char alias[SETTINGS_ALIAS_MAX + 1];
+	char serial[SETTINGS_SERIAL_MAX + 1];
+	char image[SETTINGS_IMAGE_MAX + 1]; /* for messages; cleaned, cut */
+	unsigned int fd_index;		    /* below the provider's count of descriptors; no other LUN has the same */
+	bool readonly;
+	bool direct;
+	bool unsafe_flush;
+	uint32_t block_bytes; /* 512 or 4096 */
+};
+
+/* target and lun are unique within a controller. */
+struct controller_settings {
+	struct abi_guid instance;
+	struct lun_settings lun[SETTINGS_LUNS_MAX];
+	size_t luns;
+};
+
+/* The controllers' GUIDs differ from one another. */
+struct settings {
+	struct controller_settings controller[SETTINGS_CONTROLLERS_MAX];
+	size_t controllers;
+};
+
+/**
+ * settings_parse - check and take over proto/storage.proto Config.
+ * @bytes: @len bytes of the message, from the manager by way of the worker; nothing in it is trusted.
+ * @fds: how many descriptors came along.
+ * @ret_settings: heap; the caller frees it with free().
+ * Return: 0; -EPROTO (not such a message); -EPROTONOSUPPORT (another version); -EINVAL (a value), -ENOMEM; each with a
+ * line.
+ */
+int settings_parse(const void *bytes, size_t len, size_t fds, struct settings **ret_settings, struct err *err);
+
+#endif

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Theory of operation: a channel goes through
+ *
+ *   BEGIN       -- begin initialization -->     VERSION
+ *   VERSION     -- query protocol version -->   PROPERTIES   (an unknown one: REVISION_MISMATCH, and the guest tries an
+ * older one) PROPERTIES  -- query properties -->         END END         -- end initialization -->       READY READY --
+ * execute SRB, reset
+ *
+ * The table below says in which state an operation is allowed; anywhere else it gets INVALID_DEVICE_STATE and changes
+ * nothing. Each packet is parsed (vstor_parse.c) and answered by exactly one completion, which starts as a copy of the
+ * request. An SRB becomes a scsi_request; its outcome is put into SRB and SCSI status. A reset takes back what the host
+ * has not begun, and is answered when the requests that came before it are.
+ *
+ * Limits: no sub-channels; STORVSP_SLOTS requests at a time, the rest waits in the ring.
+ */
+#include "storvsp.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "abi/ring.h"
+#include "base/bytes.h"
+#include "base/log.h"
+#include "vstor_parse.h"
+
+#define STORVSP_SLOTS 256u
+
+enum storvsp_state {
+	STORVSP_BEGIN,
+	STORVSP_VERSION,
+	STORVSP_PROPERTIES,
+	STORVSP_END,
+	STORVSP_READY,
+};
+
+/* What a successor must know: in the channel's state block. */
+struct storvsp_negotiated {
+	uint32_t state; /* enum storvsp_state */
+	uint16_t version;
+	uint16_t reserved;
+};
+
+/* Of each packet, from packet() to its completion. */
+struct storvsp_request {
+	struct vsp_request *vsp;
+	struct vstor_request vstor;
+	struct scsi_request scsi; /* of an SRB */
+	uint64_t sequence;
+	struct storvsp_request *prev, *next; /* in one of the channel's lists */
+};
+
+/* First in, first out. */
+struct storvsp_list {
+	struct storvsp_request *head, *tail;
+};
+
+struct storvsp_channel {
+	struct storvsp_list srbs;   /* given to SCSI, not done */
+	struct storvsp_list resets; /* waiting for older SRBs */
+	uint64_t sequence;
+	bool unsubmitted; /* the engine has not been flushed since */
+};
+
+static void list_add(struct storvsp_list *list, struct storvsp_request *request)
+{
+	request->next = NULL;
+	request->prev = list->tail;
+	if (list->tail)
+		list->tail->next = request;
+	else
+		list->head = request;
+	list->tail = request;
+}
+
+static void list_remove(struct storvsp_list *list, struct storvsp_request *request)
+{
+	*(request->prev ? &request->prev->next : &list->head) = request->next;
+	*(request->next ? &request->next->prev : &list->tail) = request->prev;
+}
+
+static struct storvsp *storvsp_of(struct vsp_channel *channel)
+{
+	return vsp_channel_device(channel);
+}
+
+static void complain(struct vsp_channel *channel, const char *what, uint32_t operation)
+{
+	if (log_allowed(&storvsp_of(channel)->complaints, vsp_channel_name(channel)))
+		log_warn(vsp_channel_name(channel), "the guest sent %s (operation %u)", what, operation);
+}
+
+/* ---- completions ---- */
+
+static void reply(struct storvsp_request *request, uint32_t status)
+{
+	struct vstor_packet *packet = &request->vstor.packet;
+
+	packet->operation = VSTOR_OPERATION_COMPLETE_IO;
+	packet->flags = 0;
+	packet->status = status;
+	vsp_complete(request->vsp, packet, request->vstor.reply_len);
+}
+
+struct srb_outcome {
+	uint8_t srb_status;
+	uint32_t status;
+};
+
+static const struct srb_outcome srb_outcomes[] = {
+	[SCSI_COMPLETE] = {SRB_STATUS_SUCCESS, VSTOR_STATUS_SUCCESS},
+	[SCSI_NO_LUN] = {SRB_STATUS_INVALID_LUN, VSTOR_STATUS_DEVICE_DOES_NOT_EXIST},
+	[SCSI_BAD_REQUEST] = {SRB_STATUS_INVALID_REQUEST, VSTOR_STATUS_INVALID_PARAMETER},
+	[SCSI_ABORTED] = {SRB_STATUS_ABORTED, VSTOR_STATUS_CANCELLED},
+};
+
+static void reply_srb(struct storvsp_request *request, enum scsi_outcome outcome)
+{
+	struct vmscsi_request *srb = &request->vstor.packet.vm_srb;
+	const struct scsi_request *scsi = &request->scsi;
+	uint32_t status = srb_outcomes[outcome].status;
+	uint8_t sense_len = 0;
+
+	srb->srb_status = srb_outcomes[outcome].srb_status;
+	srb->scsi_status = SCSI_STATUS_GOOD;
+	srb->data_transfer_length = 0;
+	if (outcome == SCSI_COMPLETE) {
+		srb->scsi_status = scsi->status;
+		srb->data_transfer_length = scsi->transferred;
+	}
+	if (outcome == SCSI_COMPLETE && scsi->status == SCSI_STATUS_CHECK_CONDITION) {
+		sense_len = MIN(scsi->sense_len, request->vstor.srb.sense_max);
+		srb->srb_status = SRB_STATUS_ERROR | (sense_len ? SRB_STATUS_AUTOSENSE_VALID : 0);
+		status = VSTOR_STATUS_IO_DEVICE_ERROR;
+		memset(srb->sense_data, 0, sizeof(srb->sense_data));
+		memcpy(srb->sense_data, scsi->sense, sense_len);
+	}
+	srb->sense_info_length = sense_len;
+	reply(request, status);
+}
+
+/* ---- SRBs and resets ---- */
+
+static bool concerns(const struct storvsp_request *reset, const struct storvsp_request *srb)
+{
+	const struct vstor_srb *a = &reset->vstor.srb, *b = &srb->vstor.srb;
+
+	if (reset->vstor.operation != VSTOR_OPERATION_RESET_LUN)
+		return true;
+	return a->path == b->path && a->target == b->target && a->lun == b->lun;
+}
+
+static bool reset_waits(const struct storvsp_channel *state, const struct storvsp_request *reset)
+{
+	for (const struct storvsp_request *srb = state->srbs.head; srb; srb = srb->next)
+		if (srb->sequence < reset->sequence && concerns(reset, srb))
+			return true;
+	return false;
+}
+
+static void finish_resets(struct storvsp_channel *state)
+{
+	struct storvsp_request *next;
+
+	for (struct storvsp_request *reset = state->resets.head; reset; reset = next) {
+		next = reset->next;
+		if (reset_waits(state, reset))
+			continue;
+		list_remove(&state->resets, reset);
+		reply(reset, VSTOR_STATUS_SUCCESS);
+	}
+}
+
+static void srb_done(struct scsi_request *scsi)
+{
+	struct storvsp_request *request = CONTAINER_OF(scsi, struct storvsp_request, scsi);
+	struct storvsp_channel *state = vsp_channel_data(request->vsp->channel);
+
+	list_remove(&state->srbs, request);
+	reply_srb(request, scsi->outcome);
+	finish_resets(state);
+}
+
+static const enum scsi_direction scsi_directions[] = {
+	[VSTOR_DIRECTION_NONE] = SCSI_NONE,
+	[VSTOR_DIRECTION_READ] = SCSI_IN,
+	[VSTOR_DIRECTION_WRITE] = SCSI_OUT,
+};
+
+static void op_execute_srb(struct vsp_channel *channel, struct storvsp_request *request)
+{
+	struct storvsp_channel *state = vsp_channel_data(channel);
+	const struct vstor_srb *srb = &request->vstor.srb;
+	struct vsp_request *vsp = request->vsp;
+	struct scsi_request *scsi = &request->scsi;
+
+	if (vsp->data_error || srb->data_len > vsp->data_len) {
+		complain(channel, "an SRB without the pages for its data", request->vstor.operation);
+		reply_srb(request, SCSI_BAD_REQUEST);
+		return;
+	}
+	scsi->path = srb->path;
+	scsi->target = srb->target;
+	scsi->lun = srb->lun;
+	memcpy(scsi->cdb, srb->cdb, sizeof(scsi->cdb));
+	scsi->cdb_len = srb->cdb_len;
+	scsi->direction = scsi_directions[srb->direction];
+	scsi->iov = vsp->iov;
+	scsi->iovs = vsp->iovs;
+	scsi->data_len = srb->data_len;
+	scsi->done = srb_done;
+	list_add(&state->srbs, request);
+	state->unsubmitted = true;
+	scsi_execute(&storvsp_of(channel)->scsi, scsi);
+}
+
+static void op_reset(struct vsp_channel *channel, struct storvsp_request *request)
+{
+	struct storvsp_channel *state = vsp_channel_data(channel);
+	struct storvsp_request *srb, *next;
+
+	list_add(&state->resets, request);
+	state->unsubmitted = true;
+	/* An abort may end other requests on the way, but only ones that are older: what is gone is looked up again. */
+	for (srb = state->srbs.head; srb; srb = next) {
+		next = srb->next;
+		if (!concerns(request, srb) || srb->scsi.abort)
+			continue;
+		scsi_abort(&srb->scsi);
+		next = state->srbs.head;
+	}
+	finish_resets(state);
+}
+
+/* ---- initialization ---- */
+
+static struct storvsp_negotiated *negotiated(struct vsp_channel *channel)
+{
+	return vsp_channel_state(channel);
+}
+
+static void advance(struct vsp_channel *channel, struct storvsp_request *request, enum storvsp_state state)
+{
+	negotiated(channel)->state = state;
+	reply(request, VSTOR_STATUS_SUCCESS);
+}
+
+static void op_begin(struct vsp_channel *channel, struct storvsp_request *request)
+{
+	advance(channel, request, STORVSP_VERSION);
+}
+
+static const uint16_t versions[] = {
+	VSTOR_VERSION_WIN10, VSTOR_VERSION_WIN8_1, VSTOR_VERSION_WIN8, VSTOR_VERSION_WIN7, VSTOR_VERSION_WIN6,
+};
+
+static void op_version(struct vsp_channel *channel, struct storvsp_request *request)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(versions); i++) {
+		if (versions[i] != request->vstor.version)
+			continue;
+		negotiated(channel)->version = versions[i];
+		advance(channel, request, STORVSP_PROPERTIES);
+		return;
+	}
+	reply(request, VSTOR_STATUS_REVISION_MISMATCH);
+}
+
+static void op_properties(struct vsp_channel *channel, struct storvsp_request *request)
+{
+	struct vmstorage_channel_properties *properties = &request->vstor.packet.storage_channel_properties;
+
+	memset(properties, 0, sizeof(*properties));
+	properties->max_transfer_bytes = STORVSP_MAX_TRANSFER;
+	advance(channel, request, STORVSP_END);
+}
+
+static void op_end(struct vsp_channel *channel, struct storvsp_request *request)
+{
+	uint16_t version = negotiated(channel)->version;
+
+	log_info(vsp_channel_name(channel), "the guest is ready, storage protocol %u.%u", version >> 8, version & 0xff);
+	advance(channel, request, STORVSP_READY);
+}
+
+/* The properties allow none. */
+static void op_sub_channels(struct vsp_channel *channel, struct storvsp_request *request)
+{
+	(void)channel;
+	reply(request, request->vstor.sub_channels ? VSTOR_STATUS_INVALID_PARAMETER : VSTOR_STATUS_SUCCESS);
+}
+
+/* ---- packets ---- */
+
+#define IN(state) (1u << (state))
+
+struct operation {
+	unsigned int states; /* mask of IN(): where it is allowed */
+	void (*handler)(struct vsp_channel *channel, struct storvsp_request *request);
+};
+
+static const struct operation operations[] = {
+	[VSTOR_OPERATION_EXECUTE_SRB] = {IN(STORVSP_READY), op_execute_srb},
+	[VSTOR_OPERATION_RESET_LUN] = {IN(STORVSP_READY), op_reset},
+	[VSTOR_OPERATION_RESET_ADAPTER] = {IN(STORVSP_READY), op_reset},
+	[VSTOR_OPERATION_RESET_BUS] = {IN(STORVSP_READY), op_reset},
+	[VSTOR_OPERATION_BEGIN_INITIALIZATION] = {IN(STORVSP_BEGIN), op_begin},
+	[VSTOR_OPERATION_END_INITIALIZATION] = {IN(STORVSP_END), op_end},
+	[VSTOR_OPERATION_QUERY_PROTOCOL_VERSION] = {IN(STORVSP_VERSION), op_version},
+	[VSTOR_OPERATION_QUERY_PROPERTIES] = {IN(STORVSP_PROPERTIES), op_properties},
+	[VSTOR_OPERATION_CREATE_SUB_CHANNELS] = {IN(STORVSP_END) | IN(STORVSP_READY), op_sub_channels},
+};
+
+static void refuse(struct storvsp_request *request, uint32_t status)
+{
+	if (request->vstor.operation == VSTOR_OPERATION_EXECUTE_SRB)
+		request->vstor.packet.vm_srb.srb_status = SRB_STATUS_INVALID_REQUEST;
+	reply(request, status);
+}
+
+static void storvsp_packet(struct vsp_channel *channel, struct vsp_request *vsp)
+{
+	struct storvsp_channel *state = vsp_channel_data(channel);
+	struct storvsp_request *request = vsp->device_data;
+	int r;
+
+	if (vsp->type == VMPACKET_COMPLETION) {
+		/* Nothing that we send wants one. */
+		vsp_complete(vsp, NULL, 0);
+		return;
+	}
+	request->vsp = vsp;
+	request->sequence = state->sequence++;
+	r = vstor_parse(vsp->payload, vsp->payload_len, &request->vstor);
+	if (r < 0) {
+		complain(channel, r == -EOPNOTSUPP ? "what it may not send" : "a malformed packet",
+			 request->vstor.operation);
+		refuse(request,
+		       r == -EOPNOTSUPP ? VSTOR_STATUS_INVALID_DEVICE_REQUEST : VSTOR_STATUS_INVALID_PARAMETER);
+		return;
+	}
+	if (!(operations[request->vstor.operation].states & IN(negotiated(channel)->state))) {
+		complain(channel, "a packet out of order", request->vstor.operation);
+		refuse(request, VSTOR_STATUS_INVALID_DEVICE_STATE);
+		return;
+	}
+	operations[request->vstor.operation].handler(channel, request);
+}
+
+static void storvsp_batch_end(struct vsp_channel *channel)
+{
+	struct storvsp_channel *state = vsp_channel_data(channel);
+
+	if (state->unsubmitted && storvsp_of(channel)->engine)
+		engine_flush(storvsp_of(channel)->engine);
+	state->unsubmitted = false;
+}
+
+static int storvsp_open(struct vsp_channel *channel, const uint8_t user_data[120])
+{
+	(void)user_data; /* storvsc sends zeroes */
+	storvsp_of(channel)->channel = channel;
+	return 0;
+}
+
+static void storvsp_close(struct vsp_channel *channel)
+{
+	struct storvsp_channel *state = vsp_channel_data(channel);
+
+	assert(!state->srbs.head && !state->resets.head);
+	storvsp_of(channel)->channel = NULL;
+}
+
+int storvsp_bus_changed(struct storvsp *storvsp)
+{
+	struct vstor_packet packet = {.operation = VSTOR_OPERATION_ENUMERATE_BUS};
+	const struct storvsp_negotiated *state;
+
+	if (!storvsp->channel)
+		return -ENOTCONN;
+	state = negotiated(storvsp->channel);
+	if (state->state != STORVSP_READY || state->version < VSTOR_VERSION_WIN7)
+		return -ENOTCONN;
+	return vsp_send(storvsp->channel, 0, &packet,
+			state->version < VSTOR_VERSION_WIN8 ? VSTOR_PACKET_LEN_WIN7 : VSTOR_PACKET_LEN);
+}
+
+const struct vsp_device_ops storvsp_ops = {
+	.name = "storvsp",
+	.request_size = sizeof(struct storvsp_request),
+	.channel_size = sizeof(struct storvsp_channel),
+	.slots = STORVSP_SLOTS,
+	.state_size = sizeof(struct storvsp_negotiated),
+	.open = storvsp_open,
+	.packet = storvsp_packet,
+	.batch_end = storvsp_batch_end,
+	.close = storvsp_close,
+};

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The io_uring engine: one ring for the process.
+ *
+ * Theory of operation: submit fills a submission entry; flush hands all of them over with one system call and then
+ * looks at the completion queue, for what the page cache had is complete already. The ring's eventfd is switched off
+ * meanwhile, so that only what completes later wakes the loop. With ENGINE_DEPTH I/Os in the ring, further ones wait in
+ * a queue of ours: the completion queue cannot overflow. Completion callbacks may submit more: the run goes round until
+ * nothing is left to hand over or to reap.
+ *
+ * The ring starts disabled, takes its restrictions (the opcodes below, registered files only, no further registration)
+ * and is then enabled. It is made without SINGLE_ISSUER and DEFER_TASKRUN: such a ring outlives a killed maker whose
+ * descriptor another process holds, and completes what was submitted.
+ *
+ * Limits: if the kernel takes no entries for lack of memory, they are offered again after RETRY_NS.
+ */
+#include "engine.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <liburing.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/fd.h"
+
+#define SQ_ENTRIES 256u
+#define REAP_BATCH 64u
+#define RETRY_NS   (2 * NS_PER_MS)
+
+struct uring {
+	struct engine engine;
+	struct io_uring ring;
+	int event_fd;
+	struct loop_source *event, *retry;
+	unsigned int in_ring; /* entries filled in and not reaped: at most ENGINE_DEPTH */
+	struct engine_queue waiting;
+	bool running; /* uring_run() is on the stack */
+};
+
+static const uint8_t opcodes[] = {IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC};
+
+static struct uring *to_uring(struct engine *engine)
+{
+	return CONTAINER_OF(engine, struct uring, engine);
+}
+
+/* Room for one more entry: the kernel takes the others first if need be. NULL: it will not, now. */
+static struct io_uring_sqe *next_entry(struct uring *uring)
+{
+	struct io_uring_sqe *sqe;
+
+	if (uring->in_ring >= ENGINE_DEPTH)
+		return NULL;
+	sqe = io_uring_get_sqe(&uring->ring);
+	if (!sqe && io_uring_submit(&uring->ring) > 0)
+		sqe = io_uring_get_sqe(&uring->ring);
+	return sqe;
+}
+
+static bool give(struct uring *uring, struct engine_io *io)
+{
+	struct io_uring_sqe *sqe = next_entry(uring);
+
+	if (!sqe)
+		return false;
+	switch (io->op) {
+	case ENGINE_READ:
+		io_uring_prep_readv(sqe, (int)io->file, io->iov, io->iovs, io->offset);
+		break;
+	case ENGINE_WRITE:
+		io_uring_prep_writev2(sqe, (int)io->file, io->iov, io->iovs, io->offset, io->dsync ? RWF_DSYNC : 0);
+		break;
+	case ENGINE_SYNC:
+		io_uring_prep_fsync(sqe, (int)io->file, IORING_FSYNC_DATASYNC);
+		break;
+	}
+	io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
+	io_uring_sqe_set_data(sqe, io);
+	uring->in_ring++;
+	return true;
+}
+
+/* In order: nothing overtakes what waits. */
+static void uring_queue(struct uring *uring, struct engine_io *io)
+{
+	if (uring->waiting.head || !give(uring, io))
+		engine_queue_push(&uring->waiting, io);
+}
+
+static void uring_submit(struct engine *engine, struct engine_io *io)
+{
+	uring_queue(to_uring(engine), io);
+}
+
+static void give_waiting(struct uring *uring)
+{
+	while (uring->waiting.head) {
+		struct engine_io *io = engine_queue_pop(&uring->waiting);
+
+		if (give(uring, io))
+			continue;
+		io->next = uring->waiting.head;
+		uring->waiting.head = io;
+		if (!uring->waiting.tail)
+			uring->waiting.tail = io;
+		return;
+	}
+}
+
+static bool reap(struct uring *uring)
+{
+	struct {
+		struct engine_io *io;
+		int result;
+	} done[REAP_BATCH];
+	struct io_uring_cqe *cqe[REAP_BATCH];
+	unsigned int n = io_uring_peek_batch_cqe(&uring->ring, cqe, REAP_BATCH);
+
+	for (unsigned int i = 0; i < n; i++) {
+		done[i].io = io_uring_cqe_get_data(cqe[i]);
+		done[i].result = cqe[i]->res;
+	}
+	io_uring_cq_advance(&uring->ring, n);
+	assert(n <= uring->in_ring);
+	uring->in_ring -= n;
+	if (n == 0)
+		return false;
+	engine_batch_begin(&uring->engine);
+	for (unsigned int i = 0; i < n; i++) {
+		if (engine_io_advance(done[i].io, done[i].result))
+			uring_queue(uring, done[i].io);
+		else
+			engine_io_finish(&uring->engine, done[i].io);
+	}
+	engine_batch_end(&uring->engine);
+	return true;
+}
+
+/* Hand over and reap until there is nothing left to do at once. */
+static void uring_run(struct uring *uring)
+{
+	if (uring->running)
+		return;
+	uring->running = true;
+	io_uring_cq_eventfd_toggle(&uring->ring, false);
+	for (;;) {
+		int r = 0;
+
+		give_waiting(uring);
+		if (io_uring_sq_ready(&uring->ring) > 0)
+			r = io_uring_submit(&uring->ring);
+		if (reap(uring))
+			continue;
+		if (r < 0) {
+			loop_arm(uring->retry, RETRY_NS);
+		} else if (io_uring_sq_ready(&uring->ring) > 0 ||
+			   (uring->waiting.head && uring->in_ring < ENGINE_DEPTH)) {
+			continue;
+		}
+		/* Pairs with the kernel, which writes the entry before it looks at the eventfd's switch. */
+		io_uring_cq_eventfd_toggle(&uring->ring, true);
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		if (io_uring_cq_ready(&uring->ring) == 0)
+			break;
+		io_uring_cq_eventfd_toggle(&uring->ring, false);
+	}
+	uring->running = false;
+}
+
+static void uring_flush(struct engine *engine)
+{
+	uring_run(to_uring(engine));
+}
+
+static void on_event(int fd, unsigned int events, void *arg)
+{
+	eventfd_t count;
+
+	(void)events;
+	(void)eventfd_read(fd, &count);
+	uring_run(arg);
+}
+
+static void on_retry(void *arg)
+{
+	uring_run(arg);
+}
+
+static bool uring_cancel(struct engine *engine, struct engine_io *io)
+{
+	return engine_queue_remove(&to_uring(engine)->waiting, io);
+}
+
+static void uring_free(struct uring *uring)
+{
+	loop_remove(&uring->event);
+	loop_remove(&uring->retry);
+	if (uring->ring.ring_fd >= 0)
+		io_uring_queue_exit(&uring->ring);
+	fd_close(&uring->event_fd);
+	free(uring);
+}
+
+static void uring_close(struct engine *engine)
+{
+	struct uring *uring = to_uring(engine);
+
+	for (;;) {
+		struct io_uring_cqe *cqe;
+
+		uring_run(uring);
+		if (engine->in_flight == 0)
+			break;
+		if (io_uring_wait_cqe(&uring->ring, &cqe) < 0)
+			usleep(RETRY_NS / 1000);
+	}
+	uring_free(uring);
+}
+
+static int restrict_ring(struct uring *uring)
+{
+	struct io_uring_restriction rule[ARRAY_SIZE(opcodes) + 2] = {0};
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(opcodes); i++) {
+		rule[n].opcode = IORING_RESTRICTION_SQE_OP;
+		rule[n++].sqe_op = opcodes[i];
+	}
+	rule[n].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
+	rule[n++].sqe_flags = IOSQE_FIXED_FILE;
+	rule[n].opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED;
+	rule[n++].sqe_flags = IOSQE_FIXED_FILE;
+	return io_uring_register_restrictions(&uring->ring, rule, (unsigned int)n);
+}
+
+static int set_up(struct uring *uring, const int *fds, size_t count, const char **ret_what)
+{
+	struct io_uring_params params = {
+		.flags = IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+		.cq_entries = ENGINE_DEPTH,
+	};
+	int r;
+
+	*ret_what = "cannot make a ring";
+	r = io_uring_queue_init_params(SQ_ENTRIES, &uring->ring, &params);
+	if (r < 0) {
+		uring->ring.ring_fd = -1;
+		return r;
+	}
+	if (params.cq_entries < ENGINE_DEPTH)
+		return -ENOMEM;
+	*ret_what = "cannot register the images";
+	r = count > 0 ? io_uring_register_files(&uring->ring, fds, (unsigned int)count) : 0;
+	if (r < 0)
+		return r;
+	*ret_what = "cannot register an eventfd";
+	r = io_uring_register_eventfd(&uring->ring, uring->event_fd);
+	if (r < 0)
+		return r;
+	*ret_what = "cannot restrict the ring";
+	r = restrict_ring(uring);
+	if (r < 0)
+		return r;
+	*ret_what = "cannot enable the ring";
+	return io_uring_enable_rings(&uring->ring);
+}
+
+static int uring_open(struct loop *loop, const int *fds, size_t count, struct engine **ret_engine, struct err *err)
+{
+	struct uring *uring = calloc(1, sizeof(*uring));
+	const char *what = "out of memory";
+	int r = -ENOMEM;
+
+	if (!uring)
+		return err_set(err, r, "io_uring: %s", what);
+	uring->ring.ring_fd = -1;
+	uring->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (uring->event_fd < 0) {
+		r = -errno;
+		what = "cannot make an eventfd";
+	} else {
+		r = set_up(uring, fds, count, &what);
+		if (r == 0) {
+			what = "cannot watch the ring";
+			r = loop_add_fd(loop, uring->event_fd, LOOP_READ, on_event, uring, &uring->event);
+		}
+		if (r == 0)
+			r = loop_add_timer(loop, on_retry, uring, &uring->retry);
+	}
+	if (r < 0) {
+		uring_free(uring);
+		return err_set(err, r, "io_uring: %s: %s", what, strerror(-r));
+	}
+	*ret_engine = &uring->engine;
+	return 0;
+}
+
+const struct engine_ops uring_engine = {
+	.name = "io_uring",
+	.open = uring_open,
+	.submit = uring_submit,
+	.flush = uring_flush,
+	.cancel = uring_cancel,
+	.close = uring_close,
+};
