@@ -45,17 +45,26 @@ static const struct host_error host_errors[] = {
 static const char *const op_names[] = {
 	[DISK_READ] = "read",
 	[DISK_WRITE] = "write",
-	[DISK_FLUSH] = "flush",
 };
+
+static void log_failure(struct scsi_request *request, int error)
+{
+	const struct disk_request *disk = &request->disk;
+	const char *why = error == -ENODATA ? "the image is shorter than it was" : strerror(-error);
+	const char *object = request->unit->object;
+
+	if (!log_allowed(&request->unit->errors, object))
+		return;
+	if (disk->op == DISK_FLUSH)
+		log_error(object, "flush failed: %s", why);
+	else
+		log_error(object, "%s of %u bytes at %llu failed: %s", op_names[disk->op], disk->len,
+			  (unsigned long long)disk->offset, why);
+}
 
 static void host_failed(struct scsi_request *request, int error)
 {
-	const struct disk_request *disk = &request->disk;
-
-	if (log_allowed(&request->unit->errors, request->unit->object))
-		log_error(request->unit->object, "%s of %u bytes at %llu failed: %s", op_names[disk->op], disk->len,
-			  (unsigned long long)disk->offset,
-			  error == -ENODATA ? "the image is shorter than it was" : strerror(-error));
+	log_failure(request, error);
 	for (size_t i = 0; i < ARRAY_SIZE(host_errors); i++) {
 		if (host_errors[i].error == error) {
 			scsi_check(request, host_errors[i].key, host_errors[i].asc);
@@ -63,7 +72,7 @@ static void host_failed(struct scsi_request *request, int error)
 		}
 	}
 	scsi_check(request, SCSI_SENSE_MEDIUM_ERROR,
-		   disk->op == DISK_READ ? SCSI_ASC_UNRECOVERED_READ_ERROR : SCSI_ASC_WRITE_ERROR);
+		   request->disk.op == DISK_READ ? SCSI_ASC_UNRECOVERED_READ_ERROR : SCSI_ASC_WRITE_ERROR);
 }
 
 /* ---- CDBs ---- */

@@ -13,7 +13,7 @@
 static void cleanup_message(Bulkhead__Storage__Config **msg)
 {
 	if (*msg)
-		bulkhead__storage__settings__free_unpacked(*msg, NULL);
+		bulkhead__storage__config__free_unpacked(*msg, NULL);
 }
 
 static bool printable(const char *s, size_t max)
@@ -128,7 +128,7 @@ int settings_parse(const void *bytes, size_t len, size_t fds, struct settings **
 	_cleanup_free_ struct settings *settings = NULL;
 	int r;
 
-	msg = bulkhead__storage__settings__unpack(NULL, len, bytes);
+	msg = bulkhead__storage__config__unpack(NULL, len, bytes);
 	if (!msg)
 		return err_set(err, -EPROTO, "storage configuration: %zu bytes that are not one", len);
 	if (msg->version != SETTINGS_VERSION)

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -223,6 +224,12 @@ static void uring_close(struct engine *engine)
 	uring_free(uring);
 }
 
+/* The shared liburing 2.3 lacks its calls for restrictions and for enabling the ring. */
+static int register_op(struct uring *uring, unsigned int opcode, void *arg, unsigned int count)
+{
+	return syscall(__NR_io_uring_register, uring->ring.ring_fd, opcode, arg, count) < 0 ? -errno : 0;
+}
+
 static int restrict_ring(struct uring *uring)
 {
 	struct io_uring_restriction rule[ARRAY_SIZE(opcodes) + 2] = {0};
@@ -236,7 +243,7 @@ static int restrict_ring(struct uring *uring)
 	rule[n++].sqe_flags = IOSQE_FIXED_FILE;
 	rule[n].opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED;
 	rule[n++].sqe_flags = IOSQE_FIXED_FILE;
-	return io_uring_register_restrictions(&uring->ring, rule, (unsigned int)n);
+	return register_op(uring, IORING_REGISTER_RESTRICTIONS, rule, (unsigned int)n);
 }
 
 static int set_up(struct uring *uring, const int *fds, size_t count, const char **ret_what)
@@ -268,7 +275,7 @@ static int set_up(struct uring *uring, const int *fds, size_t count, const char 
 	if (r < 0)
 		return r;
 	*ret_what = "cannot enable the ring";
-	return io_uring_enable_rings(&uring->ring);
+	return register_op(uring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 }
 
 static int uring_open(struct loop *loop, const int *fds, size_t count, struct engine **ret_engine, struct err *err)
