@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "daemon/daemon.h"
+#include "ipc/loop.h"
+#include "rpc.h"
+
+#define SOCKET_NAME  "worker.sock"
+#define EXIT_CRASHED 3 /* the guest, or we with it; EXIT_FAILURE: never started */
+
+struct options {
+	const char *uuid, *name, *runtime_dir;
+};
+
+static const struct option long_options[] = {
+	{"uuid", required_argument, NULL, 'u'},	       {"name", required_argument, NULL, 'n'},
+	{"runtime-dir", required_argument, NULL, 'd'}, {"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, 'V'},	       {0},
+};
+
+static void usage(FILE *to)
+{
+	fputs("usage: vmworker --uuid UUID --name NAME --runtime-dir DIR\n"
+	      "Runs one virtual machine for vmmgmtd, which is told of it by the socket DIR/" SOCKET_NAME ".\n"
+	      "  --uuid UUID        the VM's UUID\n"
+	      "  --name NAME        the VM's name, for the log\n"
+	      "  --runtime-dir DIR  the VM's runtime directory\n"
+	      "  --help, --version\n",
+	      to);
+}
+
+/* Return: -1: go on; else the exit code. */
+static int parse(int argc, char **argv, struct options *options)
+{
+	int c;
+
+	while ((c = getopt_long(argc, argv, "hV", long_options, NULL)) != -1) {
+		switch (c) {
+		case 'u':
+			options->uuid = optarg;
+			break;
+		case 'n':
+			options->name = optarg;
+			break;
+		case 'd':
+			options->runtime_dir = optarg;
+			break;
+		case 'h':
+			usage(stdout);
+			return EXIT_SUCCESS;
+		case 'V':
+			puts("vmworker (" PACKAGE_NAME ") " PACKAGE_VERSION);
+			return EXIT_SUCCESS;
+		default:
+			usage(stderr);
+			return EXIT_FAILURE;
+		}
+	}
+	if (optind == argc && options->uuid && options->name && options->runtime_dir)
+		return -1;
+	fputs("vmworker: --uuid, --name and --runtime-dir are needed, and nothing else\n", stderr);
+	usage(stderr);
+	return EXIT_FAILURE;
+}
+
+static void on_signal(void *arg)
+{
+	rpc_terminate(arg, "the worker was told to end");
+}
+
+static int watch_signals(struct loop *loop, struct rpc *rpc, struct loop_source *sources[2])
+{
+	int r = loop_add_signal(loop, SIGTERM, on_signal, rpc, &sources[0]);
+
+	return r < 0 ? r : loop_add_signal(loop, SIGINT, on_signal, rpc, &sources[1]);
+}
+
+static int serve(const struct options *options, struct err *err)
+{
+	struct loop_source *signals[2] = {NULL, NULL};
+	struct loop *loop = NULL;
+	struct rpc *rpc = NULL;
+	char path[PATH_MAX];
+	bool crashed = false;
+	int r;
+
+	r = loop_new(&loop);
+	if (r < 0)
+		return err_set(err, r, "cannot make an event loop: %s", strerror(-r));
+	if (snprintf(path, sizeof(path), "%s/" SOCKET_NAME, options->runtime_dir) >= (int)sizeof(path))
+		r = err_set(err, -ENAMETOOLONG, "the path of the runtime directory is too long");
+	else
+		r = rpc_new(loop, path, options->uuid, err, &rpc);
+	if (r >= 0)
+		r = daemon_drop_privileges(geteuid(), getegid(), err);
+	if (r >= 0) {
+		r = watch_signals(loop, rpc, signals);
+		if (r < 0)
+			err_set(err, r, "cannot watch signals: %s", strerror(-r));
+	}
+	if (r >= 0) {
+		daemon_ready("waiting for the manager");
+		r = loop_run(loop);
+		log_notice(NULL, "ends: VM %s", rpc_result(rpc, &crashed));
+		if (r < 0)
+			err_set(err, r, "event loop: %s", strerror(-r));
+	}
+	rpc_free(rpc);
+	loop_remove(&signals[0]);
+	loop_remove(&signals[1]);
+	loop_free(loop);
+	return r < 0 ? r : crashed ? EXIT_CRASHED : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = {0};
+	struct err err = {0};
+	int r = parse(argc, argv, &options);
+
+	if (r >= 0)
+		return r;
+	r = daemon_init("vmworker", options.name, &err);
+	if (r >= 0)
+		r = serve(&options, &err);
+	if (r < 0) {
+		log_error(NULL, "%s", err.text);
+		return EXIT_FAILURE;
+	}
+	return r;
+}

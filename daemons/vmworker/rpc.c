@@ -1,0 +1,493 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Theory of operation: whoever connects says in its HELLO what it serves itself: a VSP "vsp", a manager "manager" or
+ * nothing. That is its role, by which the method table lets it call. Any number of managers may be connected (one that
+ * was killed and comes back finds the VM as it is).
+ *
+ * When the worker ends: at once after WORKER_STOP was answered; else as soon as somebody who subscribed has been told
+ * of the VM's end; else LINGER_NS after it. A worker that nobody configures ends LINGER_NS after its start.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "kvm.h"
+#include "proto/methods.h"
+#include "proto/types.pb-c.h"
+#include "proto/vsp.pb-c.h"
+#include "proto/worker.pb-c.h"
+#include "rpc.h"
+#include "rpc_int.h"
+
+#define LINGER_NS   (60 * 1000 * 1000 * 1000ull)
+#define DELIVERY_NS (100 * 1000 * 1000ull) /* for frames that a slow peer has not yet taken */
+
+struct rpc {
+	struct loop *loop;
+	const char *uuid;
+	struct rpc_server *server;
+	struct peer *peers;
+	struct vm *vm;
+	bool stop_asked;	  /* WORKER_STOP or a signal */
+	struct loop_source *end;  /* ends the worker */
+	struct loop_source *drop; /* ends peers */
+};
+
+/* ---- plain structs to generated ones ---- */
+
+/* Room for what a StateReply refers to. */
+struct state_reply {
+	Bulkhead__Worker__StateReply reply;
+	char *missing[PROVIDERS_MAX];
+};
+
+static void fill_state(const struct rpc *rpc, struct state_reply *s)
+{
+	static const Bulkhead__Worker__State states[] = {
+		[VM_CREATED] = BULKHEAD__WORKER__STATE__STATE_CREATED,
+		[VM_RUNNING] = BULKHEAD__WORKER__STATE__STATE_RUNNING,
+		[VM_PAUSED] = BULKHEAD__WORKER__STATE__STATE_PAUSED,
+		[VM_OFF] = BULKHEAD__WORKER__STATE__STATE_OFF,
+		[VM_CRASHED] = BULKHEAD__WORKER__STATE__STATE_CRASHED,
+	};
+	const struct provider *provider;
+	struct vm_status status;
+	size_t i = 0;
+
+	bulkhead__worker__state_reply__init(&s->reply);
+	if (!rpc->vm)
+		return;
+	vm_status(rpc->vm, &status);
+	s->reply.state = states[status.state];
+	s->reply.reason = (char *)status.reason;
+	s->reply.guest_message = (char *)status.guest_message;
+	s->reply.console_pty = (char *)status.console_pty;
+	s->reply.resets = status.resets;
+	s->reply.providers_missing = s->missing;
+	while ((provider = providers_missing(vm_providers(rpc->vm), &i)))
+		s->missing[s->reply.n_providers_missing++] = provider->name;
+}
+
+static void reply_state(struct rpc *rpc, struct rpc_call *call)
+{
+	struct state_reply s;
+
+	fill_state(rpc, &s);
+	rpc_reply(call, &s.reply.base, NULL, 0);
+}
+
+static void reply_empty(struct rpc_call *call, const struct err *err)
+{
+	Bulkhead__Empty empty = BULKHEAD__EMPTY__INIT;
+
+	if (err->code)
+		rpc_fail(call, err->code, "%s", err->text);
+	else
+		rpc_reply(call, &empty.base, NULL, 0);
+}
+
+static void on_done(void *arg, const struct err *err)
+{
+	reply_empty(arg, err);
+}
+
+/* ---- the end of the worker ---- */
+
+static void on_end(void *arg)
+{
+	struct rpc *rpc = arg;
+
+	loop_stop(rpc->loop);
+}
+
+static void on_vm_changed(void *arg)
+{
+	struct rpc *rpc = arg;
+	struct state_reply s;
+	bool told = false;
+
+	if (!rpc->vm) /* being built */
+		return;
+	fill_state(rpc, &s);
+	for (struct peer *peer = rpc->peers; peer; peer = peer->next)
+		if (peer->subscribed && !rpc_notify(peer->conn, MANAGER_STATE_CHANGED, &s.reply.base, NULL, 0))
+			told = true;
+	if (vm_ended(rpc->vm))
+		loop_arm(rpc->end, told || rpc->stop_asked ? DELIVERY_NS : LINGER_NS);
+}
+
+/* ---- the manager's calls ---- */
+
+struct vm *peer_vm(struct peer *peer, struct rpc_call *call)
+{
+	if (!peer->rpc->vm)
+		rpc_fail(call, -ENOENT, "no VM has been created here");
+	return peer->rpc->vm;
+}
+
+static enum vm_action action_of(Bulkhead__Worker__OnEvent event, enum vm_action by_default)
+{
+	static const enum vm_action actions[] = {
+		[BULKHEAD__WORKER__ON_EVENT__ON_EVENT_DESTROY] = VM_DESTROY,
+		[BULKHEAD__WORKER__ON_EVENT__ON_EVENT_RESTART] = VM_RESTART,
+		[BULKHEAD__WORKER__ON_EVENT__ON_EVENT_PRESERVE] = VM_PRESERVE,
+	};
+
+	return event && (unsigned int)event < ARRAY_SIZE(actions) ? actions[event] : by_default;
+}
+
+/* Descriptors come in a fixed order; the last ones belong to the providers. Return: 0 or -EINVAL. */
+static int share_fds(const Bulkhead__Worker__CreateRequest *req, const int *fds, size_t nfds, struct vm_config *config,
+		     struct provider_config *providers)
+{
+	size_t next = 0, left;
+
+	config->initrd_fd = config->log_fd = -1;
+	if (nfds < 2u + (req->has_initrd != 0) + (req->has_serial_log != 0) || req->n_providers > PROVIDERS_MAX)
+		return -EINVAL;
+	config->kvm_fd = fds[next++];
+	config->kernel_fd = fds[next++];
+	if (req->has_initrd)
+		config->initrd_fd = fds[next++];
+	if (req->has_serial_log)
+		config->log_fd = fds[next++];
+	for (size_t i = 0; i < req->n_providers; i++) {
+		const Bulkhead__Worker__Provider *p = req->providers[i];
+
+		left = nfds - next;
+		if (p->fd_count > left)
+			return -EINVAL;
+		providers[i] = (struct provider_config){
+			.name = p->name,
+			.config = p->config.data,
+			.config_len = p->config.len,
+			.fds = fds + next,
+			.nfds = p->fd_count,
+		};
+		next += p->fd_count;
+	}
+	config->providers = providers;
+	config->provider_count = req->n_providers;
+	return next == nfds ? 0 : -EINVAL;
+}
+
+static int create(struct rpc *rpc, const Bulkhead__Worker__CreateRequest *req, const int *fds, size_t nfds,
+		  struct err *err)
+{
+	struct provider_config providers[PROVIDERS_MAX];
+	struct vm_config config = {
+		.name = req->name,
+		.uuid = req->uuid,
+		.memory_bytes = req->memory_bytes,
+		.huge_pages = req->huge_pages,
+		.cpus = req->cpus,
+		.cmdline = req->cmdline,
+		.kernel_name = req->kernel_name[0] ? req->kernel_name : "kernel",
+		.initrd_name = req->initrd_name[0] ? req->initrd_name : "initrd",
+		.on_poweroff = action_of(req->on_poweroff, VM_DESTROY),
+		.on_reboot = action_of(req->on_reboot, VM_RESTART),
+		.on_crash = action_of(req->on_crash, VM_DESTROY),
+	};
+
+	if (rpc->vm)
+		return err_set(err, -EEXIST, "this worker has its VM already");
+	if (strcmp(req->uuid, rpc->uuid))
+		return err_set(err, -EINVAL, "this worker was started for VM %s, not %s", rpc->uuid, req->uuid);
+	if (share_fds(req, fds, nfds, &config, providers) < 0)
+		return err_set(err, -EINVAL, "%zu descriptors came with the request: not those that it names", nfds);
+	return vm_new(rpc->loop, &config, on_vm_changed, rpc, err, &rpc->vm);
+}
+
+static void handle_create(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			  size_t nfds, void *arg)
+{
+	Bulkhead__Worker__CreateReply reply = BULKHEAD__WORKER__CREATE_REPLY__INIT;
+	struct peer *peer = arg;
+	struct vm_status status;
+	struct err err = {0};
+
+	if (create(peer->rpc, (const Bulkhead__Worker__CreateRequest *)msg, fds, nfds, &err) < 0) {
+		rpc_fail(call, err.code, "%s", err.text);
+		return;
+	}
+	loop_disarm(peer->rpc->end);
+	vm_status(peer->rpc->vm, &status);
+	reply.console_pty = (char *)status.console_pty;
+	rpc_reply(call, &reply.base, NULL, 0);
+	on_vm_changed(peer->rpc);
+}
+
+static void handle_start(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			 size_t nfds, void *arg)
+{
+	struct vm *vm = peer_vm(arg, call);
+
+	if (vm)
+		vm_start(vm, on_done, call);
+}
+
+static void handle_pause(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			 size_t nfds, void *arg)
+{
+	struct vm *vm = peer_vm(arg, call);
+	struct err err = {0};
+
+	if (!vm)
+		return;
+	vm_pause(vm, &err);
+	reply_empty(call, &err);
+}
+
+static void handle_resume(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			  size_t nfds, void *arg)
+{
+	struct vm *vm = peer_vm(arg, call);
+	struct err err = {0};
+
+	if (!vm)
+		return;
+	vm_resume(vm, &err);
+	reply_empty(call, &err);
+}
+
+static void handle_reset(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			 size_t nfds, void *arg)
+{
+	struct vm *vm = peer_vm(arg, call);
+
+	if (vm)
+		vm_reset(vm, on_done, call);
+}
+
+static void handle_stop(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			size_t nfds, void *arg)
+{
+	struct peer *peer = arg;
+	struct vm *vm = peer->rpc->vm;
+
+	peer->rpc->stop_asked = true;
+	if (!vm || vm_ended(vm))
+		loop_arm(peer->rpc->end, DELIVERY_NS);
+	if (vm)
+		vm_stop(vm, "stop requested", on_done, call);
+	else
+		reply_empty(call, &(struct err){0});
+}
+
+static void handle_get_state(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			     size_t nfds, void *arg)
+{
+	struct peer *peer = arg;
+
+	reply_state(peer->rpc, call);
+}
+
+static void handle_subscribe(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			     size_t nfds, void *arg)
+{
+	struct peer *peer = arg;
+
+	if (strcmp(rpc_conn_remote(conn, NULL), MANAGER_SERVICE)) {
+		rpc_fail(call, -EPERM, "only who serves \"%s\" can be notified", MANAGER_SERVICE);
+		return;
+	}
+	peer->subscribed = true;
+	reply_state(peer->rpc, call);
+	if (peer->rpc->vm && vm_ended(peer->rpc->vm)) /* told */
+		loop_arm(peer->rpc->end, DELIVERY_NS);
+}
+
+static void handle_open_console(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+				size_t nfds, void *arg)
+{
+	const Bulkhead__Worker__OpenConsoleRequest *req = (const Bulkhead__Worker__OpenConsoleRequest *)msg;
+	Bulkhead__Empty empty = BULKHEAD__EMPTY__INIT;
+	struct vm *vm = peer_vm(arg, call);
+	_cleanup_close_ int fd = -1;
+
+	if (!vm)
+		return;
+	fd = vm_open_console(vm, req->backlog);
+	if (fd < 0)
+		rpc_fail(call, fd, "console: %s", fd == -ENOTCONN ? "the VM has ended" : strerror(-fd));
+	else
+		rpc_reply(call, &empty.base, &fd, 1);
+}
+
+#define EMPTY	 &bulkhead__empty__descriptor
+#define CREATE	 &bulkhead__worker__create_request__descriptor
+#define CREATED	 &bulkhead__worker__create_reply__descriptor
+#define STATE	 &bulkhead__worker__state_reply__descriptor
+#define CONSOLE	 &bulkhead__worker__open_console_request__descriptor
+#define ATTACH	 &bulkhead__vsp__attach_request__descriptor
+#define ATTACHED &bulkhead__vsp__attach_reply__descriptor
+#define OFFER	 &bulkhead__vsp__offer_request__descriptor
+#define OFFERED	 &bulkhead__vsp__offer_reply__descriptor
+#define READY	 &bulkhead__vsp__ready_request__descriptor
+
+static const struct rpc_method methods[] = {
+	{WORKER_CREATE, "Create", CREATE, CREATED, 2, RPC_FDS_MAX, ROLE_MANAGER, handle_create},
+	{WORKER_START, "Start", EMPTY, EMPTY, 0, 0, ROLE_MANAGER, handle_start},
+	{WORKER_PAUSE, "Pause", EMPTY, EMPTY, 0, 0, ROLE_MANAGER, handle_pause},
+	{WORKER_RESUME, "Resume", EMPTY, EMPTY, 0, 0, ROLE_MANAGER, handle_resume},
+	{WORKER_RESET, "Reset", EMPTY, EMPTY, 0, 0, ROLE_MANAGER, handle_reset},
+	{WORKER_STOP, "Stop", EMPTY, EMPTY, 0, 0, ROLE_MANAGER, handle_stop},
+	{WORKER_GET_STATE, "GetState", EMPTY, STATE, 0, 0, ROLE_MANAGER, handle_get_state},
+	{WORKER_SUBSCRIBE, "Subscribe", EMPTY, STATE, 0, 0, ROLE_MANAGER, handle_subscribe},
+	{WORKER_OPEN_CONSOLE, "OpenConsole", CONSOLE, EMPTY, 0, 0, ROLE_MANAGER, handle_open_console},
+	{WORKER_VSP_ATTACH, "VspAttach", ATTACH, ATTACHED, 0, 0, ROLE_VSP, vsp_handle_attach},
+	{WORKER_VSP_OFFER, "VspOffer", OFFER, OFFERED, 0, 0, ROLE_VSP, vsp_handle_offer},
+	{WORKER_VSP_READY, "VspReady", READY, EMPTY, 0, 0, ROLE_VSP, vsp_handle_ready},
+	{0},
+};
+
+static const struct rpc_service service = {
+	.name = WORKER_SERVICE, .version = WORKER_SERVICE_VERSION, .methods = methods};
+
+/* ---- peers ---- */
+
+static void peer_end(struct peer *peer)
+{
+	struct peer **at = &peer->rpc->peers;
+
+	while (*at != peer)
+		at = &(*at)->next;
+	*at = peer->next;
+	rpc_conn_free(peer->conn); /* fails what is pending, before the link goes */
+	vsp_link_end(peer);
+	free(peer);
+}
+
+void peer_drop(struct peer *peer)
+{
+	peer->subscribed = false;
+	rpc_conn_set_role(peer->conn, ROLE_DROPPED);
+	loop_wake(peer->rpc->drop);
+}
+
+static void on_drop(void *arg)
+{
+	struct rpc *rpc = arg;
+	struct peer *next;
+
+	for (struct peer *peer = rpc->peers; peer; peer = next) {
+		next = peer->next;
+		if (rpc_conn_role(peer->conn) == ROLE_DROPPED)
+			peer_end(peer);
+	}
+}
+
+/* A peer's HELLO has come: what it serves says what it is. */
+static void on_connected(struct rpc_conn *conn, void *arg)
+{
+	struct peer *peer = arg;
+	uint32_t version = 0;
+	const char *name = rpc_conn_remote(conn, &version);
+
+	if (!name[0] || (!strcmp(name, MANAGER_SERVICE) && version == MANAGER_SERVICE_VERSION)) {
+		rpc_conn_set_role(conn, ROLE_MANAGER);
+	} else if (!strcmp(name, VSP_SERVICE) && version == VSP_SERVICE_VERSION) {
+		rpc_conn_set_role(conn, ROLE_VSP);
+	} else {
+		log_warn(NULL, "a peer serves %s version %u: dropped", name, version);
+		peer_drop(peer);
+	}
+}
+
+static void on_closed(struct rpc_conn *conn, int error, const char *why, void *arg)
+{
+	struct peer *peer = arg;
+
+	if (error != -ECONNRESET)
+		log_warn(NULL, "connection of process %d: %s", (int)rpc_conn_peer(conn)->pid, why);
+	peer_end(peer);
+}
+
+static const struct rpc_conn_ops conn_ops = {.connected = on_connected, .closed = on_closed};
+
+static void on_accepted(struct rpc_conn *conn, void *arg)
+{
+	struct rpc *rpc = arg;
+	struct peer *peer = calloc(1, sizeof(*peer));
+
+	if (!peer) {
+		rpc_conn_free(conn);
+		return;
+	}
+	peer->rpc = rpc;
+	peer->conn = conn;
+	peer->next = rpc->peers;
+	rpc->peers = peer;
+	rpc_conn_set_arg(conn, peer);
+}
+
+/* ---- start and end ---- */
+
+int rpc_new(struct loop *loop, const char *path, const char *uuid, struct err *err, struct rpc **ret_rpc)
+{
+	struct rpc *rpc = calloc(1, sizeof(*rpc));
+	int r;
+
+	if (!rpc)
+		return err_set(err, -ENOMEM, "out of memory");
+	rpc->loop = loop;
+	rpc->uuid = uuid;
+	r = loop_add_timer(loop, on_end, rpc, &rpc->end);
+	if (!r)
+		r = loop_add_wake(loop, on_drop, rpc, &rpc->drop);
+	if (!r)
+		r = rpc_server_new(loop, path, geteuid(), &service, &conn_ops, on_accepted, rpc, &rpc->server);
+	if (r < 0) {
+		rpc_free(rpc);
+		return err_set(err, r, "%s: cannot listen: %s", path, strerror(-r));
+	}
+	loop_arm(rpc->end, LINGER_NS);
+	*ret_rpc = rpc;
+	return 0;
+}
+
+void rpc_free(struct rpc *rpc)
+{
+	struct vm *vm;
+
+	if (!rpc)
+		return;
+	rpc_server_free(rpc->server);
+	vm = take_ptr(rpc->vm); /* nobody is told any more */
+	while (rpc->peers)
+		peer_end(rpc->peers);
+	vm_free(vm);
+	loop_remove(&rpc->end);
+	loop_remove(&rpc->drop);
+	free(rpc);
+}
+
+static void on_terminated(void *arg, const struct err *err)
+{
+}
+
+void rpc_terminate(struct rpc *rpc, const char *reason)
+{
+	rpc->stop_asked = true;
+	if (!rpc->vm || vm_ended(rpc->vm))
+		loop_stop(rpc->loop);
+	else
+		vm_stop(rpc->vm, reason, on_terminated, NULL);
+}
+
+const char *rpc_result(const struct rpc *rpc, bool *ret_crashed)
+{
+	static const char *const names[] = {"not started", "running", "paused", "off", "crashed"};
+	struct vm_status status;
+
+	*ret_crashed = false;
+	if (!rpc->vm)
+		return "never created";
+	vm_status(rpc->vm, &status);
+	*ret_crashed = status.state == VM_CRASHED;
+	return names[status.state];
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What rpc.c and rpc_vsp.c share. */
+#ifndef VMWORKER_RPC_INT_H
+#define VMWORKER_RPC_INT_H
+
+#include "ipc/rpc.h"
+#include "vm.h"
+
+#define ROLE_MANAGER 1u
+#define ROLE_VSP     2u
+#define ROLE_DROPPED 4u /* may call nothing, and ends soon */
+
+struct vsp_link;
+
+/* A peer. Owner: the list in struct rpc, which ends it when its connection closes. */
+struct peer {
+	struct peer *next;
+	struct rpc *rpc;
+	struct rpc_conn *conn;
+	bool subscribed;
+	struct vsp_link *link; /* a VSP that has attached */
+};
+
+/** peer_vm - the VM, or NULL after the call was failed because there is none. */
+struct vm *peer_vm(struct peer *peer, struct rpc_call *call);
+
+/** peer_drop - end a connection soon, from the loop. */
+void peer_drop(struct peer *peer);
+
+/* rpc_vsp.c */
+void vsp_handle_attach(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,
+		       void *arg);
+void vsp_handle_offer(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,
+		      void *arg);
+void vsp_handle_ready(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,
+		      void *arg);
+/** vsp_link_end - the peer is gone: its provider is detached. */
+void vsp_link_end(struct peer *peer);
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What vm.c (building), vm_life.c (states) and vm_host.c (callbacks of the parts) share. */
+#ifndef VMWORKER_VM_INT_H
+#define VMWORKER_VM_INT_H
+
+#include <pthread.h>
+
+#include "abi/hyperv.h"
+#include "boot/boot.h"
+#include "console.h"
+#include "hv/hv.h"
+#include "irq.h"
+#include "kvm.h"
+#include "machine.h"
+#include "mailbox.h"
+#include "memory.h"
+#include "vcpu.h"
+#include "vm.h"
+
+/* What a guest can bring about; noted by vCPU threads, acted upon by the loop. The first that is set counts. */
+enum vm_event {
+	VM_EV_FAILED = 1u << 0, /* KVM cannot go on */
+	VM_EV_CRASH = 1u << 1,	/* crash report */
+	VM_EV_POWER_OFF = 1u << 2,
+	VM_EV_RESET = 1u << 3,
+	VM_EV_TRIPLE_FAULT = 1u << 4,
+};
+
+struct vm_done {
+	vm_done_fn fn; /* NULL: nobody waits */
+	void *arg;
+};
+
+struct vm {
+	struct loop *loop;
+	vm_changed_fn changed;
+	void *changed_arg;
+
+	/* configuration */
+	char *name, *uuid, *cmdline, *kernel_name, *initrd_name;
+	int kernel_fd, initrd_fd;
+	struct boot_config boot; /* refers to the above */
+	enum vm_action on_poweroff, on_reboot, on_crash;
+
+	/* parts, in the order in which they are made */
+	struct guest_mem mem;
+	bool have_mem;
+	struct kvm *kvm;
+	struct kvm_vcpu *vcpu[KVM_VCPUS_MAX];
+	uint32_t cpus;
+	struct hv_config hv_config;
+	struct irq *irq;
+	struct signal_cells *cells;
+	int cells_fd;
+	struct hv *hv;
+	struct console *console;
+	struct machine *machine;
+	struct bus *bus;
+	struct providers providers;
+	struct vcpus *vcpus;
+
+	/* life; event loop only */
+	enum vm_state state;
+	char reason[160];
+	char *guest_message; /* HV_CRASH_MESSAGE_MAX + 1 bytes once there was a panic */
+	uint64_t resets;
+	bool panicked; /* a crash report came since the last reset */
+	bool starting; /* vm_start() waits for providers */
+	bool quieting; /* bus_reset() is under way */
+	bool ending;   /* and then the VM ends */
+	enum vm_state end_state;
+	struct vm_done start_done, reset_done, stop_done;
+	struct loop_source *deadline;
+
+	/* from vCPU threads to the loop */
+	struct loop_source *wake;
+	struct mailbox mailbox;
+	_Atomic bool mail_stalled; /* the guest does not read its messages: its own wait */
+	_Atomic uint64_t reraise;  /* a bit for each vCPU */
+	pthread_mutex_t events_lock;
+	unsigned int events;
+	char event_text[HV_CRASH_MESSAGE_MAX + 1]; /* of the crash, or why KVM failed */
+};
+
+/* vm_host.c: the callback tables of the parts; their argument is the struct vm. */
+extern const struct hv_host vm_hv_host;
+extern const struct vcpu_host vm_vcpu_host;
+extern const struct machine_host vm_machine_host;
+extern const struct bus_guest_ops vm_bus_guest_ops;
+size_t vm_console_input(void *arg, const void *buf, size_t len);
+
+/** vm_note - a guest event: no vCPU runs on, the loop looks. @text: NULL, or what goes to event_text. Context: any
+ * thread. */
+void vm_note(struct vm *vm, enum vm_event event, const char *text);
+
+/** vm_woken - the loop's side of vm_note(), the mailbox and reraise. */
+void vm_woken(void *arg);
+
+/** vm_load - boot image into memory and every part to its power-on state. Context: no vCPU runs. */
+int vm_load(struct vm *vm, struct err *err);
+
+/** vm_providers_changed, vm_deadline - providers' callback; the timer's. */
+void vm_providers_changed(void *arg);
+void vm_deadline(void *arg);
+
+/** vm_finish_done - call and forget a waiter. */
+void vm_finish_done(struct vm_done *done, const struct err *err);
+
+#endif
