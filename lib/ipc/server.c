@@ -18,7 +18,7 @@
 
 #define BACKLOG		128
 /* How long nobody is accepted after we ran out of descriptors: the socket stays readable all the while. */
-#define ACCEPT_PAUSE_NS NS_PER_SEC
+#define ACCEPT_PAUSE_NS (100 * NS_PER_MS)
 
 struct rpc_server {
 	struct loop *loop;

@@ -8,7 +8,7 @@
 
 Test(err, set_returns_the_code_and_keeps_the_text)
 {
-	struct err err = { 0 };
+	struct err err = {0};
 
 	cr_assert_eq(err_set(&err, -ENOENT, "disk %s: no such file", "sda"), -ENOENT);
 	cr_assert_eq(err.code, -ENOENT);
@@ -22,7 +22,7 @@ Test(err, null_is_allowed)
 
 Test(err, old_text_may_be_an_argument)
 {
-	struct err err = { 0 };
+	struct err err = {0};
 
 	err_set(&err, -EIO, "cannot read");
 	err_set(&err, -EIO, "image a.img: %s", err.text);
