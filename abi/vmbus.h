@@ -154,14 +154,8 @@ struct vmbus_msg_open_result {
 	uint32_t status;
 } __attribute__((packed));
 
-/* A buffer of the guest: ceil((byte_offset + byte_count) / page) page frame numbers follow. */
-struct vmbus_gpa_range {
-	uint32_t byte_count;
-	uint32_t byte_offset;
-	uint64_t pfn_array[];
-} __attribute__((packed));
-
-/* rangecount ranges of range_buflen bytes together follow; what does not fit comes in GPADL_BODY messages. */
+/* rangecount times a struct gpa_range (abi/ring.h), range_buflen bytes together, follow; what does not fit comes in
+ * GPADL_BODY messages. */
 struct vmbus_msg_gpadl_header {
 	struct vmbus_msg_header header;
 	uint32_t child_relid;
