@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Two vCPUs: MODIFYCHANNEL while I/O runs; the interrupts arrive where they should, and none is lost. */
+#include "disk.h"
+#include "rt.h"
+
+#define ROUNDS	16u
+#define IOS	600u
+#define SETTLED 100u /* I/Os after a move, by which the old vCPU must be quiet */
+
+static struct vmbus_channel channel;
+static volatile bool second_ready;
+
+static void second_cpu(void)
+{
+	vmbus_synic_start(1);
+	second_ready = true;
+	for (;;)
+		__asm__ volatile("sti; hlt");
+}
+
+static void move_now(struct vmbus_channel *c, uint32_t done)
+{
+	static uint32_t target, moved_at;
+
+	if (done < moved_at)
+		moved_at = 0;
+	if (done - moved_at < IOS / ROUNDS)
+		return;
+	moved_at = done;
+	target ^= 1;
+	if (vmbus_modify(c, target))
+		rt_fail("MODIFYCHANNEL to vCPU %u is refused", target);
+}
+
+void rt_main(const char *cmdline)
+{
+	vmbus_start();
+	vmbus_synic_start(0);
+	rt_start_cpu(1, second_cpu);
+	while (!second_ready)
+		__asm__ volatile("pause");
+
+	disk_connect(&channel, VMBUS_VERSION_5_3, 1);
+	for (uint32_t target = 0; target < 2; target++) {
+		uint32_t before;
+
+		if (vmbus_modify(&channel, target))
+			rt_fail("MODIFYCHANNEL to vCPU %u is refused", target);
+		before = channel.events[target ^ 1];
+		disk_busy(&channel, SETTLED, 4, 512, NULL);
+		if (channel.events[target ^ 1] != before)
+			rt_fail("vCPU %u is interrupted after the move to %u was answered", target ^ 1, target);
+		if (!channel.events[target])
+			rt_fail("vCPU %u sees no interrupt", target);
+	}
+	disk_busy(&channel, IOS, 8, 4096, move_now);
+	rt_printf("interrupts: %u and %u\n", channel.events[0], channel.events[1]);
+	if (!vmbus_modify(&channel, 99))
+		rt_fail("MODIFYCHANNEL to a vCPU that does not exist is accepted");
+	vmbus_close(&channel);
+	vmbus_unload();
+	rt_pass();
+}

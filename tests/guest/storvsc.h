@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A storvsc client over the VMBus client: start-up, SRBs with one data buffer each. */
+#ifndef GUEST_STORVSC_H
+#define GUEST_STORVSC_H
+
+#include "abi/scsi.h"
+#include "abi/vstor.h"
+#include "vmbus.h"
+
+#define STORVSC_DATA_MAX (256u * 1024u)
+
+/* The outcome of an SRB. */
+struct storvsc_result {
+	uint64_t id;
+	uint8_t srb_status;
+	uint8_t scsi_status;
+	uint32_t transferred;
+	uint8_t sense[VSTOR_SENSE_LEN_MAX];
+};
+
+/** storvsc_start - versions, properties: the five messages that a driver begins with. */
+void storvsc_start(struct vmbus_channel *channel);
+
+/**
+ * storvsc_submit - @data: @len bytes, which the host reads (@write) or writes; @len may be 0.
+ * Return: false if the ring is full.
+ */
+bool storvsc_submit(struct vmbus_channel *channel, uint64_t id, uint8_t lun, const uint8_t *cdb, uint8_t cdb_len,
+		    bool write, void *data, uint32_t len);
+
+/** storvsc_poll - the next finished SRB, in whatever order. Return: false if none has finished. */
+bool storvsc_poll(struct vmbus_channel *channel, struct storvsc_result *ret_result);
+
+/** storvsc_run - submit one, wait for it; ends the guest unless it is GOOD and moved @len bytes. */
+void storvsc_run(struct vmbus_channel *channel, uint8_t lun, const uint8_t *cdb, uint8_t cdb_len, bool write,
+		 void *data, uint32_t len);
+
+/** storvsc_rw10 - a READ(10) or WRITE(10) CDB. */
+void storvsc_rw10(uint8_t cdb[10], bool write, uint32_t lba, uint16_t blocks);
+
+/** Waiting forms of single commands. */
+uint32_t storvsc_capacity(struct vmbus_channel *channel, uint8_t lun, uint32_t *ret_block);
+void storvsc_read(struct vmbus_channel *channel, uint8_t lun, uint32_t lba, uint16_t blocks, void *data, uint32_t len);
+void storvsc_write(struct vmbus_channel *channel, uint8_t lun, uint32_t lba, uint16_t blocks, void *data, uint32_t len);
+void storvsc_flush(struct vmbus_channel *channel, uint8_t lun);
+
+#endif

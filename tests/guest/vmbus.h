@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A VMBus client for bare-metal guests, as small as the protocol allows: one control flow on the boot vCPU, interrupts
+ * on any. Memory is identity-mapped, so that pointers are guest-physical addresses. Whatever goes wrong ends the guest
+ * with a line that says what.
+ */
+#ifndef GUEST_VMBUS_H
+#define GUEST_VMBUS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "abi/ring.h"
+#include "abi/vmbus.h"
+
+#define VMBUS_CPUS   8u
+#define VMBUS_VECTOR 0x60u /* of SINT2 on every vCPU */
+#define VMBUS_OFFERS 64u
+
+/* One direction. The data area does not wrap in memory: copies do. */
+struct vmbus_ring {
+	struct ring_header *header;
+	uint8_t *data;
+	uint32_t len;
+	uint32_t cursor; /* ours: of the writer for the outgoing ring, of the reader for the incoming one */
+};
+
+struct vmbus_channel {
+	struct vmbus_msg_offer_channel offer;
+	uint32_t gpadl;
+	struct vmbus_ring out, in;
+	volatile uint32_t events[VMBUS_CPUS]; /* interrupts taken, by vCPU */
+	uint64_t kicks;			      /* signals that we sent */
+};
+
+/** vmbus_start - hypercall page. Boot vCPU, once after power-on or reset. */
+void vmbus_start(void);
+/** vmbus_synic_start - message and event pages and SINT2 of this vCPU; then interrupts may be enabled. */
+void vmbus_synic_start(uint32_t cpu);
+
+/** vmbus_contact - Return: whether the host speaks @version. */
+bool vmbus_contact(uint32_t version, uint32_t cpu);
+/** vmbus_request_offers - Return: how many there are. */
+uint32_t vmbus_request_offers(struct vmbus_msg_offer_channel offers[VMBUS_OFFERS]);
+/** vmbus_find - the first offer of an interface type, NULL if there is none. */
+const struct vmbus_msg_offer_channel *vmbus_find(const struct vmbus_msg_offer_channel *offers, uint32_t count,
+						 struct abi_guid type);
+
+/** vmbus_gpadl - Return: the host's status. @memory: whole pages. */
+uint32_t vmbus_gpadl(uint32_t relid, uint32_t gpadl, void *memory, uint32_t pages);
+/** vmbus_gpadl_teardown - waits for the answer. */
+void vmbus_gpadl_teardown(uint32_t relid, uint32_t gpadl);
+
+/** vmbus_open - two rings of @pages / 2 pages each in @memory. Return: the host's status. */
+uint32_t vmbus_open(struct vmbus_channel *channel, const struct vmbus_msg_offer_channel *offer, void *memory,
+		    uint32_t pages, uint32_t cpu);
+void vmbus_close(struct vmbus_channel *channel);
+/** vmbus_modify - interrupts to @cpu from now on. Return: the host's status (below 5.3: 0 at once). */
+uint32_t vmbus_modify(struct vmbus_channel *channel, uint32_t cpu);
+void vmbus_unload(void);
+
+/** vmbus_send - @header_len bytes, then @len bytes behind a descriptor of @type; signals the host if it must. Return:
+ * false if it is full. */
+bool vmbus_send(struct vmbus_channel *channel, uint16_t type, uint64_t id, const void *header, uint32_t header_len,
+		const void *payload, uint32_t len);
+/** vmbus_receive - the next packet. @ret_len: of its payload, at most @cap. Return: false if there is none. */
+bool vmbus_receive(struct vmbus_channel *channel, struct vmpacket_descriptor *ret_desc, void *payload, uint32_t cap,
+		   uint32_t *ret_len);
+/** vmbus_wait_packet - sleep until a packet is there (interrupts are on for that). */
+void vmbus_wait_packet(struct vmbus_channel *channel);
+
+/** vmbus_post - any message, for those that test what the host does with it. */
+void vmbus_post(const void *message, uint32_t len);
+/** vmbus_next_message - wait for the host's next message; 240 bytes. */
+const void *vmbus_next_message(void);
+
+#endif
