@@ -9,7 +9,8 @@
  * message can still fall into the middle of a frame (the guest is booted with loglevel=1, so only a panic does that);
  * the numbers and the checksum (FNV-1a of the payload) tell. Base64 carries any byte, and its lines end where they end.
  *
- * TYPE: 0 the command starts; 1, 2 its standard output, standard error; 3 its exit status, in decimal.
+ * TYPE: 0 the command starts; 1, 2 its standard output, standard error; 3 its exit status, in decimal. A line "@off" follows
+ * from outside, when the virtual machine monitor has ended; a guest that does not come to that point in time is given up.
  *
  * Limits: the end of the command ends the output: what its background processes write later is not carried. A UART
  * moves about 15 kB/s in the bed.
@@ -32,14 +33,16 @@
 #include <unistd.h>
 
 #define MARK "@bed "
+#define MARK_OFF "@off"
 #define PAYLOAD_MAX 720
-#define TAIL_LINES 25
+#define TAIL_LINES 50
 #define LINE_MAX_LEN 4096
 #define STATUS_BED 125
-#define POWER_OFF_S 20
+#define END_S 15
 
 enum frame_type { START, OUT, ERR, END };
 
+static volatile sig_atomic_t gave_up; /* the guest did not end in time */
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 static uint32_t sum(const uint8_t *data, size_t len)
@@ -171,6 +174,7 @@ struct decoder {
 	unsigned int next_seq;
 	int status; /* -1 until the command ended */
 	int damaged;
+	int panicked;
 	char *tail[TAIL_LINES];
 	unsigned int tail_count;
 };
@@ -208,6 +212,11 @@ static void decode_text(struct decoder *decoder, const char *line)
 
 	if (!line[0] || line[0] == '\r')
 		return;
+	if (strstr(line, "Kernel panic - not syncing")) {
+		/* The rest of its message, and a reset. */
+		decoder->panicked = 1;
+		alarm(END_S);
+	}
 	decoder->tail_count++;
 	free(*slot);
 	*slot = strdup(line);
@@ -241,18 +250,26 @@ static void decode_frame(struct decoder *decoder, const char *text)
 		data[len] = 0;
 		decoder->status = atoi((char *)data);
 		/* Nothing but the power going off should follow. */
-		alarm(POWER_OFF_S);
+		alarm(END_S);
 	}
 }
 
 static int decode_result(struct decoder *decoder)
 {
+	const char *problem = "the guest did not come as far as the commands";
 	unsigned int first = decoder->tail_count > TAIL_LINES ? decoder->tail_count - TAIL_LINES : 0;
 
-	if (decoder->status >= 0 && !decoder->damaged)
+	if (decoder->status >= 0 && !decoder->damaged && !gave_up)
 		return decoder->status;
-	fprintf(stderr, "guest: %s\n", decoder->damaged ? "the console's text is damaged" :
-		decoder->next_seq ? "the guest ended before the commands did" : "the guest did not come as far as the commands");
+	if (decoder->panicked)
+		problem = "the guest's kernel panicked";
+	else if (decoder->damaged)
+		problem = "the console's text is damaged";
+	else if (decoder->status >= 0)
+		problem = "the guest did not power off";
+	else if (decoder->next_seq)
+		problem = "the guest ended before the commands did";
+	fprintf(stderr, "guest: %s\n", problem);
 	if (decoder->verbose)
 		return STATUS_BED;
 	fprintf(stderr, "guest: the end of its console:%s\n", decoder->tail_count ? "" : " (it is empty: try --verbose)");
@@ -263,22 +280,20 @@ static int decode_result(struct decoder *decoder)
 
 static void on_alarm(int signo)
 {
-	static const char message[] = "guest: the guest did not power off\n";
-
 	(void)signo;
-	if (write(STDERR_FILENO, message, sizeof(message) - 1))
-		_exit(STATUS_BED);
-	_exit(STATUS_BED);
+	gave_up = 1;
+	alarm(1); /* should this one have come just before the read */
 }
 
 static int decode(int verbose)
 {
+	struct sigaction action = { .sa_handler = on_alarm };
 	struct decoder decoder = { .verbose = verbose, .status = -1 };
 	char line[LINE_MAX_LEN];
 	size_t used = 0;
 	int c;
 
-	signal(SIGALRM, on_alarm);
+	sigaction(SIGALRM, &action, NULL); /* it ends the read */
 	do {
 		char *mark;
 
@@ -289,13 +304,17 @@ static int decode(int verbose)
 		}
 		line[used] = 0;
 		used = 0;
+		if (!strcmp(line, MARK_OFF)) {
+			alarm(0);
+			continue;
+		}
 		mark = strstr(line, MARK);
 		if (mark) {
 			decode_frame(&decoder, mark + strlen(MARK));
 			*mark = 0;
 		}
 		decode_text(&decoder, line);
-	} while (c != EOF);
+	} while (c != EOF && !gave_up);
 	return decode_result(&decoder);
 }
 
