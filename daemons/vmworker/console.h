@@ -19,12 +19,16 @@
 struct console;
 
 /**
- * console_new - @log_fd: taken over, -1 for none. @want_pty: also offer a PTY.
- * @input: bytes for the guest; returns how many were taken (the rest is offered again by console_input_ready()).
+ * console_new - @log_fd: taken over (also on failure), -1 for none; a file, or a pipe that then becomes non-blocking.
+ * @want_pty: also offer a PTY.
+ * @input: bytes for the guest; returns how many were taken (the rest is offered again by console_input_ready()). Called on
+ * the loop's thread.
+ * Return: 0 or a negative errno with a line. Context: the loop's thread.
  */
 int console_new(struct loop *loop, int log_fd, bool want_pty, size_t (*input)(void *arg, const void *buf, size_t len),
 		void *arg, struct err *err, struct console **ret_console);
-/** console_free - flush what sockets still take within a second, then close all. */
+/** console_free - flush what the log and the sockets still take within a second, then close all. Context: the loop's thread;
+ * no other thread uses it any more. */
 void console_free(struct console *console);
 
 /** console_write - output of the guest. Context: any thread; never blocks. */
@@ -34,7 +38,8 @@ void console_write(struct console *console, const void *buf, size_t len);
 void console_input_ready(struct console *console);
 
 /** console_open - a new SOCK_STREAM socket whose other end is the guest's serial port. The caller owns the descriptor.
- * @backlog: begin with the last CONSOLE_BACKLOG bytes. Return: descriptor or a negative errno. */
+ * @backlog: begin with the last CONSOLE_BACKLOG bytes. Return: descriptor or a negative errno: -EMFILE (too many consoles are
+ * attached) ... Context: the loop's thread. */
 int console_open(struct console *console, bool backlog);
 
 /** console_pty_path - "" if there is none. */
