@@ -10,11 +10,13 @@
 
 /**
  * daemon_init - the first thing in main(): close-on-exec for stray descriptors above 2, no core of guest memory unless asked
- * (RLIMIT_CORE, PR_SET_DUMPABLE stays for ptrace tests when BULKHEAD_DEBUG=1), SIGPIPE ignored, umask 077, log_init(), no new privileges.
+ * (RLIMIT_CORE 0 and not dumpable; both stay as they are when BULKHEAD_DEBUG=1: debuggers and LeakSanitizer need ptrace), SIGPIPE ignored,
+ * umask 077, log_init(), no new privileges; what is missing of descriptors 0 to 2 is /dev/null.
+ * Return: 0 or a negative errno with a line that says what to do.
  */
 int daemon_init(const char *program, const char *vm, struct err *err);
 
-/** daemon_stop_on_signals - SIGTERM and SIGINT stop @loop. */
+/** daemon_stop_on_signals - SIGTERM and SIGINT stop @loop. Return: 0 or a negative errno. */
 int daemon_stop_on_signals(struct loop *loop);
 
 /**
@@ -27,6 +29,7 @@ void daemon_ready(const char *status);
  * daemon_drop_privileges - become @uid:@gid for good with no supplementary groups and no capabilities at all (bounding, ambient
  * and inheritable sets emptied). As an ordinary user: only the capability sets are emptied.
  * Return: 0 or a negative errno with a line that says what to do.
+ * Context: before there are other threads: capabilities belong to each thread.
  */
 int daemon_drop_privileges(uid_t uid, gid_t gid, struct err *err);
 
