@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "daemon/daemon.h"
 #include "ipc/loop.h"
+#include "probe.h"
 #include "rpc.h"
 
 #define SOCKET_NAME  "worker.sock"
@@ -24,8 +25,9 @@ struct options {
 
 static const struct option long_options[] = {
 	{"uuid", required_argument, NULL, 'u'},	       {"name", required_argument, NULL, 'n'},
-	{"runtime-dir", required_argument, NULL, 'd'}, {"help", no_argument, NULL, 'h'},
-	{"version", no_argument, NULL, 'V'},	       {0},
+	{"runtime-dir", required_argument, NULL, 'd'}, {"probe", no_argument, NULL, 'P'},
+	{"help", no_argument, NULL, 'h'},	       {"version", no_argument, NULL, 'V'},
+	{0},
 };
 
 static void usage(FILE *to)
@@ -35,6 +37,7 @@ static void usage(FILE *to)
 	      "  --uuid UUID        the VM's UUID\n"
 	      "  --name NAME        the VM's name, for the log\n"
 	      "  --runtime-dir DIR  the VM's runtime directory\n"
+	      "  --probe            look at /dev/kvm instead: a line for each check, \"ID ok|warn|fail TEXT\"\n"
 	      "  --help, --version\n",
 	      to);
 }
@@ -55,6 +58,8 @@ static int parse(int argc, char **argv, struct options *options)
 		case 'd':
 			options->runtime_dir = optarg;
 			break;
+		case 'P':
+			return probe_kvm(stdout);
 		case 'h':
 			usage(stdout);
 			return EXIT_SUCCESS;
