@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemons/vsp-storaged/settings.h"
+#include "proto/storage.pb-c.h"
+
+#define TEXT(s) ((char *)(s)) /* generated structs have no const */
+
+static uint8_t guid[2][16] = {{1}, {2}};
+static Bulkhead__Storage__Lun lun[3];
+static Bulkhead__Storage__Lun *lun_list[3] = {&lun[0], &lun[1], &lun[2]};
+static Bulkhead__Storage__Controller controller[2];
+static Bulkhead__Storage__Controller *controller_list[2] = {&controller[0], &controller[1]};
+static Bulkhead__Storage__Config config;
+static const char *const aliases[] = {"sda", "sdb", "sdc"};
+
+static struct settings *settings;
+static struct err err;
+
+/* Two disks on the first controller, one on the second. */
+static void setup(void)
+{
+	bulkhead__storage__config__init(&config);
+	config.version = 1;
+	config.n_controllers = 2;
+	config.controllers = controller_list;
+	for (int i = 0; i < 3; i++) {
+		bulkhead__storage__lun__init(&lun[i]);
+		lun[i].lun = (uint32_t)i;
+		lun[i].alias = TEXT(aliases[i]);
+		lun[i].fd_index = (uint32_t)i;
+		lun[i].logical_block_bytes = 512;
+		lun[i].image = TEXT("/images/a.raw");
+	}
+	for (int i = 0; i < 2; i++) {
+		bulkhead__storage__controller__init(&controller[i]);
+		controller[i].instance_guid.data = guid[i];
+		controller[i].instance_guid.len = 16;
+		controller[i].luns = i == 0 ? lun_list : &lun_list[2];
+		controller[i].n_luns = i == 0 ? 2 : 1;
+	}
+	settings = NULL;
+	memset(&err, 0, sizeof(err));
+}
+
+static void teardown(void)
+{
+	free(settings);
+}
+
+TestSuite(settings, .init = setup, .fini = teardown);
+
+static int parse(void)
+{
+	uint8_t bytes[65536];
+	size_t len = bulkhead__storage__config__pack(&config, bytes);
+
+	return settings_parse(bytes, len, 3, &settings, &err);
+}
+
+Test(settings, good)
+{
+	lun[0].serial = TEXT("S1");
+	lun[1].readonly = lun[1].direct = lun[1].unsafe_flush = 1;
+	lun[1].image = TEXT("a\nb");
+	lun[2].image = TEXT("");
+	cr_assert_eq(parse(), 0);
+	cr_assert_eq(settings->controllers, 2);
+	cr_assert_eq(settings->controller[0].luns, 2);
+	cr_assert_eq(settings->controller[1].instance.b[0], 2);
+	cr_assert_str_eq(settings->controller[0].lun[0].serial, "S1");
+	cr_assert_str_eq(settings->controller[0].lun[0].image, "/images/a.raw");
+	cr_assert_not(settings->controller[0].lun[0].readonly);
+	cr_assert(settings->controller[0].lun[1].readonly);
+	cr_assert(settings->controller[0].lun[1].direct);
+	cr_assert(settings->controller[0].lun[1].unsafe_flush);
+	cr_assert_str_eq(settings->controller[0].lun[1].image, "a?b");
+	cr_assert_str_eq(settings->controller[1].lun[0].alias, "sdc");
+	cr_assert_str_eq(settings->controller[1].lun[0].image, "(no name)");
+}
+
+Test(settings, no_disks_are_allowed)
+{
+	config.n_controllers = 0;
+	cr_assert_eq(parse(), 0);
+	cr_assert_eq(settings->controllers, 0);
+}
+
+static void refused(int code)
+{
+	cr_assert_eq(parse(), code, "%s", err.text);
+	cr_assert_eq(err.code, code);
+	cr_assert(err.text[0]);
+	cr_assert_null(settings);
+}
+
+Test(settings, version)
+{
+	config.version = 2;
+	refused(-EPROTONOSUPPORT);
+	config.version = 0;
+	refused(-EPROTONOSUPPORT);
+}
+
+Test(settings, not_a_message)
+{
+	cr_assert_eq(settings_parse("\xff\xff\xff\xff", 4, 0, &settings, &err), -EPROTO);
+	cr_assert_eq(settings_parse("", 0, 0, &settings, &err), -EPROTONOSUPPORT);
+}
+
+Test(settings, addresses)
+{
+	lun[1].lun = 64;
+	refused(-EINVAL);
+	lun[1].lun = 0;
+	refused(-EINVAL);
+	lun[1].target = 2;
+	refused(-EINVAL);
+	lun[1].target = 1;
+	cr_assert_eq(parse(), 0);
+}
+
+Test(settings, descriptors)
+{
+	lun[1].fd_index = 3;
+	refused(-EINVAL);
+	lun[1].fd_index = 2; /* of the other controller's disk */
+	refused(-EINVAL);
+}
+
+Test(settings, texts)
+{
+	char too_long[64];
+
+	memset(too_long, 'x', sizeof(too_long));
+	too_long[63] = '\0';
+	lun[0].alias = TEXT("");
+	refused(-EINVAL);
+	lun[0].alias = too_long;
+	refused(-EINVAL);
+	lun[0].alias = TEXT("s\033da");
+	refused(-EINVAL);
+	lun[0].alias = TEXT("sda");
+	lun[0].serial = too_long;
+	refused(-EINVAL);
+	lun[0].serial = TEXT("\xc3\xa4");
+	refused(-EINVAL);
+}
+
+Test(settings, numbers)
+{
+	lun[0].logical_block_bytes = 0;
+	refused(-EINVAL);
+	lun[0].logical_block_bytes = 1024;
+	refused(-EINVAL);
+	lun[0].logical_block_bytes = 4096;
+	cr_assert_eq(parse(), 0);
+}
+
+Test(settings, guids)
+{
+	controller[1].instance_guid.len = 15;
+	refused(-EINVAL);
+	controller[1].instance_guid.len = 16;
+	controller[1].instance_guid.data = guid[0];
+	refused(-EINVAL);
+}
+
+Test(settings, too_many)
+{
+	Bulkhead__Storage__Lun *many[65];
+	Bulkhead__Storage__Controller *controllers[5];
+
+	for (int i = 0; i < 65; i++)
+		many[i] = &lun[0];
+	controller[0].luns = many;
+	controller[0].n_luns = 65;
+	refused(-EINVAL);
+	setup();
+	for (int i = 0; i < 5; i++)
+		controllers[i] = &controller[0];
+	config.controllers = controllers;
+	config.n_controllers = 5;
+	refused(-EINVAL);
+}
