@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Raw disks on real files: buffered, and direct where the file system of the tests can do that. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "daemons/vsp-storaged/disk.h"
+
+static struct loop *loop;
+static struct engine *engine;
+static struct disk *disk;
+static struct err err;
+static int fd = -1;
+
+struct test_request {
+	struct disk_request request;
+	struct iovec iov[4];
+	int result;
+	unsigned int dones;
+};
+
+static void open_file(off_t len, int flags)
+{
+	const char *dir = getenv("TMPDIR");
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/disk-XXXXXX", dir ? dir : "/tmp");
+	fd = mkstemp(path);
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(ftruncate(fd, len), 0);
+	if (flags != O_RDWR) {
+		int other = open(path, flags | O_CLOEXEC);
+
+		close(fd);
+		fd = other;
+	}
+	unlink(path);
+}
+
+static int open_disk(uint32_t block_bytes, bool readonly)
+{
+	struct disk_config config = {
+		.alias = "sda",
+		.image = "/images/a.raw",
+		.fd = fd,
+		.file = 0,
+		.readonly = readonly,
+		.block_bytes = block_bytes,
+	};
+
+	cr_assert_eq(loop_new(&loop), 0);
+	cr_assert_eq(engine_open(NULL, loop, &fd, 1, &engine, &err), 0, "%s", err.text);
+	return disk_open(&disk_raw, &config, engine, &disk, &err);
+}
+
+static void close_all(void)
+{
+	engine_close(engine);
+	disk_close(disk);
+	loop_free(loop);
+	if (fd >= 0)
+		close(fd);
+}
+
+TestSuite(disk_raw, .fini = close_all, .timeout = 60);
+
+static void done(struct disk_request *request, int result)
+{
+	struct test_request *test = CONTAINER_OF(request, struct test_request, request);
+
+	test->result = result;
+	test->dones++;
+}
+
+static void submit(struct test_request *test, enum disk_op op, uint64_t offset, unsigned int iovs)
+{
+	test->dones = 0;
+	test->request = (struct disk_request){.op = op, .offset = offset, .iov = test->iov, .iovs = iovs, .done = done};
+	for (unsigned int i = 0; i < iovs; i++)
+		test->request.len += (uint32_t)test->iov[i].iov_len;
+	disk_submit(disk, &test->request);
+}
+
+static int finish(struct test_request *test)
+{
+	engine_flush(engine);
+	while (!test->dones)
+		cr_assert_eq(loop_run_once(loop, true), 0);
+	cr_assert_eq(test->dones, 1);
+	return test->result;
+}
+
+static void refused(int code, const char *word)
+{
+	cr_assert_eq(err.code, code, "%s", err.text);
+	cr_assert(strstr(err.text, "disk sda"), "%s", err.text);
+	cr_assert(strstr(err.text, word), "%s", err.text);
+}
+
+Test(disk_raw, capacity_rounds_down)
+{
+	open_file(10 * 4096 + 700, O_RDWR);
+	cr_assert_eq(open_disk(4096, false), 0);
+	cr_assert_eq(disk->blocks, 10);
+	cr_assert_eq(disk->block_bytes, 4096);
+	cr_assert_geq(disk->physical_block_bytes, 4096);
+	cr_assert_not(disk->readonly);
+}
+
+Test(disk_raw, empty_image)
+{
+	open_file(0, O_RDWR);
+	open_disk(512, false);
+	refused(-EINVAL, "truncate");
+}
+
+Test(disk_raw, less_than_a_block)
+{
+	open_file(4095, O_RDWR);
+	open_disk(4096, false);
+	refused(-EINVAL, "smaller than one block");
+}
+
+Test(disk_raw, not_a_disk)
+{
+	fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	open_disk(512, false);
+	refused(-EINVAL, "block device");
+}
+
+Test(disk_raw, descriptor_for_reading_only)
+{
+	open_file(8192, O_RDONLY);
+	open_disk(512, false);
+	refused(-EACCES, "read-only");
+}
+
+Test(disk_raw, read_only_disk)
+{
+	struct test_request flush = {0};
+
+	open_file(8192, O_RDONLY);
+	cr_assert_eq(open_disk(512, true), 0, "%s", err.text);
+	cr_assert(disk->readonly);
+	submit(&flush, DISK_FLUSH, 0, 0);
+	cr_assert_eq(finish(&flush), 0);
+}
+
+/* Buffers at any address, as user space in a guest may pass them. */
+static void odd_buffers(void)
+{
+	static uint8_t out[64 * 1024 + 64], in[64 * 1024 + 64];
+	struct test_request write = {.iov = {{out + 3, 509}, {out + 512, 3}, {out + 520, 64 * 1024 - 512}}};
+	struct test_request read = {.iov = {{in + 1, 64 * 1024}}};
+	struct test_request flush = {0};
+	uint8_t *expect = malloc(64 * 1024);
+
+	for (size_t i = 0; i < sizeof(out); i++)
+		out[i] = (uint8_t)(i * 31 + 1);
+	memcpy(expect, out + 3, 512);
+	memcpy(expect + 512, out + 520, 64 * 1024 - 512);
+	submit(&write, DISK_WRITE, 8192, 3);
+	write.request.fua = true;
+	cr_assert_eq(finish(&write), 0);
+	submit(&flush, DISK_FLUSH, 0, 0);
+	cr_assert_eq(finish(&flush), 0);
+	submit(&read, DISK_READ, 8192, 1);
+	cr_assert_eq(finish(&read), 0);
+	cr_assert_eq(memcmp(in + 1, expect, 64 * 1024), 0);
+	free(expect);
+}
+
+/* More than there are bounce buffers. */
+static void many_odd_buffers(void)
+{
+	static uint8_t buf[40][4096 + 1];
+	static struct test_request request[40];
+
+	for (int i = 0; i < 40; i++) {
+		memset(buf[i], i, sizeof(buf[i]));
+		request[i].iov[0] = (struct iovec){buf[i] + 1, 4096};
+		submit(&request[i], DISK_WRITE, (uint64_t)i * 4096, 1);
+	}
+	for (int i = 0; i < 40; i++)
+		cr_assert_eq(finish(&request[i]), 0);
+	for (int i = 0; i < 40; i++) {
+		memset(buf[i], 0xff, sizeof(buf[i]));
+		request[i].iov[0] = (struct iovec){buf[i] + 1, 4096};
+		submit(&request[i], DISK_READ, (uint64_t)i * 4096, 1);
+	}
+	for (int i = 0; i < 40; i++) {
+		cr_assert_eq(finish(&request[i]), 0);
+		cr_assert_eq(buf[i][1], i);
+		cr_assert_eq(buf[i][4096], i);
+	}
+}
+
+Test(disk_raw, buffered)
+{
+	open_file(1 << 20, O_RDWR);
+	cr_assert_eq(open_disk(512, false), 0, "%s", err.text);
+	odd_buffers();
+	many_odd_buffers();
+}
+
+Test(disk_raw, direct)
+{
+	open_file(1 << 20, O_RDWR | O_DIRECT);
+	if (fd < 0)
+		cr_skip_test("this file system has no direct I/O");
+	cr_assert_eq(open_disk(4096, false), 0, "%s", err.text);
+	odd_buffers();
+	many_odd_buffers();
+}
+
+Test(disk_raw, waiting_for_a_buffer_can_be_cancelled)
+{
+	static uint8_t buf[20][4096 + 1];
+	static struct test_request request[20];
+
+	open_file(1 << 20, O_RDWR | O_DIRECT);
+	if (fd < 0)
+		cr_skip_test("this file system has no direct I/O");
+	cr_assert_eq(open_disk(4096, false), 0, "%s", err.text);
+	for (int i = 0; i < 20; i++) {
+		request[i].iov[0] = (struct iovec){buf[i] + 1, 4096};
+		submit(&request[i], DISK_READ, 0, 1);
+	}
+	cr_assert(disk_cancel(disk, &request[18].request));
+	for (int i = 0; i < 20; i++)
+		if (i != 18)
+			cr_assert_eq(finish(&request[i]), 0);
+	cr_assert_eq(request[18].dones, 0);
+}
+
+Test(disk_raw, image_that_shrinks)
+{
+	static uint8_t buf[4096];
+	struct test_request read = {.iov = {{buf, 4096}}};
+
+	open_file(1 << 20, O_RDWR);
+	cr_assert_eq(open_disk(512, false), 0);
+	cr_assert_eq(ftruncate(fd, 1000), 0);
+	submit(&read, DISK_READ, 0, 1);
+	cr_assert_eq(finish(&read), -ENODATA);
+}
