@@ -38,11 +38,12 @@ struct launch_request {
 	unsigned int ready_ms;	 /* how long it may take until it is ready */
 };
 
+/* Neither comes from inside start or adopt; @process may be released in both. */
 struct launch_events {
-	/* Ready (0), or a negative errno with one line: it ended before, or took too long (it is killed then). Once;
-	 * never from inside start. */
-	void (*ready)(struct launched *process, int error, const char *why, void *arg);
-	/* It has ended, after or instead of ready; @why: "ended with status 1", "was killed by signal 9". Once. */
+	/* It serves now. At most once. */
+	void (*ready)(struct launched *process, void *arg);
+	/* It has ended, before or after it was ready; @why: "ended with status 1", "was killed by signal 9", "was not ready within
+	 * 10 s". Once. */
 	void (*ended)(struct launched *process, const char *why, void *arg);
 };
 

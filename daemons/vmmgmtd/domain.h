@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a VM is: the part of a libvirt domain definition that has an effect, as plain data. domain_xml.c makes it.
+ */
+#ifndef VMMGMTD_DOMAIN_H
+#define VMMGMTD_DOMAIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define DOMAIN_XML_MAX	   (1024u * 1024u) /* bytes of a definition */
+#define DOMAIN_DEPTH_MAX   32u		   /* elements within elements */
+#define DOMAIN_NAME_MAX	   128u		   /* bytes, with the NUL */
+#define DOMAIN_UUID_MAX	   37u		   /* text form, lower case, with the NUL */
+#define DOMAIN_CPUS_MAX	   64u
+#define DOMAIN_DISKS_MAX   60u /* what one RPC frame's descriptors leave room for */
+#define DOMAIN_LUNS_MAX	   64u
+#define DOMAIN_MEMORY_MIN  (1ull << 20) /* bytes */
+#define DOMAIN_MEMORY_MAX  (4ull << 40) /* bytes */
+#define DOMAIN_CMDLINE_MAX 2048u	/* with the NUL: what Linux takes */
+#define DOMAIN_SERIAL_MAX  37u		/* with the NUL */
+
+enum domain_event {
+	DOMAIN_EVENT_DEFAULT,
+	DOMAIN_EVENT_DESTROY,
+	DOMAIN_EVENT_RESTART,
+	DOMAIN_EVENT_PRESERVE, /* on_crash only */
+};
+
+enum domain_disk_type {
+	DOMAIN_DISK_FILE,
+	DOMAIN_DISK_BLOCK,
+};
+
+struct domain_disk {
+	char target[8]; /* "sda" */
+	char *image;	/* absolute path */
+	enum domain_disk_type type;
+	unsigned int lun; /* of the one controller: sda 0, sdb 1 ... */
+	bool readonly;
+	bool direct;		  /* cache none, directsync */
+	bool sync;		  /* cache writethrough, directsync */
+	bool unsafe_flush;	  /* cache unsafe */
+	unsigned int block_bytes; /* 512 or 4096 */
+	char serial[DOMAIN_SERIAL_MAX];
+};
+
+/*
+ * A definition. Invariants: name and UUID are valid; at least one CPU; memory is whole MiB; kernel is set; targets, and
+ * so LUNs, are different.
+ */
+struct domain {
+	char name[DOMAIN_NAME_MAX];
+	char uuid[DOMAIN_UUID_MAX];
+	uint64_t memory_bytes;
+	unsigned int cpus;
+	bool huge_pages;
+	char *kernel, *initrd, *cmdline; /* initrd, cmdline: NULL if there is none */
+	enum domain_event on_poweroff, on_reboot, on_crash;
+	char *console_log; /* absolute path, or NULL */
+	bool console_log_append;
+	struct domain_disk disks[DOMAIN_DISKS_MAX];
+	size_t disk_count;
+	char *xml; /* the definition itself: as it was given, with the UUID */
+};
+
+/* What becomes of each part of a definition. NULL-terminated heap arrays of heap strings; NULL while empty. */
+struct domain_report {
+	char **implemented; /* "path" */
+	char **kept;	    /* "path: reason" */
+	char **refused;	    /* "path: reason" */
+	size_t implemented_count, kept_count, refused_count;
+};
+
+/**
+ * domain_parse - read a definition.
+ * @xml:    @len bytes of UTF-8; may come from anybody.
+ * @report: filled even on failure; may be NULL. domain_report_done() it.
+ * @ret:    domain_done() it; untouched on failure.
+ * Return: 0; -EINVAL (malformed, contradictory), -EOPNOTSUPP (well-formed, but refused), -ENOMEM; one line in @err: the
+ *         first refusal and how many more there are.
+ */
+int domain_parse(const char *xml, size_t len, struct domain *ret, struct domain_report *report, struct err *err);
+
+void domain_done(struct domain *domain);
+void domain_report_done(struct domain_report *report);
+
+/** domain_guid - a stable GUID for a part of this VM (@what: "scsi0"), 16 bytes in wire order. */
+void domain_guid(const struct domain *domain, const char *what, uint8_t ret[16]);
+
+/** domain_uuid_normalise - @uuid in any usual form to lower case with dashes. Return: 0, -EINVAL. */
+int domain_uuid_normalise(const char *uuid, char ret[DOMAIN_UUID_MAX]);
+
+#endif

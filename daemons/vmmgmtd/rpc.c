@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The client of a worker's socket, and the provider's configuration of vsp-storaged. */
+#include "worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "ipc/rpc.h"
+#include "proto/methods.h"
+#include "proto/storage.pb-c.h"
+#include "proto/types.pb-c.h"
+#include "proto/worker.pb-c.h"
+
+#define STORAGE_CONFIG_VERSION 1u
+#define CREATE_DEADLINE_MS 60000u /* memory is made and a kernel loaded */
+#define COMMAND_DEADLINE_MS 30000u
+
+struct worker {
+	struct rpc_conn *conn;
+	const struct worker_events *events;
+	void *arg;
+};
+
+/* A request under way. */
+struct request {
+	struct worker *worker;
+	bool is_status; /* the reply is a StateReply */
+	worker_done_fn done;
+	worker_console_fn console;
+	void *arg;
+};
+
+/* ---- status ---- */
+
+static void tell_status(struct worker *worker, const Bulkhead__Worker__StateReply *reply)
+{
+	static const enum worker_phase phases[] = {
+		[BULKHEAD__WORKER__STATE__STATE_NEW] = WORKER_PHASE_NEW,
+		[BULKHEAD__WORKER__STATE__STATE_CREATED] = WORKER_PHASE_CREATED,
+		[BULKHEAD__WORKER__STATE__STATE_RUNNING] = WORKER_PHASE_RUNNING,
+		[BULKHEAD__WORKER__STATE__STATE_PAUSED] = WORKER_PHASE_PAUSED,
+		[BULKHEAD__WORKER__STATE__STATE_OFF] = WORKER_PHASE_OFF,
+		[BULKHEAD__WORKER__STATE__STATE_CRASHED] = WORKER_PHASE_CRASHED,
+	};
+	struct worker_status status = {
+		.reason = reply->reason,
+		.guest_message = reply->guest_message,
+		.console_pty = reply->console_pty,
+		.resets = reply->resets,
+	};
+
+	if ((unsigned int)reply->state >= ARRAY_SIZE(phases))
+		return; /* of a newer worker */
+	status.phase = phases[reply->state];
+	worker->events->status(&status, worker->arg);
+}
+
+static void state_changed(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			  size_t nfds, void *arg)
+{
+	tell_status(arg, (const Bulkhead__Worker__StateReply *)msg);
+}
+
+static const struct rpc_method methods[] = {
+	{ MANAGER_STATE_CHANGED, "StateChanged", &bulkhead__worker__state_reply__descriptor, NULL, 0, 0, RPC_ROLE_ANY,
+	  state_changed },
+	{ 0 },
+};
+
+static const struct rpc_service service = { MANAGER_SERVICE, MANAGER_SERVICE_VERSION, methods };
+
+/* ---- the connection ---- */
+
+static void on_closed(struct rpc_conn *conn, int error, const char *why, void *arg)
+{
+	struct worker *worker = arg;
+
+	worker->events->lost(error, why, worker->arg);
+}
+
+static const struct rpc_conn_ops conn_ops = { .closed = on_closed };
+
+int worker_connect(struct loop *loop, const char *path, const struct worker_events *events, void *arg,
+		   struct worker **ret_worker)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+	int r;
+
+	if (!worker)
+		return -ENOMEM;
+	worker->events = events;
+	worker->arg = arg;
+	r = rpc_conn_connect(loop, path, WORKER_SERVICE, WORKER_SERVICE_VERSION, &service, &conn_ops, worker,
+			     &worker->conn);
+	if (r < 0)
+		free(worker);
+	else
+		*ret_worker = worker;
+	return r;
+}
+
+void worker_free(struct worker *worker)
+{
+	if (!worker)
+		return;
+	rpc_conn_free(worker->conn);
+	free(worker);
+}
+
+/* ---- requests ---- */
+
+static void on_reply(int error, const char *text, const ProtobufCMessage *msg, int *fds, size_t nfds, void *arg)
+{
+	struct request *request = arg;
+	struct request own = *request;
+
+	free(request);
+	if (own.console) {
+		int fd = error || nfds != 1 ? -1 : take_fd(&fds[0]);
+
+		own.console(error ? error : fd < 0 ? -EPROTO : 0, text, fd, own.arg);
+		return;
+	}
+	if (!error && own.is_status)
+		tell_status(own.worker, (const Bulkhead__Worker__StateReply *)msg);
+	own.done(error, text, own.arg);
+}
+
+static int send_request(struct request request, uint32_t method, const ProtobufCMessage *msg,
+			const ProtobufCMessageDescriptor *reply, const int *fds, size_t nfds, unsigned int deadline_ms)
+{
+	struct request *copy = malloc(sizeof(*copy));
+	int r;
+
+	if (!copy)
+		return -ENOMEM;
+	*copy = request;
+	r = rpc_request(request.worker->conn, method, msg, reply, fds, nfds, deadline_ms, on_reply, copy);
+	if (r < 0)
+		free(copy);
+	return r;
+}
+
+int worker_do(struct worker *worker, enum worker_command command, worker_done_fn done, void *arg)
+{
+	static const uint32_t numbers[] = {
+		[WORKER_DO_START] = WORKER_START,   [WORKER_DO_PAUSE] = WORKER_PAUSE,
+		[WORKER_DO_RESUME] = WORKER_RESUME, [WORKER_DO_RESET] = WORKER_RESET,
+		[WORKER_DO_STOP] = WORKER_STOP,	    [WORKER_DO_SUBSCRIBE] = WORKER_SUBSCRIBE,
+	};
+	Bulkhead__Empty empty = BULKHEAD__EMPTY__INIT;
+	struct request request = { .worker = worker, .done = done, .arg = arg };
+
+	request.is_status = command == WORKER_DO_SUBSCRIBE;
+	return send_request(request, numbers[command], &empty.base,
+			    request.is_status ? &bulkhead__worker__state_reply__descriptor : &bulkhead__empty__descriptor,
+			    NULL, 0, COMMAND_DEADLINE_MS);
+}
+
+int worker_open_console(struct worker *worker, bool backlog, worker_console_fn fn, void *arg)
+{
+	Bulkhead__Worker__OpenConsoleRequest msg = BULKHEAD__WORKER__OPEN_CONSOLE_REQUEST__INIT;
+	struct request request = { .worker = worker, .console = fn, .arg = arg };
+
+	msg.backlog = backlog;
+	return send_request(request, WORKER_OPEN_CONSOLE, &msg.base, &bulkhead__empty__descriptor, NULL, 0, 0);
+}
+
+/* ---- CREATE ---- */
+
+/* The configuration for vsp-storaged: one controller, each disk a LUN. @ret: heap. */
+static int storage_config(const struct domain *domain, uint8_t **ret, size_t *ret_len)
+{
+	Bulkhead__Storage__Config config = BULKHEAD__STORAGE__CONFIG__INIT;
+	Bulkhead__Storage__Controller controller = BULKHEAD__STORAGE__CONTROLLER__INIT, *controllers[] = { &controller };
+	Bulkhead__Storage__Lun luns[DOMAIN_DISKS_MAX], *list[DOMAIN_DISKS_MAX];
+	uint8_t guid[16];
+
+	domain_guid(domain, "scsi0", guid);
+	for (size_t i = 0; i < domain->disk_count; i++) {
+		const struct domain_disk *disk = &domain->disks[i];
+
+		bulkhead__storage__lun__init(&luns[i]);
+		luns[i].lun = disk->lun;
+		luns[i].alias = (char *)disk->target;
+		luns[i].fd_index = (uint32_t)i;
+		luns[i].readonly = disk->readonly;
+		luns[i].direct = disk->direct;
+		luns[i].unsafe_flush = disk->unsafe_flush;
+		luns[i].logical_block_bytes = disk->block_bytes;
+		luns[i].serial = (char *)disk->serial;
+		luns[i].image = disk->image;
+		list[i] = &luns[i];
+	}
+	controller.instance_guid = (ProtobufCBinaryData){ sizeof(guid), guid };
+	controller.n_luns = domain->disk_count;
+	controller.luns = list;
+	config.version = STORAGE_CONFIG_VERSION;
+	config.n_controllers = 1;
+	config.controllers = controllers;
+	*ret_len = bulkhead__storage__config__get_packed_size(&config);
+	*ret = malloc(*ret_len);
+	if (!*ret)
+		return -ENOMEM;
+	bulkhead__storage__config__pack(&config, *ret);
+	return 0;
+}
+
+static Bulkhead__Worker__OnEvent on_event(enum domain_event event)
+{
+	static const Bulkhead__Worker__OnEvent events[] = {
+		[DOMAIN_EVENT_DEFAULT] = BULKHEAD__WORKER__ON_EVENT__ON_EVENT_DEFAULT,
+		[DOMAIN_EVENT_DESTROY] = BULKHEAD__WORKER__ON_EVENT__ON_EVENT_DESTROY,
+		[DOMAIN_EVENT_RESTART] = BULKHEAD__WORKER__ON_EVENT__ON_EVENT_RESTART,
+		[DOMAIN_EVENT_PRESERVE] = BULKHEAD__WORKER__ON_EVENT__ON_EVENT_PRESERVE,
+	};
+
+	return events[event];
+}
+
+static void fill_create(Bulkhead__Worker__CreateRequest *msg, const struct domain *domain,
+			const struct worker_files *files)
+{
+	msg->name = (char *)domain->name;
+	msg->uuid = (char *)domain->uuid;
+	msg->memory_bytes = domain->memory_bytes;
+	msg->cpus = domain->cpus;
+	msg->cmdline = domain->cmdline ? domain->cmdline : msg->cmdline;
+	msg->has_initrd = files->initrd >= 0;
+	msg->has_serial_log = files->console_log >= 0;
+	msg->huge_pages = domain->huge_pages;
+	msg->kernel_name = domain->kernel;
+	msg->initrd_name = domain->initrd ? domain->initrd : msg->initrd_name;
+	msg->on_poweroff = on_event(domain->on_poweroff);
+	msg->on_reboot = on_event(domain->on_reboot);
+	msg->on_crash = on_event(domain->on_crash);
+}
+
+int worker_create(struct worker *worker, const struct domain *domain, const struct worker_files *files,
+		  worker_done_fn done, void *arg)
+{
+	Bulkhead__Worker__CreateRequest msg = BULKHEAD__WORKER__CREATE_REQUEST__INIT;
+	Bulkhead__Worker__Provider provider = BULKHEAD__WORKER__PROVIDER__INIT, *providers[] = { &provider };
+	struct request request = { .worker = worker, .done = done, .arg = arg };
+	const int singles[] = { files->kvm, files->kernel, files->initrd, files->console_log };
+	_cleanup_free_ uint8_t *config = NULL;
+	int fds[RPC_FDS_MAX];
+	size_t nfds = 0, len = 0;
+
+	_Static_assert(DOMAIN_DISKS_MAX + 4 <= RPC_FDS_MAX, "all descriptors fit into one frame");
+	fill_create(&msg, domain, files);
+	for (size_t i = 0; i < ARRAY_SIZE(singles); i++) {
+		if (singles[i] >= 0)
+			fds[nfds++] = singles[i];
+	}
+	for (size_t i = 0; i < domain->disk_count; i++)
+		fds[nfds++] = files->disks[i];
+	if (domain->disk_count) {
+		int r = storage_config(domain, &config, &len);
+
+		if (r < 0)
+			return r;
+		provider.name = (char *)"storage";
+		provider.config = (ProtobufCBinaryData){ len, config };
+		provider.fd_count = (uint32_t)domain->disk_count;
+		msg.n_providers = 1;
+		msg.providers = providers;
+	}
+	return send_request(request, WORKER_CREATE, &msg.base, &bulkhead__worker__create_reply__descriptor, fds, nfds,
+			    CREATE_DEADLINE_MS);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Definitions on disk: one file <uuid>.xml for each VM, replaced atomically. Its last line is a comment with the
+ * format's version, so a file that was cut short shows.
+ */
+#ifndef VMMGMTD_STORE_H
+#define VMMGMTD_STORE_H
+
+#include <stddef.h>
+
+#include "base/err.h"
+
+#define STORE_VERSION 1u
+
+struct store;
+
+/** store_open - the folder is made (0700) if it is missing. Return: 0; a negative errno with one line. */
+int store_open(const char *folder, struct err *err, struct store **ret_store);
+void store_free(struct store *store);
+
+/**
+ * store_load_fn - one definition. Return: 0; a negative errno with one line in @err if it cannot be used: the file is
+ * put aside then
+ * (-EINVAL: renamed to <uuid>.xml.bad; else left where it is), named in store_quarantined(), and the rest is loaded.
+ */
+typedef int (*store_load_fn)(const char *uuid, const char *xml, size_t len, struct err *err, void *arg);
+
+/** store_load - Return: 0, or a negative errno if the folder itself cannot be read. */
+int store_load(struct store *store, store_load_fn fn, void *arg, struct err *err);
+
+/** store_save - Return: 0; a negative errno with one line, and what was there stays. */
+int store_save(struct store *store, const char *uuid, const char *xml, struct err *err);
+
+/** store_remove - Return: 0, also if there is none; a negative errno with one line. */
+int store_remove(struct store *store, const char *uuid, struct err *err);
+
+/** store_quarantined - "file: reason", NULL-terminated; NULL if there is none. The store's. */
+const char *const *store_quarantined(const struct store *store);
+
+#endif

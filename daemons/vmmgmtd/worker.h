@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The manager's side of a worker's socket, in plain structs; rpc.c keeps the generated types to itself. Everything is asynchronous, on
+ * the loop's thread.
+ */
+#ifndef VMMGMTD_WORKER_H
+#define VMMGMTD_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "domain.h"
+#include "ipc/loop.h"
+
+struct worker;
+
+enum worker_phase {
+	WORKER_PHASE_NEW,
+	WORKER_PHASE_CREATED,
+	WORKER_PHASE_RUNNING,
+	WORKER_PHASE_PAUSED,
+	WORKER_PHASE_OFF,
+	WORKER_PHASE_CRASHED,
+};
+
+/* Valid during the call that hands it over. */
+struct worker_status {
+	enum worker_phase phase;
+	const char *reason, *guest_message, *console_pty;
+	uint64_t resets;
+};
+
+struct worker_events {
+	void (*status)(const struct worker_status *status, void *arg);
+	/* The connection is gone; the callee must worker_free(). @error: -ECONNRESET, -EPROTO ... */
+	void (*lost)(int error, const char *why, void *arg);
+};
+
+/* The outcome of a request: exactly once, never from inside the call that made it. @text: the worker's own line, "" if it has none. */
+typedef void (*worker_done_fn)(int error, const char *text, void *arg);
+
+/** worker_connect - Return: 0; -ENOENT, -ECONNREFUSED (nobody there) ... */
+int worker_connect(struct loop *loop, const char *path, const struct worker_events *events, void *arg,
+		   struct worker **ret_worker);
+/** worker_free - close; pending requests are done with -ECANCELED (from inside). NULL is allowed. */
+void worker_free(struct worker *worker);
+
+/* What CREATE takes besides the definition: descriptors, which stay the caller's. -1: none. */
+struct worker_files {
+	int kvm, kernel, initrd, console_log;
+	int disks[DOMAIN_DISKS_MAX]; /* as many as the domain has, in its order */
+};
+
+int worker_create(struct worker *worker, const struct domain *domain, const struct worker_files *files,
+		  worker_done_fn done, void *arg);
+
+enum worker_command {
+	WORKER_DO_START,
+	WORKER_DO_PAUSE,
+	WORKER_DO_RESUME,
+	WORKER_DO_RESET,
+	WORKER_DO_STOP,
+	WORKER_DO_SUBSCRIBE, /* status() comes with the answer and at every change */
+};
+
+int worker_do(struct worker *worker, enum worker_command command, worker_done_fn done, void *arg);
+
+/** worker_console_fn - @fd: a stream socket that the callee owns, -1 on error. */
+typedef void (*worker_console_fn)(int error, const char *text, int fd, void *arg);
+
+int worker_open_console(struct worker *worker, bool backlog, worker_console_fn fn, void *arg);
+
+#endif
