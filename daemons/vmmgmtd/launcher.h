@@ -4,8 +4,8 @@
  *
  * What is started (the command lines that daemons/vmworker and daemons/vsp-storaged take):
  *
- *	vmworker --name NAME --socket <runtime>/worker.sock
- *	vsp-storaged --name NAME --worker <runtime>/worker.sock
+ *	vmworker --name NAME --runtime-dir <runtime> --uuid UUID
+ *	vsp-storaged --name NAME --runtime-dir <runtime>
  *
  * A process is ready when daemon_ready() says so. It belongs to a session of its own, has / as its folder, /dev/null as
  *its input, the VM's log file as its output and errors, and outlives vmmgmtd.
@@ -42,8 +42,8 @@ struct launch_request {
 struct launch_events {
 	/* It serves now. At most once. */
 	void (*ready)(struct launched *process, void *arg);
-	/* It has ended, before or after it was ready; @why: "ended with status 1", "was killed by signal 9", "was not ready within
-	 * 10 s". Once. */
+	/* It has ended, before or after it was ready; @why: "ended with status 1", "was killed by signal 9", "was not
+	 * ready within 10 s". Once. */
 	void (*ended)(struct launched *process, const char *why, void *arg);
 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Theory of operation: fork, a session of its own, exec. A pipe that closes on exec tells whether that worked; a second one, named by
- * BULKHEAD_READY_FD, carries the byte that daemon_ready() writes. A pidfd on the loop tells of the end, also of processes
- * that an earlier vmmgmtd started and that are not our children.
+ * Theory of operation: fork, a session of its own, exec. A pipe that closes on exec tells whether that worked; a second
+ * one, named by BULKHEAD_READY_FD, carries the byte that daemon_ready() writes. A pidfd on the loop tells of the end,
+ * also of processes that an earlier vmmgmtd started and that are not our children.
  */
 #include "launcher.h"
 
@@ -24,10 +24,10 @@
 #include "base/fd.h"
 #include "dbus/session.h"
 
-#define ARGS_MAX      32
-#define WHY_MAX	      128
-#define READY_FD      3 /* in the child */
-#define EOF_GRACE_NS  (1000 * NS_PER_MS)
+#define ARGS_MAX     32
+#define WHY_MAX	     128
+#define READY_FD     3 /* in the child */
+#define EOF_GRACE_NS (1000 * NS_PER_MS)
 
 struct launched {
 	struct loop *loop;
@@ -72,7 +72,7 @@ static int read_start_time(pid_t pid, uint64_t *ret)
 
 static void describe_end(const struct launched *p, char *why, size_t size)
 {
-	siginfo_t info = { 0 };
+	siginfo_t info = {0};
 
 	if (*p->why)
 		snprintf(why, size, "%s", p->why);
@@ -308,7 +308,7 @@ static int fork_start(struct launcher *launcher, const struct launch_request *re
 static int open_id(const struct launch_id *id, int *ret_pidfd)
 {
 	_cleanup_close_ int pidfd = id->pid > 0 ? pidfd_open(id->pid, 0) : -1;
-	struct pollfd pfd = { .fd = pidfd, .events = POLLIN };
+	struct pollfd pfd = {.fd = pidfd, .events = POLLIN};
 	uint64_t start_time;
 
 	if (pidfd < 0 || read_start_time(id->pid, &start_time) < 0 || start_time != id->start_time ||
@@ -345,7 +345,7 @@ static int fork_adopt(struct launcher *launcher, const struct launch_id *id, con
 int launch_kill_id(const struct launch_id *id, unsigned int timeout_ms)
 {
 	_cleanup_close_ int pidfd = -1;
-	struct pollfd pfd = { .events = POLLIN };
+	struct pollfd pfd = {.events = POLLIN};
 
 	if (open_id(id, &pidfd) < 0)
 		return 0;
@@ -364,5 +364,5 @@ void launcher_fork_init(struct launcher *launcher, struct loop *loop)
 		.release = fork_release,
 	};
 
-	*launcher = (struct launcher){ .ops = &ops, .loop = loop };
+	*launcher = (struct launcher){.ops = &ops, .loop = loop};
 }

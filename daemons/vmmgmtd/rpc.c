@@ -15,8 +15,8 @@
 #include "proto/worker.pb-c.h"
 
 #define STORAGE_CONFIG_VERSION 1u
-#define CREATE_DEADLINE_MS 60000u /* memory is made and a kernel loaded */
-#define COMMAND_DEADLINE_MS 30000u
+#define CREATE_DEADLINE_MS     60000u /* memory is made and a kernel loaded */
+#define COMMAND_DEADLINE_MS    30000u
 
 struct worker {
 	struct rpc_conn *conn;
@@ -65,12 +65,12 @@ static void state_changed(struct rpc_conn *conn, struct rpc_call *call, const Pr
 }
 
 static const struct rpc_method methods[] = {
-	{ MANAGER_STATE_CHANGED, "StateChanged", &bulkhead__worker__state_reply__descriptor, NULL, 0, 0, RPC_ROLE_ANY,
-	  state_changed },
-	{ 0 },
+	{MANAGER_STATE_CHANGED, "StateChanged", &bulkhead__worker__state_reply__descriptor, NULL, 0, 0, RPC_ROLE_ANY,
+	 state_changed},
+	{0},
 };
 
-static const struct rpc_service service = { MANAGER_SERVICE, MANAGER_SERVICE_VERSION, methods };
+static const struct rpc_service service = {MANAGER_SERVICE, MANAGER_SERVICE_VERSION, methods};
 
 /* ---- the connection ---- */
 
@@ -81,7 +81,7 @@ static void on_closed(struct rpc_conn *conn, int error, const char *why, void *a
 	worker->events->lost(error, why, worker->arg);
 }
 
-static const struct rpc_conn_ops conn_ops = { .closed = on_closed };
+static const struct rpc_conn_ops conn_ops = {.closed = on_closed};
 
 int worker_connect(struct loop *loop, const char *path, const struct worker_events *events, void *arg,
 		   struct worker **ret_worker)
@@ -152,18 +152,19 @@ int worker_do(struct worker *worker, enum worker_command command, worker_done_fn
 		[WORKER_DO_STOP] = WORKER_STOP,	    [WORKER_DO_SUBSCRIBE] = WORKER_SUBSCRIBE,
 	};
 	Bulkhead__Empty empty = BULKHEAD__EMPTY__INIT;
-	struct request request = { .worker = worker, .done = done, .arg = arg };
+	struct request request = {.worker = worker, .done = done, .arg = arg};
 
 	request.is_status = command == WORKER_DO_SUBSCRIBE;
 	return send_request(request, numbers[command], &empty.base,
-			    request.is_status ? &bulkhead__worker__state_reply__descriptor : &bulkhead__empty__descriptor,
+			    request.is_status ? &bulkhead__worker__state_reply__descriptor
+					      : &bulkhead__empty__descriptor,
 			    NULL, 0, COMMAND_DEADLINE_MS);
 }
 
 int worker_open_console(struct worker *worker, bool backlog, worker_console_fn fn, void *arg)
 {
 	Bulkhead__Worker__OpenConsoleRequest msg = BULKHEAD__WORKER__OPEN_CONSOLE_REQUEST__INIT;
-	struct request request = { .worker = worker, .console = fn, .arg = arg };
+	struct request request = {.worker = worker, .console = fn, .arg = arg};
 
 	msg.backlog = backlog;
 	return send_request(request, WORKER_OPEN_CONSOLE, &msg.base, &bulkhead__empty__descriptor, NULL, 0, 0);
@@ -175,7 +176,7 @@ int worker_open_console(struct worker *worker, bool backlog, worker_console_fn f
 static int storage_config(const struct domain *domain, uint8_t **ret, size_t *ret_len)
 {
 	Bulkhead__Storage__Config config = BULKHEAD__STORAGE__CONFIG__INIT;
-	Bulkhead__Storage__Controller controller = BULKHEAD__STORAGE__CONTROLLER__INIT, *controllers[] = { &controller };
+	Bulkhead__Storage__Controller controller = BULKHEAD__STORAGE__CONTROLLER__INIT, *controllers[] = {&controller};
 	Bulkhead__Storage__Lun luns[DOMAIN_DISKS_MAX], *list[DOMAIN_DISKS_MAX];
 	uint8_t guid[16];
 
@@ -195,7 +196,7 @@ static int storage_config(const struct domain *domain, uint8_t **ret, size_t *re
 		luns[i].image = disk->image;
 		list[i] = &luns[i];
 	}
-	controller.instance_guid = (ProtobufCBinaryData){ sizeof(guid), guid };
+	controller.instance_guid = (ProtobufCBinaryData){sizeof(guid), guid};
 	controller.n_luns = domain->disk_count;
 	controller.luns = list;
 	config.version = STORAGE_CONFIG_VERSION;
@@ -243,9 +244,9 @@ int worker_create(struct worker *worker, const struct domain *domain, const stru
 		  worker_done_fn done, void *arg)
 {
 	Bulkhead__Worker__CreateRequest msg = BULKHEAD__WORKER__CREATE_REQUEST__INIT;
-	Bulkhead__Worker__Provider provider = BULKHEAD__WORKER__PROVIDER__INIT, *providers[] = { &provider };
-	struct request request = { .worker = worker, .done = done, .arg = arg };
-	const int singles[] = { files->kvm, files->kernel, files->initrd, files->console_log };
+	Bulkhead__Worker__Provider provider = BULKHEAD__WORKER__PROVIDER__INIT, *providers[] = {&provider};
+	struct request request = {.worker = worker, .done = done, .arg = arg};
+	const int singles[] = {files->kvm, files->kernel, files->initrd, files->console_log};
 	_cleanup_free_ uint8_t *config = NULL;
 	int fds[RPC_FDS_MAX];
 	size_t nfds = 0, len = 0;
@@ -264,7 +265,7 @@ int worker_create(struct worker *worker, const struct domain *domain, const stru
 		if (r < 0)
 			return r;
 		provider.name = (char *)"storage";
-		provider.config = (ProtobufCBinaryData){ len, config };
+		provider.config = (ProtobufCBinaryData){len, config};
 		provider.fd_count = (uint32_t)domain->disk_count;
 		msg.n_providers = 1;
 		msg.providers = providers;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The manager's side of a worker's socket, in plain structs; rpc.c keeps the generated types to itself. Everything is asynchronous, on
- * the loop's thread.
+ * The manager's side of a worker's socket, in plain structs; rpc.c keeps the generated types to itself. Everything is
+ * asynchronous, on the loop's thread.
  */
 #ifndef VMMGMTD_WORKER_H
 #define VMMGMTD_WORKER_H
@@ -37,7 +37,8 @@ struct worker_events {
 	void (*lost)(int error, const char *why, void *arg);
 };
 
-/* The outcome of a request: exactly once, never from inside the call that made it. @text: the worker's own line, "" if it has none. */
+/* The outcome of a request: exactly once, never from inside the call that made it. @text: the worker's own line, "" if
+ * it has none. */
 typedef void (*worker_done_fn)(int error, const char *text, void *arg);
 
 /** worker_connect - Return: 0; -ENOENT, -ECONNREFUSED (nobody there) ... */

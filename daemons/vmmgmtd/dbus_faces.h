@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The manager and its VMs on the bus: tables of rows, and the objects that carry them. */
+#ifndef VMMGMTD_DBUS_FACES_H
+#define VMMGMTD_DBUS_FACES_H
+
+#include "dbus/object.h"
+#include "manager.h"
+
+#define DBUS_VM_PATH_MAX 80
+
+struct faces;
+
+/* The tables; data/org.bulkhead.*.xml say the same. */
+extern const struct msgbus_interface dbus_manager_interface;
+extern const struct msgbus_interface dbus_vm_interface;
+
+/** faces_new - put the manager and its VMs on @bus, and keep them there. */
+int faces_new(struct msgbus *bus, struct manager *manager, struct err *err, struct faces **ret_faces);
+void faces_free(struct faces *faces);
+
+/** dbus_vm_path - the path of a VM's object. */
+void dbus_vm_path(const struct vm *vm, char ret[DBUS_VM_PATH_MAX]);
+
+/* A VM's face: the object of dbus_vm_interface. Made and ended by dbus_manager.c. */
+struct vm_face {
+	struct vm_face *next;
+	struct manager *manager;
+	struct vm *vm;
+	struct msgbus_object *object;
+};
+
+/** dbus_vm_changed - tell what may have changed. */
+void dbus_vm_changed(struct vm_face *face);
+
+#endif

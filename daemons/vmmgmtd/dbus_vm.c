@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* org.bulkhead.VM1: rows, and a few lines for each. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dbus_faces.h"
+
+void dbus_vm_path(const struct vm *vm, char ret[DBUS_VM_PATH_MAX])
+{
+	snprintf(ret, DBUS_VM_PATH_MAX, BULKHEAD_VM_PATH_PREFIX "%s", vm_domain(vm)->uuid);
+	for (char *s = ret; *s; s++) {
+		if (*s == '-')
+			*s = '_';
+	}
+}
+
+/* ---- methods ---- */
+
+static void reply_done(int error, const char *text, void *arg)
+{
+	struct msgbus_call *call = arg;
+
+	if (error)
+		msgbus_fail(call, error, text);
+	else
+		msgbus_reply(call, "");
+}
+
+/* Return: whether only @allowed flags are set; else the call has been answered. */
+static bool read_flags(struct msgbus_call *call, uint32_t allowed, uint32_t *ret_flags)
+{
+	struct msgbus_in in;
+
+	msgbus_call_in(call, &in);
+	msgbus_in_read(&in, "u", ret_flags);
+	if (!(*ret_flags & ~allowed))
+		return true;
+	msgbus_fail(call, -EINVAL, "flags: a flag is set that this version does not know");
+	return false;
+}
+
+static void vm1_start(struct msgbus_call *call, void *arg)
+{
+	struct vm_face *face = arg;
+	uint32_t flags;
+
+	if (read_flags(call, BULKHEAD_FLAG_PAUSED, &flags))
+		vm_start(face->vm, flags & BULKHEAD_FLAG_PAUSED, reply_done, call);
+}
+
+static void vm1_destroy(struct msgbus_call *call, void *arg)
+{
+	struct vm_face *face = arg;
+	uint32_t flags;
+
+	if (read_flags(call, 0, &flags))
+		vm_destroy(face->vm, reply_done, call);
+}
+
+static void vm1_pause(struct msgbus_call *call, void *arg)
+{
+	struct vm_face *face = arg;
+
+	vm_pause(face->vm, reply_done, call);
+}
+
+static void vm1_resume(struct msgbus_call *call, void *arg)
+{
+	struct vm_face *face = arg;
+
+	vm_resume(face->vm, reply_done, call);
+}
+
+static void vm1_reset(struct msgbus_call *call, void *arg)
+{
+	struct vm_face *face = arg;
+
+	vm_reset(face->vm, reply_done, call);
+}
+
+static void vm1_undefine(struct msgbus_call *call, void *arg)
+{
+	struct vm_face *face = arg;
+	struct err err = {0};
+	uint32_t flags;
+	int r;
+
+	if (!read_flags(call, 0, &flags))
+		return;
+	r = manager_undefine(face->manager, face->vm, &err);
+	reply_done(r, err.text, call);
+}
+
+static void vm1_get_xml(struct msgbus_call *call, void *arg)
+{
+	struct vm_face *face = arg;
+	uint32_t flags;
+
+	if (read_flags(call, BULKHEAD_FLAG_KEPT, &flags))
+		msgbus_reply(call, "s", (flags ? vm_kept(face->vm) : vm_domain(face->vm))->xml);
+}
+
+static void console_done(int error, const char *text, int fd, void *arg)
+{
+	struct msgbus_call *call = arg;
+
+	if (error)
+		msgbus_fail(call, error, text);
+	else
+		msgbus_reply(call, "h", fd);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void vm1_open_console(struct msgbus_call *call, void *arg)
+{
+	struct vm_face *face = arg;
+	bool backlog = false;
+	struct msgbus_in in;
+
+	msgbus_call_in(call, &in);
+	msgbus_in_read(&in, "b", &backlog);
+	vm_open_console(face->vm, backlog, console_done, call);
+}
+
+static const struct msgbus_method methods[] = {
+	{"Start", "u flags", "", MSGBUS_OWNER, vm1_start},
+	{"Destroy", "u flags", "", MSGBUS_OWNER, vm1_destroy},
+	{"Pause", "", "", MSGBUS_OWNER, vm1_pause},
+	{"Resume", "", "", MSGBUS_OWNER, vm1_resume},
+	{"Reset", "", "", MSGBUS_OWNER, vm1_reset},
+	{"Undefine", "u flags", "", MSGBUS_OWNER, vm1_undefine},
+	{"GetXML", "u flags", "s xml", MSGBUS_OWNER, vm1_get_xml},
+	{"OpenConsole", "b backlog", "h console", MSGBUS_OWNER, vm1_open_console},
+	{NULL},
+};
+
+/* ---- properties ---- */
+
+static struct vm_info info_of(void *object)
+{
+	struct vm_face *face = object;
+	struct vm_info info;
+
+	vm_info(face->vm, &info);
+	return info;
+}
+
+static const struct domain *domain_of(void *object)
+{
+	return vm_domain(((struct vm_face *)object)->vm);
+}
+
+static void get_name(void *object, struct msgbus_out *out)
+{
+	msgbus_out_write(out, "s", domain_of(object)->name);
+}
+
+static void get_uuid(void *object, struct msgbus_out *out)
+{
+	msgbus_out_write(out, "s", domain_of(object)->uuid);
+}
+
+static void get_state(void *object, struct msgbus_out *out)
+{
+	msgbus_out_write(out, "s", vm_state_name(info_of(object).state));
+}
+
+static void get_reason(void *object, struct msgbus_out *out)
+{
+	msgbus_out_write(out, "s", info_of(object).reason);
+}
+
+static void get_guest_message(void *object, struct msgbus_out *out)
+{
+	msgbus_out_write(out, "s", info_of(object).guest_message);
+}
+
+static void get_persistent(void *object, struct msgbus_out *out)
+{
+	msgbus_out_write(out, "b", (int)info_of(object).persistent);
+}
+
+static void get_memory(void *object, struct msgbus_out *out)
+{
+	msgbus_out_write(out, "t", domain_of(object)->memory_bytes);
+}
+
+static void get_cpus(void *object, struct msgbus_out *out)
+{
+	msgbus_out_write(out, "u", domain_of(object)->cpus);
+}
+
+static void get_disks(void *object, struct msgbus_out *out)
+{
+	const struct domain *d = domain_of(object);
+	struct msgbus_out list, item;
+
+	msgbus_out_open(out, 'a', "(sssb)", &list);
+	for (size_t i = 0; i < d->disk_count; i++) {
+		const struct domain_disk *disk = &d->disks[i];
+
+		msgbus_out_open(&list, 'r', NULL, &item);
+		msgbus_out_write(&item, "sssb", disk->target, disk->image,
+				 disk->type == DOMAIN_DISK_BLOCK ? "block" : "file", (int)disk->readonly);
+		msgbus_out_close(&item);
+	}
+	msgbus_out_close(&list);
+}
+
+static void get_console_pty(void *object, struct msgbus_out *out)
+{
+	msgbus_out_write(out, "s", info_of(object).console_pty);
+}
+
+static void get_console_log(void *object, struct msgbus_out *out)
+{
+	msgbus_out_write(out, "s", domain_of(object)->console_log);
+}
+
+static void get_log_file(void *object, struct msgbus_out *out)
+{
+	msgbus_out_write(out, "s", info_of(object).log_file);
+}
+
+static void get_resets(void *object, struct msgbus_out *out)
+{
+	msgbus_out_write(out, "t", info_of(object).resets);
+}
+
+static void get_worker_pid(void *object, struct msgbus_out *out)
+{
+	msgbus_out_write(out, "u", (uint32_t)info_of(object).worker_pid);
+}
+
+static void get_storage_pid(void *object, struct msgbus_out *out)
+{
+	msgbus_out_write(out, "u", (uint32_t)info_of(object).storage_pid);
+}
+
+static const struct msgbus_property properties[] = {
+	{"Name", "s", MSGBUS_EMITS, get_name},
+	{"UUID", "s", MSGBUS_CONST, get_uuid},
+	{"State", "s", MSGBUS_EMITS, get_state},
+	{"StateReason", "s", MSGBUS_EMITS, get_reason},
+	{"GuestMessage", "s", MSGBUS_EMITS, get_guest_message},
+	{"Persistent", "b", MSGBUS_EMITS, get_persistent},
+	{"Memory", "t", MSGBUS_EMITS, get_memory},
+	{"CPUs", "u", MSGBUS_EMITS, get_cpus},
+	{"Disks", "a(sssb)", MSGBUS_EMITS, get_disks},
+	{"ConsolePty", "s", MSGBUS_EMITS, get_console_pty},
+	{"ConsoleLog", "s", MSGBUS_EMITS, get_console_log},
+	{"LogFile", "s", MSGBUS_EMITS, get_log_file},
+	{"Resets", "t", MSGBUS_EMITS, get_resets},
+	{"WorkerPID", "u", MSGBUS_EMITS, get_worker_pid},
+	{"StoragePID", "u", MSGBUS_EMITS, get_storage_pid},
+	{NULL},
+};
+
+const struct msgbus_interface dbus_vm_interface = {
+	.name = BULKHEAD_VM_INTERFACE,
+	.methods = methods,
+	.properties = properties,
+};
+
+/* Changes are rare and the values small: all that may change goes out together. */
+void dbus_vm_changed(struct vm_face *face)
+{
+	static const char *const names[] = {
+		"State",      "StateReason", "GuestMessage", "Persistent", "Memory",	 "CPUs", "Disks",
+		"ConsolePty", "ConsoleLog",  "Resets",	     "WorkerPID",  "StoragePID", NULL,
+	};
+
+	msgbus_object_changed(face->object, BULKHEAD_VM_INTERFACE, names);
+}

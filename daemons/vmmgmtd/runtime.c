@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "domain.h"
+
+#define STATE_VERSION 1u
+#define STATE_MAX     4096u
+
+static int open_folder(const char *base, const char *uuid)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	if (snprintf(path, sizeof(path), "%s/%s", base, uuid) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? -errno : fd;
+}
+
+int runtime_make(const char *base, const char *uuid, const char *xml, struct err *err)
+{
+	_cleanup_close_ int fd = -1;
+	char path[PATH_MAX];
+	int r;
+
+	runtime_remove(base, uuid);
+	if (snprintf(path, sizeof(path), "%s/%s", base, uuid) >= (int)sizeof(path))
+		return err_set(err, -ENAMETOOLONG, "runtime folder %s: its path is too long", base);
+	if (mkdir(path, 0700) < 0)
+		return err_set(err, -errno, "runtime folder %s: cannot make it: %s", path, strerror(errno));
+	fd = open_folder(base, uuid);
+	r = fd < 0 ? fd : file_replace(fd, "definition.xml", xml, strlen(xml), 0600);
+	if (r < 0) {
+		runtime_remove(base, uuid);
+		return err_set(err, r, "runtime folder %s: cannot write to it: %s", path, strerror(-r));
+	}
+	return 0;
+}
+
+int runtime_save(const char *base, const char *uuid, const struct runtime_state *state)
+{
+	_cleanup_close_ int fd = open_folder(base, uuid);
+	char text[512];
+	int len;
+
+	if (fd < 0)
+		return fd;
+	len = snprintf(text, sizeof(text), "version %u\nup %d\npersistent %d\nworker %d %llu\nstorage %d %llu\n",
+		       STATE_VERSION, state->up, state->persistent, (int)state->worker.pid,
+		       (unsigned long long)state->worker.start_time, (int)state->storage.pid,
+		       (unsigned long long)state->storage.start_time);
+	return file_replace(fd, "state", text, (size_t)len, 0600);
+}
+
+static int read_file(int dir_fd, const char *name, size_t limit, char **ret, size_t *ret_len)
+{
+	_cleanup_close_ int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	return fd < 0 ? -errno : fd_read_all(fd, limit, ret, ret_len);
+}
+
+static int parse_state(const char *text, struct runtime_state *ret)
+{
+	unsigned long long worker_time, storage_time;
+	int up, persistent, worker, storage;
+	unsigned int version;
+
+	if (sscanf(text, "version %u\nup %d\npersistent %d\nworker %d %llu\nstorage %d %llu\n", &version, &up,
+		   &persistent, &worker, &worker_time, &storage, &storage_time) != 7)
+		return -EINVAL;
+	if (version != STATE_VERSION)
+		return -EPROTONOSUPPORT;
+	*ret = (struct runtime_state){
+		.up = up,
+		.persistent = persistent,
+		.worker = {worker, worker_time},
+		.storage = {storage, storage_time},
+	};
+	return 0;
+}
+
+int runtime_load(const char *base, const char *uuid, struct runtime_state *ret_state, char **ret_xml, size_t *ret_len)
+{
+	_cleanup_close_ int fd = open_folder(base, uuid);
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+	int r = fd < 0 ? fd : read_file(fd, "state", STATE_MAX, &text, &len);
+
+	if (r == 0)
+		r = parse_state(text, ret_state);
+	return r < 0 ? r : read_file(fd, "definition.xml", DOMAIN_XML_MAX, ret_xml, ret_len);
+}
+
+void runtime_remove(const char *base, const char *uuid)
+{
+	_cleanup_close_ int base_fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int fd = open_folder(base, uuid);
+	struct dirent **names = NULL;
+	int n;
+
+	if (fd < 0 || base_fd < 0)
+		return;
+	/* Files and sockets only: nobody makes folders in it. */
+	n = scandirat(fd, ".", &names, NULL, NULL);
+	for (int i = 0; i < n; i++) {
+		unlinkat(fd, names[i]->d_name, 0);
+		free(names[i]);
+	}
+	free(names);
+	unlinkat(base_fd, uuid, AT_REMOVEDIR);
+}
+
+void runtime_scan(const char *base, void (*fn)(const char *uuid, void *arg), void *arg)
+{
+	struct dirent **names = NULL;
+	int n = scandir(base, &names, NULL, alphasort);
+
+	for (int i = 0; i < n; i++) {
+		char uuid[DOMAIN_UUID_MAX];
+
+		if (domain_uuid_normalise(names[i]->d_name, uuid) == 0 && !strcmp(uuid, names[i]->d_name))
+			fn(uuid, arg);
+		free(names[i]);
+	}
+	free(names);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The runtime folder of a VM that runs, <base>/<uuid>: what a later vmmgmtd needs to find it again.
+ *
+ *	definition.xml	what it runs with
+ *	state		struct runtime_state, as lines "name value"
+ *	worker.sock ...	of its daemons
+ */
+#ifndef VMMGMTD_RUNTIME_H
+#define VMMGMTD_RUNTIME_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "launcher.h"
+
+struct runtime_state {
+	bool up; /* its start was finished: worth keeping */
+	bool persistent;
+	struct launch_id worker, storage;
+};
+
+/** runtime_make - a new, empty folder (what was there is removed) with the definition. Return: 0; a negative errno with
+ * one line. */
+int runtime_make(const char *base, const char *uuid, const char *xml, struct err *err);
+
+/** runtime_save - replace the state, atomically. Return: 0 or a negative errno. */
+int runtime_save(const char *base, const char *uuid, const struct runtime_state *state);
+
+/** runtime_load - Return: 0; a negative errno if the folder is not one of a VM, or incomplete. @ret_xml: heap. */
+int runtime_load(const char *base, const char *uuid, struct runtime_state *ret_state, char **ret_xml, size_t *ret_len);
+
+/** runtime_remove - the folder and what is in it. */
+void runtime_remove(const char *base, const char *uuid);
+
+/** runtime_scan - call @fn for each folder whose name is a UUID. */
+void runtime_scan(const char *base, void (*fn)(const char *uuid, void *arg), void *arg);
+
+#endif

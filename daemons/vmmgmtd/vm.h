@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A VM as an object: its definition, its processes, its state. It knows no D-Bus.
+ *
+ * Theory of operation:
+ *
+ *	              start                    last process gone
+ *	shut-off ----------------> starting ---------------------+
+ *	crashed                      |  any failure: unwinding   |
+ *	   ^                         v                           |
+ *	   |                      running <--> paused            |
+ *	   |                         |  guest's end, destroy      |
+ *	   |                         v                           |
+ *	   +--------------------- stopping <---------------------+
+ *
+ * A start is a chain: open everything, launch vmworker, CREATE, SUBSCRIBE, launch vsp-storaged, START. Whatever fails,
+ *or ends, goes to the same place: kill what is there, wait until every process is gone and the worker's connection is
+ *read to its end, remove the runtime folder, tell. Nothing is told to be off before nothing of it is left.
+ *
+ * Invariants: there is a runtime folder exactly while the state is none of shut-off and crashed, or (crashed,
+ *on_crash=preserve) the worker still lives.
+ */
+#ifndef VMMGMTD_VM_H
+#define VMMGMTD_VM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker.h"
+#include "domain.h"
+#include "launcher.h"
+#include "runtime.h"
+
+struct vm;
+
+enum vm_state {
+	VM_SHUT_OFF,
+	VM_STARTING,
+	VM_RUNNING,
+	VM_PAUSED,
+	VM_STOPPING,
+	VM_CRASHED,
+};
+
+/** vm_state_name - "shut-off" ... */
+const char *vm_state_name(enum vm_state state);
+
+/* What may change while it runs. Strings are the VM's. */
+struct vm_info {
+	enum vm_state state;
+	const char *reason, *guest_message, *console_pty, *log_file;
+	uint64_t resets;
+	bool persistent;
+	bool active; /* it has processes */
+	pid_t worker_pid, storage_pid;
+};
+
+struct vm_events {
+	void (*changed)(struct vm *vm, void *arg);
+	/* It is off, and nothing of it is left. It must not be freed from inside. */
+	void (*ended)(struct vm *vm, void *arg);
+};
+
+/* What VMs need of the manager; outlives them. */
+struct vm_env {
+	struct loop *loop;
+	struct launcher *launcher;
+	const char *base; /* runtime folders are below it */
+	const char *logs; /* folder of the daemons' logs */
+	const char *kvm;  /* "/dev/kvm" */
+	struct broker_owners owners;
+	const struct vm_events *events;
+	void *arg;
+};
+
+/* Outcome of a request, once: 0, or a negative errno with one line. May come from inside the request. */
+typedef void (*vm_done_fn)(int error, const char *text, void *arg);
+typedef void (*vm_console_fn)(int error, const char *text, int fd, void *arg);
+
+/** vm_new - @domain: taken over. Return: NULL without memory. */
+struct vm *vm_new(const struct vm_env *env, struct domain *domain, bool persistent);
+/** vm_free - lets go of it: processes go on. Requests under way are done with -ECANCELED. */
+void vm_free(struct vm *vm);
+
+/** vm_domain - what it runs with, or would; vm_kept - what is kept on disk for it. The VM's. */
+const struct domain *vm_domain(const struct vm *vm);
+const struct domain *vm_kept(const struct vm *vm);
+void vm_info(const struct vm *vm, struct vm_info *ret);
+void vm_set_user(struct vm *vm, void *user);
+void *vm_user(const struct vm *vm);
+
+/** vm_redefine - @domain is taken over: at once, or when the VM ends. It becomes persistent. */
+void vm_redefine(struct vm *vm, struct domain *domain);
+/** vm_set_running - before vm_adopt(): what it runs with (taken over), which need not be what is kept. */
+void vm_set_running(struct vm *vm, struct domain *domain);
+/** vm_set_transient - its definition is no longer on disk. */
+void vm_set_transient(struct vm *vm);
+
+void vm_start(struct vm *vm, bool paused, vm_done_fn done, void *arg);
+void vm_destroy(struct vm *vm, vm_done_fn done, void *arg);
+void vm_pause(struct vm *vm, vm_done_fn done, void *arg);
+void vm_resume(struct vm *vm, vm_done_fn done, void *arg);
+void vm_reset(struct vm *vm, vm_done_fn done, void *arg);
+void vm_open_console(struct vm *vm, bool backlog, vm_console_fn fn, void *arg);
+
+/**
+ * vm_adopt - a new VM continues with the processes that an earlier vmmgmtd started. What cannot be continued is cleaned
+ * up, and `ended` comes. The state is "starting" until the worker has answered.
+ */
+void vm_adopt(struct vm *vm, const struct runtime_state *state);
+
+/** vm_uses_image - whether it is active and has this file as an image. */
+bool vm_uses_image(const struct vm *vm, const struct stat *st);
+
+#endif
