@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,7 +85,7 @@ static void on_created(int error, const char *text, void *arg)
 	struct creation *c = arg;
 
 	c->error = error;
-	strncpy(c->text, text, sizeof(c->text) - 1);
+	snprintf(c->text, sizeof(c->text), "%s", text);
 	if (*c->path)
 		creation_answer(c);
 	else

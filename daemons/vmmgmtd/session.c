@@ -111,7 +111,7 @@ static int write_config(const struct session_paths *paths, char *path, size_t si
 
 static void run_bus(const char *config, int address_fd, int exec_fd, pid_t parent)
 {
-	char config_arg[512], address_arg[64];
+	char config_arg[600], address_arg[64];
 	char *const argv[] = {
 		(char *)"dbus-daemon", config_arg, (char *)"--nofork", (char *)"--nopidfile", (char *)"--nosyslog",
 		address_arg,	       NULL};

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,18 @@ static void kill_all(void *arg);
 static void drain_over(void *arg);
 static void end_begin(struct vm *vm);
 static void end_check(struct vm *vm);
+
+/* Text for a person may be cut off. */
+static void put_text(char *ret, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+static void put_text(char *ret, size_t size, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(ret, size, fmt, ap);
+	va_end(ap);
+}
 
 /* ---- the object ---- */
 
@@ -230,7 +243,7 @@ static void changed(struct vm *vm)
 
 static void set_reason(struct vm *vm, const char *reason)
 {
-	snprintf(vm->reason, sizeof(vm->reason), "%s", reason);
+	put_text(vm->reason, sizeof(vm->reason), "%s", reason);
 	text_clean(vm->reason);
 }
 
@@ -332,7 +345,7 @@ static void log_last_line(struct vm *vm, char *ret, size_t size)
 		return;
 	text[n] = 0;
 	line = strrchr(text, '\n');
-	snprintf(ret, size, "%s", line ? line + 1 : text);
+	put_text(ret, size, "%s", line ? line + 1 : text);
 }
 
 /* A log that nobody will ask for: of a transient VM whose daemons had no accident. */
@@ -355,7 +368,7 @@ static void last_set(struct vm *vm, enum vm_state state, int code, const char *r
 	vm->last.known = true;
 	vm->last.state = state;
 	vm->last.code = code;
-	snprintf(vm->last.reason, sizeof(vm->last.reason), "%s", reason);
+	put_text(vm->last.reason, sizeof(vm->last.reason), "%s", reason);
 }
 
 static void kill_all(void *arg)
@@ -452,9 +465,9 @@ static void describe_exit(struct vm *vm, const char *program, const char *why, c
 
 	log_last_line(vm, line, sizeof(line));
 	if (*line && strncmp(why, "was killed", 10))
-		snprintf(ret, size, "%s (%s %s)", line, program, why);
+		put_text(ret, size, "%s (%s %s)", line, program, why);
 	else
-		snprintf(ret, size, "%s %s: see %s", program, why, vm->log_path);
+		put_text(ret, size, "%s %s: see %s", program, why, vm->log_path);
 }
 
 static void on_worker_ended(struct launched *process, const char *why, void *arg)
@@ -466,7 +479,7 @@ static void on_worker_ended(struct launched *process, const char *why, void *arg
 	vm->env->launcher->ops->release(process);
 	vm->worker = NULL;
 	vm->worker_pid = 0;
-	snprintf(vm->exit_text, sizeof(vm->exit_text), "%s", text);
+	put_text(vm->exit_text, sizeof(vm->exit_text), "%s", text);
 	if (vm->starting)
 		last_set(vm, VM_SHUT_OFF, -EREMOTEIO, text);
 	if (vm->destroyed)
@@ -564,7 +577,7 @@ static void on_lost(int error, const char *why, void *arg)
 			loop_arm(vm->kill_timer, NS_PER_SEC);
 			return;
 		}
-		snprintf(text, sizeof(text), "vmworker: the connection was lost: %s", why);
+		put_text(text, sizeof(text), "vmworker: the connection was lost: %s", why);
 		fail_start(vm, -EREMOTEIO, text);
 		return;
 	}
@@ -678,7 +691,7 @@ static void on_worker_ready(struct launched *process, void *arg)
 	if (r < 0) {
 		char text[REASON_MAX];
 
-		snprintf(text, sizeof(text), "vmworker: cannot be reached: %s", strerror(-r));
+		put_text(text, sizeof(text), "vmworker: cannot be reached: %s", strerror(-r));
 		fail_start(vm, r, text);
 	}
 }
