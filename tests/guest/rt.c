@@ -14,7 +14,8 @@
 #define STACK_BYTES    0x8000u
 
 #define MSR_APIC_BASE	 0x1bu
-#define APIC_BASE_X2APIC 0xc00u
+#define APIC_BASE_X2APIC 0xc00u /* enabled, and in x2APIC mode */
+#define APIC_BASE_EXTD	 0x400u
 #define X2APIC_ID	 0x802u
 #define X2APIC_SPURIOUS	 0x80fu
 #define X2APIC_ICR	 0x830u
@@ -40,10 +41,21 @@ static void (*handlers[256])(void);
 static uint8_t stacks[RT_CPUS_MAX][STACK_BYTES] __attribute__((aligned(16)));
 static void (*volatile cpu_entry)(void);
 static volatile uint32_t cpus_running;
+static bool had_x2apic;
+
+/* What start.S and the processor push. */
+struct rt_frame {
+	uint64_t vector, error, rip, cs, rflags, rsp, ss;
+};
+
+#define VECTOR_GP	13u
+#define VECTOR_SPURIOUS 0xffu
+
+volatile uint64_t rt_recover; /* where to go on after the general protection fault that is expected; 0: none is */
 
 void rt_begin(const uint8_t *boot_params);
 void rt_begin_cpu(void);
-void rt_interrupt(uint64_t vector, uint64_t error, uint64_t rip);
+void rt_interrupt(struct rt_frame *frame);
 
 /* ---- what the compiler calls ---- */
 
@@ -175,12 +187,17 @@ void rt_reset(void)
 
 /* ---- interrupts and vCPUs ---- */
 
-void rt_interrupt(uint64_t vector, uint64_t error, uint64_t rip)
+void rt_interrupt(struct rt_frame *frame)
 {
-	if (handlers[vector])
-		handlers[vector]();
-	else if (vector != 0xff)
-		rt_fail("vCPU %u: interrupt %u, error %#lx, at %#lx", rt_cpu(), (unsigned int)vector, error, rip);
+	if (handlers[frame->vector]) {
+		handlers[frame->vector]();
+	} else if (frame->vector == VECTOR_GP && rt_recover) {
+		frame->rip = rt_recover;
+		rt_recover = 0;
+	} else if (frame->vector != VECTOR_SPURIOUS) {
+		rt_fail("vCPU %u: interrupt %u, error %#lx, at %#lx", rt_cpu(), (unsigned int)frame->vector,
+			frame->error, frame->rip);
+	}
 }
 
 void rt_set_handler(uint8_t vector, void (*fn)(void))
@@ -191,6 +208,11 @@ void rt_set_handler(uint8_t vector, void (*fn)(void))
 uint32_t rt_cpu(void)
 {
 	return (uint32_t)rt_rdmsr(X2APIC_ID);
+}
+
+bool rt_had_x2apic(void)
+{
+	return had_x2apic;
 }
 
 static void cpu_init(void)
@@ -222,6 +244,7 @@ void rt_begin(const uint8_t *boot_params)
 {
 	uint32_t cmdline;
 
+	had_x2apic = rt_rdmsr(MSR_APIC_BASE) & APIC_BASE_EXTD;
 	memcpy(&cmdline, boot_params + CMDLINE_PTR_OFFSET, sizeof(cmdline));
 	idt_init();
 	cpu_init();

@@ -19,6 +19,12 @@ void rt_main(const char *cmdline);
 /** rt_printf - to the serial port: %s %c %u %x %p %lu %lx, '#' with x. */
 void rt_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void rt_pass(void) __attribute__((noreturn));
+/** rt_check - fail with @what unless @ok. */
+#define rt_check(ok, ...)                                                                                              \
+	do {                                                                                                           \
+		if (!(ok))                                                                                             \
+			rt_fail(__VA_ARGS__);                                                                          \
+	} while (0)
 void rt_fail(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 /** rt_reset - the whole machine starts again. */
 void rt_reset(void) __attribute__((noreturn));
@@ -28,9 +34,15 @@ void rt_reset(void) __attribute__((noreturn));
 void rt_set_handler(uint8_t vector, void (*fn)(void));
 /** rt_cpu - the vCPU that we run on. */
 uint32_t rt_cpu(void);
+/** rt_had_x2apic - whether the boot vCPU's APIC was in x2APIC mode before we came. */
+bool rt_had_x2apic(void);
 /** rt_start_cpu - start vCPU @cpu (1..RT_CPUS_MAX - 1) in @fn with a stack of its own; returns once it runs. @fn must
  * not return. */
 void rt_start_cpu(uint32_t cpu, void (*fn)(void));
+
+/** rt_try_rdmsr, rt_try_wrmsr - Return: whether it worked; false: general protection fault. One vCPU at a time. */
+bool rt_try_rdmsr(uint32_t msr, uint64_t *ret_value);
+bool rt_try_wrmsr(uint32_t msr, uint64_t value);
 
 /** rt_option - the number behind "@name=" on the command line, else @otherwise. */
 uint64_t rt_option(const char *cmdline, const char *name, uint64_t otherwise);
@@ -55,6 +67,13 @@ static inline void rt_wrmsr(uint32_t msr, uint64_t value)
 static inline void rt_outb(uint16_t port, uint8_t value)
 {
 	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory");
+}
+
+static inline void rt_cpuid(uint32_t leaf, uint32_t ret_regs[4])
+{
+	__asm__ volatile("cpuid"
+			 : "=a"(ret_regs[0]), "=b"(ret_regs[1]), "=c"(ret_regs[2]), "=d"(ret_regs[3])
+			 : "a"(leaf), "c"(0));
 }
 
 static inline uint64_t rt_rdtsc(void)

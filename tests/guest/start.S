@@ -45,9 +45,7 @@ common:
 	push	%r11
 	push	%rbp
 	mov	%rsp, %rbp
-	mov	80(%rsp), %rdi	/* vector */
-	mov	88(%rsp), %rsi	/* error code */
-	mov	96(%rsp), %rdx	/* rip */
+	lea	80(%rsp), %rdi	/* struct rt_frame */
 	and	$-16, %rsp
 	cld
 	call	rt_interrupt
@@ -64,6 +62,35 @@ common:
 	pop	%rax
 	add	$16, %rsp
 	iretq
+
+/* ---- MSRs that may fault: rt_interrupt() goes on at rt_recover after a general protection fault ---- */
+
+	.globl	rt_try_rdmsr
+rt_try_rdmsr:
+	lea	1f(%rip), %rax
+	mov	%rax, rt_recover(%rip)
+	mov	%edi, %ecx
+	rdmsr
+	shl	$32, %rdx
+	or	%rdx, %rax
+	mov	%rax, (%rsi)
+	movq	$0, rt_recover(%rip)
+	mov	$1, %eax
+	ret
+	.globl	rt_try_wrmsr
+rt_try_wrmsr:
+	lea	1f(%rip), %rax
+	mov	%rax, rt_recover(%rip)
+	mov	%edi, %ecx
+	mov	%rsi, %rdx
+	mov	%esi, %eax
+	shr	$32, %rdx
+	wrmsr
+	movq	$0, rt_recover(%rip)
+	mov	$1, %eax
+	ret
+1:	xor	%eax, %eax
+	ret
 
 /* ---- copied to TRAMPOLINE ---- */
 

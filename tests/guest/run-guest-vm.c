@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/fd.h"
+#include "ipc/rpc.h"
+#include "proto/methods.h"
+#include "proto/storage.pb-c.h"
+#include "proto/types.pb-c.h"
+#include "proto/worker.pb-c.h"
+#include "run-guest.h"
+
+#define START_DEADLINE_MS 40000u /* longer than the worker waits for its providers */
+
+struct run_vm {
+	struct rpc_conn *conn;
+	struct run_state state;
+	void (*changed)(void *arg);
+	void *arg;
+};
+
+static void take_state(struct run_vm *vm, const Bulkhead__Worker__StateReply *state)
+{
+	vm->state.ended = state->state == BULKHEAD__WORKER__STATE__STATE_OFF ||
+			  state->state == BULKHEAD__WORKER__STATE__STATE_CRASHED;
+	vm->state.crashed = state->state == BULKHEAD__WORKER__STATE__STATE_CRASHED;
+	vm->state.resets = state->resets;
+	snprintf(vm->state.reason, sizeof(vm->state.reason), "%s", state->reason);
+	snprintf(vm->state.guest_message, sizeof(vm->state.guest_message), "%s", state->guest_message);
+	vm->changed(vm->arg);
+}
+
+static void handle_state(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			 size_t nfds, void *arg)
+{
+	take_state(arg, (const Bulkhead__Worker__StateReply *)msg);
+}
+
+static const struct rpc_method methods[] = {
+	{MANAGER_STATE_CHANGED, "StateChanged", &bulkhead__worker__state_reply__descriptor, NULL, 0, 0, RPC_ROLE_ANY,
+	 handle_state},
+	{0},
+};
+
+static const struct rpc_service service = {
+	.name = MANAGER_SERVICE, .version = MANAGER_SERVICE_VERSION, .methods = methods};
+
+static void on_closed(struct rpc_conn *conn, int error, const char *why, void *arg)
+{
+	struct run_vm *vm = arg;
+
+	rpc_conn_free(conn);
+	vm->conn = NULL;
+	if (vm->state.ended)
+		return;
+	vm->state.ended = vm->state.crashed = true;
+	snprintf(vm->state.reason, sizeof(vm->state.reason), "the worker is gone: %s", why);
+	vm->changed(vm->arg);
+}
+
+static const struct rpc_conn_ops conn_ops = {.closed = on_closed};
+
+/* ---- creating ---- */
+
+/* One controller with a LUN for each disk, as the provider "storage" wants it. Return: its length. */
+static size_t storage_config(const struct run_config *config, uint8_t buf[4096])
+{
+	static uint8_t guid[16] = {0x5c, 0x51, 0, 1};
+	Bulkhead__Storage__Config storage = BULKHEAD__STORAGE__CONFIG__INIT;
+	Bulkhead__Storage__Controller controller = BULKHEAD__STORAGE__CONTROLLER__INIT;
+	Bulkhead__Storage__Controller *controllers[] = {&controller};
+	Bulkhead__Storage__Lun luns[RUN_DISKS_MAX], *list[RUN_DISKS_MAX];
+	char alias[RUN_DISKS_MAX][8];
+
+	for (unsigned int i = 0; i < config->disks; i++) {
+		bulkhead__storage__lun__init(&luns[i]);
+		snprintf(alias[i], sizeof(alias[i]), "sd%c", 'a' + (int)i);
+		luns[i].lun = i;
+		luns[i].alias = alias[i];
+		luns[i].fd_index = i;
+		luns[i].readonly = config->disk[i].readonly;
+		luns[i].logical_block_bytes = 512;
+		luns[i].image = (char *)config->disk[i].path;
+		list[i] = &luns[i];
+	}
+	controller.instance_guid = (ProtobufCBinaryData){sizeof(guid), guid};
+	controller.n_luns = config->disks;
+	controller.luns = list;
+	storage.version = 1;
+	storage.n_controllers = 1;
+	storage.controllers = controllers;
+	return bulkhead__storage__config__pack(&storage, buf);
+}
+
+/* Open what the request hands over: kvm, kernel, disks. Return: how many, or a negative errno. */
+static int open_all(const struct run_config *config, int fds[], struct err *err)
+{
+	const char *path = "/dev/kvm";
+	int n = 0;
+
+	fds[n] = open(path, O_RDWR | O_CLOEXEC);
+	if (fds[n] >= 0) {
+		path = config->kernel;
+		fds[++n] = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	for (unsigned int i = 0; i < config->disks && fds[n] >= 0; i++) {
+		path = config->disk[i].path;
+		fds[++n] = open(path, (config->disk[i].readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	}
+	if (fds[n] >= 0)
+		return n + 1;
+	err_set(err, -errno, "%s: %s", path, strerror(errno));
+	while (n)
+		close(fds[--n]);
+	return err->code;
+}
+
+static int create(struct run_vm *vm, const char *uuid, const struct run_config *config, struct err *err)
+{
+	Bulkhead__Worker__CreateRequest req = BULKHEAD__WORKER__CREATE_REQUEST__INIT;
+	Bulkhead__Worker__Provider storage = BULKHEAD__WORKER__PROVIDER__INIT, *providers[] = {&storage};
+	int fds[2 + RUN_DISKS_MAX], n = open_all(config, fds, err), r;
+	uint8_t buf[4096];
+
+	if (n < 0)
+		return n;
+	req.name = (char *)"test";
+	req.uuid = (char *)uuid;
+	req.memory_bytes = config->memory_bytes;
+	req.cpus = config->cpus;
+	req.cmdline = (char *)config->append;
+	req.kernel_name = (char *)config->kernel;
+	if (config->restart_on_crash)
+		req.on_crash = BULKHEAD__WORKER__ON_EVENT__ON_EVENT_RESTART;
+	if (config->disks) {
+		storage.name = (char *)"storage";
+		storage.config = (ProtobufCBinaryData){storage_config(config, buf), buf};
+		storage.fd_count = config->disks;
+		req.n_providers = 1;
+		req.providers = providers;
+	}
+	r = rpc_call_wait(vm->conn, WORKER_CREATE, &req.base, &bulkhead__worker__create_reply__descriptor, fds,
+			  (size_t)n, 0, err, NULL, NULL, NULL);
+	while (n)
+		close(fds[--n]);
+	return r;
+}
+
+int run_vm_new(struct loop *loop, const char *path, const char *uuid, const struct run_config *config,
+	       void (*changed)(void *arg), void *arg, struct err *err, struct run_vm **ret_vm)
+{
+	struct run_vm *vm = calloc(1, sizeof(*vm));
+	int r;
+
+	if (!vm)
+		return err_set(err, -ENOMEM, "out of memory");
+	vm->changed = changed;
+	vm->arg = arg;
+	r = rpc_conn_connect(loop, path, WORKER_SERVICE, WORKER_SERVICE_VERSION, &service, &conn_ops, vm, &vm->conn);
+	if (r < 0)
+		err_set(err, r, "%s: %s", path, strerror(-r));
+	else
+		r = create(vm, uuid, config, err);
+	if (r < 0) {
+		run_vm_free(vm);
+		return r;
+	}
+	*ret_vm = vm;
+	return 0;
+}
+
+int run_vm_call(struct run_vm *vm, uint32_t method, struct err *err)
+{
+	Bulkhead__Empty empty = BULKHEAD__EMPTY__INIT;
+
+	if (!vm->conn)
+		return err_set(err, -ENOTCONN, "%s", vm->state.reason);
+	return rpc_call_wait(vm->conn, method, &empty.base, &bulkhead__empty__descriptor, NULL, 0, START_DEADLINE_MS,
+			     err, NULL, NULL, NULL);
+}
+
+static int subscribe(struct run_vm *vm, struct err *err)
+{
+	Bulkhead__Empty empty = BULKHEAD__EMPTY__INIT;
+
+	return rpc_call_wait(vm->conn, WORKER_SUBSCRIBE, &empty.base, &bulkhead__worker__state_reply__descriptor, NULL,
+			     0, 0, err, NULL, NULL, NULL);
+}
+
+int run_vm_start(struct run_vm *vm, struct err *err)
+{
+	Bulkhead__Worker__OpenConsoleRequest console = BULKHEAD__WORKER__OPEN_CONSOLE_REQUEST__INIT;
+	size_t nfds = 1;
+	int fd = -1, r;
+
+	console.backlog = true;
+	r = rpc_call_wait(vm->conn, WORKER_OPEN_CONSOLE, &console.base, &bulkhead__empty__descriptor, NULL, 0, 0, err,
+			  NULL, &fd, &nfds);
+	if (r < 0)
+		return r;
+	if (nfds != 1)
+		return err_set(err, -EPROTO, "no console came");
+	r = subscribe(vm, err);
+	if (r >= 0)
+		r = run_vm_call(vm, WORKER_START, err);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+const struct run_state *run_vm_state(const struct run_vm *vm)
+{
+	return &vm->state;
+}
+
+void run_vm_free(struct run_vm *vm)
+{
+	if (!vm)
+		return;
+	rpc_conn_free(vm->conn);
+	free(vm);
+}

@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Runs a bare-metal guest as a manager would: starts a vmworker (and a vsp-storaged if there are disks) in a temporary
+ * folder, creates the VM, starts it, prints its serial port, waits for its end and judges. The guest must have said
+ * "guest: PASS" and never "guest: FAIL", must have ended as expected and in time; the daemons must have ended well.
+ * Exit code: 0, 1, or 77 (skipped, with a loud line) where there is no /dev/kvm.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "proto/methods.h"
+#include "run-guest.h"
+
+#define UUID	       "00000000-0000-4000-8000-000000000001"
+#define SKIPPED	       77
+#define WORKER_CRASHED 3 /* vmworker's exit code when the guest crashed */
+#define END_GRACE_NS   (5 * NS_PER_SEC)
+#define CONSOLE_KEPT   65536u
+
+struct options {
+	struct run_config vm;
+	const char *worker, *storaged;
+	unsigned int timeout_s;
+	bool expect_crash;
+	const char *message; /* expected in the guest's last words */
+	int resets;	     /* expected; -1: any */
+	unsigned int pauses; /* pause and resume so often while it runs */
+	const char *stop_at; /* stop the VM when it has said this */
+};
+
+struct run {
+	struct options options;
+	struct loop *loop;
+	struct run_vm *vm;
+	pid_t worker, storaged;
+	char dir[64], socket[80];
+	struct loop_source *console, *timer;
+	char said[CONSOLE_KEPT];
+	size_t said_len;
+	bool timed_out;
+};
+
+static const struct option long_options[] = {
+	{"cpus", required_argument, NULL, 'c'},
+	{"memory", required_argument, NULL, 'm'},
+	{"append", required_argument, NULL, 'a'},
+	{"disk", required_argument, NULL, 'd'},
+	{"timeout", required_argument, NULL, 't'},
+	{"expect-crash", no_argument, NULL, 'x'},
+	{"message", required_argument, NULL, 'M'},
+	{"resets", required_argument, NULL, 'r'},
+	{"restart-on-crash", no_argument, NULL, 'R'},
+	{"pause", required_argument, NULL, 'p'},
+	{"stop-at", required_argument, NULL, 's'},
+	{"worker", required_argument, NULL, 'w'},
+	{"storaged", required_argument, NULL, 'S'},
+	{"help", no_argument, NULL, 'h'},
+	{0},
+};
+
+static void usage(FILE *to)
+{
+	fputs("usage: run-guest [OPTION]... GUEST\n"
+	      "  --cpus N --memory MIB --append TEXT   what the VM is made of\n"
+	      "  --disk FILE[,ro]                      a disk; may be repeated\n"
+	      "  --timeout S                           60 by default\n"
+	      "  --expect-crash, --message TEXT        the guest panics, with TEXT in its message\n"
+	      "  --restart-on-crash                    a panic is followed by a reset\n"
+	      "  --resets N                            it must have been reset so often\n"
+	      "  --pause N                             pause and resume it N times\n"
+	      "  --stop-at TEXT                        stop the VM once the guest has said TEXT\n"
+	      "  --worker PATH --storaged PATH         which daemons, if not this build's\n",
+	      to);
+}
+
+static int parse_disk(struct run_config *vm, char *arg)
+{
+	char *comma = strrchr(arg, ',');
+
+	if (vm->disks == RUN_DISKS_MAX)
+		return -1;
+	vm->disk[vm->disks] = (struct run_disk){.path = arg};
+	if (comma && !strcmp(comma, ",ro")) {
+		*comma = '\0';
+		vm->disk[vm->disks].readonly = true;
+	}
+	vm->disks++;
+	return 0;
+}
+
+static int parse_option(struct options *o, int c)
+{
+	switch (c) {
+	case 'c':
+		o->vm.cpus = (uint32_t)atoi(optarg);
+		return 0;
+	case 'm':
+		o->vm.memory_bytes = (uint64_t)atoi(optarg) << 20;
+		return 0;
+	case 'a':
+		o->vm.append = optarg;
+		return 0;
+	case 'd':
+		return parse_disk(&o->vm, optarg);
+	case 't':
+		o->timeout_s = (unsigned int)atoi(optarg);
+		return 0;
+	case 'x':
+		o->expect_crash = true;
+		return 0;
+	case 'M':
+		o->message = optarg;
+		return 0;
+	case 'r':
+		o->resets = atoi(optarg);
+		return 0;
+	case 'R':
+		o->vm.restart_on_crash = true;
+		return 0;
+	case 'p':
+		o->pauses = (unsigned int)atoi(optarg);
+		return 0;
+	case 's':
+		o->stop_at = optarg;
+		return 0;
+	case 'w':
+		o->worker = optarg;
+		return 0;
+	case 'S':
+		o->storaged = optarg;
+		return 0;
+	default:
+		return -1;
+	}
+}
+
+/* Return: -1: go on; else the exit code. */
+static int parse(int argc, char **argv, struct options *o)
+{
+	int c;
+
+	*o = (struct options){
+		.vm = {.append = "", .cpus = 1, .memory_bytes = 64u << 20}, .timeout_s = 60, .resets = -1};
+	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		if (c == 'h') {
+			usage(stdout);
+			return 0;
+		}
+		if (parse_option(o, c) < 0) {
+			usage(stderr);
+			return 1;
+		}
+	}
+	if (optind != argc - 1) {
+		usage(stderr);
+		return 1;
+	}
+	o->vm.kernel = argv[optind];
+	return -1;
+}
+
+/* ---- processes ---- */
+
+/* The build's programs lie at fixed places beside this one. */
+static const char *program(const char *given, const char *relative, char buf[PATH_MAX + 64])
+{
+	ssize_t n;
+	char *slash;
+
+	if (given)
+		return given;
+	n = readlink("/proc/self/exe", buf, PATH_MAX - 1);
+	if (n < 0)
+		return relative;
+	buf[n] = '\0';
+	slash = strrchr(buf, '/');
+	snprintf(slash + 1, 64, "../../%s", relative);
+	return buf;
+}
+
+/* Start a daemon and wait until it says that it is ready, or is gone. Return: its pid or a negative errno. */
+static pid_t spawn(const char *path, const char *const argv[])
+{
+	int ready[2];
+	char byte, number[16];
+	pid_t pid;
+
+	if (pipe(ready) < 0)
+		return -errno;
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(ready[0]);
+		snprintf(number, sizeof(number), "%d", ready[1]);
+		setenv("BULKHEAD_READY_FD", number, 1);
+		execv(path, (char *const *)argv);
+		fprintf(stderr, "run-guest: %s: %s\n", path, strerror(errno));
+		_exit(127);
+	}
+	close(ready[1]);
+	if (pid > 0 && read(ready[0], &byte, 1) != 1) {
+		fprintf(stderr, "run-guest: %s did not start\n", path);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		pid = -ECHILD;
+	}
+	close(ready[0]);
+	return pid;
+}
+
+/* Wait for a daemon's end, at most END_GRACE_NS. Return: its exit code; -1: killed, by us or by a signal. */
+static int reap(pid_t pid)
+{
+	uint64_t deadline = clock_now_ns() + END_GRACE_NS;
+	int status;
+
+	while (waitpid(pid, &status, WNOHANG) == 0) {
+		if (clock_now_ns() > deadline) {
+			fprintf(stderr, "run-guest: process %d does not end\n", (int)pid);
+			kill(pid, SIGKILL);
+			waitpid(pid, &status, 0);
+			return -1;
+		}
+		usleep(2000);
+	}
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int start_worker(struct run *run)
+{
+	char buf[PATH_MAX + 64];
+	const char *path = program(run->options.worker, "daemons/vmworker/vmworker", buf);
+	const char *const argv[] = {"vmworker", "--uuid", UUID, "--name", "test", "--runtime-dir", run->dir, NULL};
+
+	run->worker = spawn(path, argv);
+	return run->worker < 0 ? -1 : 0;
+}
+
+/* It is ready only once it has attached, which the VM's start waits for. */
+static int start_storaged(struct run *run)
+{
+	char buf[PATH_MAX + 64];
+	const char *path = program(run->options.storaged, "daemons/vsp-storaged/vsp-storaged", buf);
+	const char *const argv[] = {"vsp-storaged", "--name", "test", "--worker", run->socket, NULL};
+
+	if (!run->options.vm.disks)
+		return 0;
+	run->storaged = spawn(path, argv);
+	return run->storaged < 0 ? -1 : 0;
+}
+
+/* ---- the guest's words ---- */
+
+static void on_console(int fd, unsigned int events, void *arg)
+{
+	struct run *run = arg;
+	char buf[4096];
+	ssize_t n = read(fd, buf, sizeof(buf));
+
+	if (n <= 0) {
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		loop_remove(&run->console);
+		if (run_vm_state(run->vm)->ended)
+			loop_stop(run->loop);
+		return;
+	}
+	fwrite(buf, 1, (size_t)n, stdout);
+	fflush(stdout);
+	n = (ssize_t)MIN((size_t)n, sizeof(run->said) - 1 - run->said_len);
+	memcpy(run->said + run->said_len, buf, (size_t)n);
+	run->said_len += (size_t)n;
+	if (run->options.stop_at && strstr(run->said, run->options.stop_at))
+		loop_stop(run->loop);
+}
+
+static void on_changed(void *arg)
+{
+	struct run *run = arg;
+
+	if (run->vm && run_vm_state(run->vm)->ended && !run->console)
+		loop_stop(run->loop);
+}
+
+static void on_timeout(void *arg)
+{
+	struct run *run = arg;
+
+	run->timed_out = true;
+	loop_stop(run->loop);
+}
+
+/* ---- one run ---- */
+
+static bool complain(const char *what, const char *detail)
+{
+	fprintf(stderr, "run-guest: %s%s%s\n", what, detail ? ": " : "", detail ? detail : "");
+	return false;
+}
+
+static bool judge(struct run *run)
+{
+	const struct options *o = &run->options;
+	const struct run_state *state = run_vm_state(run->vm);
+
+	if (run->timed_out)
+		return complain("the guest did not end in time", NULL);
+	if (strstr(run->said, "guest: FAIL"))
+		return complain("the guest reports a failure", NULL);
+	if (!o->stop_at && !strstr(run->said, "guest: PASS"))
+		return complain("the guest has not said that all is well; its end", state->reason);
+	if (!state->ended || state->crashed != o->expect_crash)
+		return complain(o->expect_crash ? "the VM did not crash" : "the VM did not end well", state->reason);
+	if (o->message && !strstr(state->guest_message, o->message))
+		return complain("the guest's last words are others", state->guest_message);
+	if (o->resets >= 0 && state->resets != (uint64_t)o->resets) {
+		fprintf(stderr, "run-guest: %llu resets instead of %d\n", (unsigned long long)state->resets, o->resets);
+		return false;
+	}
+	return true;
+}
+
+static int pause_and_resume(struct run *run, struct err *err)
+{
+	int r = 0;
+
+	for (unsigned int i = 0; i < run->options.pauses && r >= 0; i++) {
+		r = run_vm_call(run->vm, WORKER_PAUSE, err);
+		if (r >= 0)
+			r = run_vm_call(run->vm, WORKER_RESUME, err);
+		if (run_vm_state(run->vm)->ended)
+			return 0;
+	}
+	return r;
+}
+
+static int watch(struct run *run, struct err *err)
+{
+	int r = loop_new(&run->loop), fd;
+
+	if (r >= 0)
+		r = run_vm_new(run->loop, run->socket, UUID, &run->options.vm, on_changed, run, err, &run->vm);
+	if (r < 0)
+		return r;
+	if (start_storaged(run) < 0)
+		return err_set(err, -ECHILD, "no storage");
+	fd = run_vm_start(run->vm, err);
+	if (fd < 0)
+		return fd;
+	loop_add_timer(run->loop, on_timeout, run, &run->timer);
+	loop_arm(run->timer, run->options.timeout_s * NS_PER_SEC);
+	r = loop_add_fd(run->loop, fd, LOOP_READ, on_console, run, &run->console);
+	if (r >= 0)
+		r = pause_and_resume(run, err);
+	if (r >= 0)
+		r = loop_run(run->loop);
+	if (r >= 0 && run->options.stop_at && !run->timed_out) {
+		r = run_vm_call(run->vm, WORKER_STOP, err);
+		while (r >= 0 && !run_vm_state(run->vm)->ended)
+			r = loop_run_once(run->loop, true);
+	}
+	loop_remove(&run->console);
+	close(fd);
+	return r;
+}
+
+static bool end(struct run *run)
+{
+	int code, expected = run->options.expect_crash ? WORKER_CRASHED : 0;
+	bool well = true;
+
+	if (run->timed_out && run->worker > 0)
+		kill(run->worker, SIGKILL);
+	run_vm_free(run->vm);
+	loop_remove(&run->timer);
+	loop_free(run->loop);
+	if (run->worker > 0) {
+		code = reap(run->worker);
+		if (code != expected) {
+			fprintf(stderr, "run-guest: vmworker's exit code is %d\n", code);
+			well = false;
+		}
+	}
+	if (run->storaged > 0) {
+		code = reap(run->storaged);
+		if (code) {
+			fprintf(stderr, "run-guest: vsp-storaged's exit code is %d\n", code);
+			well = false;
+		}
+	}
+	unlink(run->socket);
+	if (run->dir[0] && rmdir(run->dir) < 0)
+		well = complain("the worker left something behind", run->dir);
+	return well;
+}
+
+int main(int argc, char **argv)
+{
+	static struct run run;
+	struct err err = {0};
+	bool well = false;
+	int r = parse(argc, argv, &run.options);
+
+	if (r >= 0)
+		return r;
+	if (access("/dev/kvm", R_OK | W_OK) < 0) {
+		fprintf(stderr, "run-guest: SKIPPED: /dev/kvm: %s: bare-metal guests are NOT TESTED here\n",
+			strerror(errno));
+		return SKIPPED;
+	}
+	log_init("run-guest", NULL);
+	strcpy(run.dir, "/tmp/run-guest-XXXXXX");
+	if (!mkdtemp(run.dir))
+		return !complain("/tmp", strerror(errno));
+	snprintf(run.socket, sizeof(run.socket), "%s/worker.sock", run.dir);
+	if (start_worker(&run) >= 0) {
+		r = watch(&run, &err);
+		if (r < 0)
+			complain(run.options.vm.kernel, err.text);
+		else
+			well = judge(&run);
+		if (r < 0 && run.worker > 0)
+			kill(run.worker, SIGTERM);
+	}
+	return end(&run) && well ? 0 : 1;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What run-guest.c (options, processes, judgement) and run-guest-vm.c (the manager's side of the worker's RPC) share.
+ */
+#ifndef TESTS_RUN_GUEST_H
+#define TESTS_RUN_GUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "ipc/loop.h"
+
+#define RUN_DISKS_MAX 8u
+
+struct run_config {
+	const char *kernel;
+	const char *append;
+	uint32_t cpus;
+	uint64_t memory_bytes;
+	struct run_disk {
+		const char *path;
+		bool readonly;
+	} disk[RUN_DISKS_MAX];
+	unsigned int disks;
+	bool restart_on_crash;
+};
+
+struct run_state {
+	bool ended, crashed;
+	char reason[256];
+	char guest_message[8192];
+	uint64_t resets;
+};
+
+struct run_vm;
+
+/** run_vm_new - connect to the worker at @path, create the VM. @changed: the state has another value. */
+int run_vm_new(struct loop *loop, const char *path, const char *uuid, const struct run_config *config,
+	       void (*changed)(void *arg), void *arg, struct err *err, struct run_vm **ret_vm);
+/** run_vm_start - Return: a descriptor of its console (with all that it says from now on), or a negative errno. */
+int run_vm_start(struct run_vm *vm, struct err *err);
+/** run_vm_call - WORKER_PAUSE and the like: methods without arguments. Waits. */
+int run_vm_call(struct run_vm *vm, uint32_t method, struct err *err);
+const struct run_state *run_vm_state(const struct run_vm *vm);
+void run_vm_free(struct run_vm *vm);
+
+#endif
