@@ -47,7 +47,7 @@ static int boot_load_initrd(const struct boot_config *config, struct guest_mem *
 			    struct boot_params_input *params, struct err *err)
 {
 	struct stat st;
-	uint64_t gpa;
+	uint64_t gpa = 0;
 	int r;
 
 	if (config->initrd_fd < 0)
