@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Input: commands of 24 bytes each: path, target, LUN, CDB length, direction, flags, buffer length (16 bits), CDB.
+ * Every command must be done exactly once, within its buffer, with an outcome that makes sense.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "daemons/vsp-storaged/scsi.h"
+#include "tests/support/memdisk.h"
+
+#define COMMAND_LEN  24u
+#define COMMANDS_MAX 16u
+#define FLAG_HOLD    1u
+#define FLAG_FAIL    2u
+#define FLAG_ABORT   4u
+
+struct command {
+	struct scsi_request request;
+	struct iovec iov[2];
+	uint8_t *buf;
+	unsigned int dones;
+};
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+static void done(struct scsi_request *request)
+{
+	struct command *command = CONTAINER_OF(request, struct command, request);
+
+	command->dones++;
+	assert(request->transferred <= request->data_len);
+	assert((request->sense_len == 0) ==
+	       (request->outcome != SCSI_COMPLETE || request->status != SCSI_STATUS_CHECK_CONDITION));
+}
+
+static void start(struct scsi_controller *controller, struct command *command, const uint8_t *in)
+{
+	struct scsi_request *request = &command->request;
+	uint32_t buf_len = get_le16(&in[6]);
+
+	/* A buffer of its own for each, so that a byte too much shows. */
+	command->buf = calloc(1, buf_len + 1);
+	command->iov[0] = (struct iovec){command->buf, buf_len / 3};
+	command->iov[1] = (struct iovec){command->buf + buf_len / 3, buf_len - buf_len / 3};
+	request->path = in[0] & 1;
+	request->target = in[1] & 1;
+	request->lun = in[2] & 3;
+	request->cdb_len = 1 + in[3] % SCSI_CDB_LEN_MAX;
+	request->direction = in[4] % 3;
+	memcpy(request->cdb, &in[8], request->cdb_len);
+	request->iov = command->iov;
+	request->iovs = buf_len ? 2 : 0;
+	request->data_len = buf_len;
+	request->done = done;
+	scsi_execute(controller, request);
+	if ((in[5] & FLAG_ABORT) && !command->dones)
+		scsi_abort(request);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	static const struct abi_guid instance;
+	struct command command[COMMANDS_MAX] = {0};
+	struct memdisk disk[2];
+	struct scsi_lun lun[2];
+	struct scsi_controller controller = {lun, 2};
+	size_t count = MIN(len / COMMAND_LEN, (size_t)COMMANDS_MAX);
+
+	memdisk_init(&disk[0], 300, 512, false);
+	memdisk_init(&disk[1], 70, 4096, true);
+	assert(!scsi_lun_init(&lun[0], &instance, 0, 0, "sda", "", &disk[0].disk));
+	assert(!scsi_lun_init(&lun[1], &instance, 0, 1, "sdb", "S", &disk[1].disk));
+	for (size_t i = 0; i < count; i++) {
+		const uint8_t *in = data + i * COMMAND_LEN;
+
+		for (int d = 0; d < 2; d++) {
+			disk[d].hold = in[5] & FLAG_HOLD;
+			disk[d].fail = in[5] & FLAG_FAIL ? -EIO : 0;
+		}
+		start(&controller, &command[i], in);
+	}
+	while (memdisk_release(&disk[0]) || memdisk_release(&disk[1]))
+		;
+	for (size_t i = 0; i < count; i++) {
+		assert(command[i].dones == 1);
+		free(command[i].buf);
+	}
+	for (int d = 0; d < 2; d++) {
+		scsi_lun_done(&lun[d]);
+		memdisk_done(&disk[d]);
+	}
+	return 0;
+}
