@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The program itself, as a process of its own, over a fake guest and a fake worker, with an image on a real file. */
+#include <criterion/criterion.h>
+#include <criterion/parameterized.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "abi/ring.h"
+#include "abi/scsi.h"
+#include "abi/vstor.h"
+#include "base/bytes.h"
+#include "base/fd.h"
+#include "fake_worker.h"
+#include "proto/storage.pb-c.h"
+
+#define PROGRAM	  "daemons/vsp-storaged/vsp-storaged"
+#define IMAGE_LEN (1u << 20)
+#define EXIT_MS	  10000
+#define TEXT(s)	  ((char *)(s)) /* generated structs have no const */
+#define BURST	  200u
+
+static struct loop *loop;
+static struct fake_guest guest;
+static struct fake_channel peer;
+static struct fake_worker *worker;
+static struct vstor_packet answer;
+static int image = -1, log_pipe = -1;
+static pid_t child;
+
+static void set_up(off_t image_len)
+{
+	const char *dir = getenv("TMPDIR");
+	uint8_t guid[16] = {7}, config[512];
+	Bulkhead__Storage__Lun lun = BULKHEAD__STORAGE__LUN__INIT, *luns = &lun;
+	Bulkhead__Storage__Controller controller = BULKHEAD__STORAGE__CONTROLLER__INIT, *controllers = &controller;
+	Bulkhead__Storage__Config message = BULKHEAD__STORAGE__CONFIG__INIT;
+	struct fake_provider provider = {.name = "storage", .config = config, .fds = &image, .fd_count = 1};
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/image-XXXXXX", dir ? dir : "/tmp");
+	image = mkostemp(path, O_CLOEXEC);
+	cr_assert_geq(image, 0);
+	unlink(path);
+	cr_assert_eq(ftruncate(image, image_len), 0);
+	lun.alias = TEXT("sda");
+	lun.image = TEXT("/images/test.raw");
+	lun.logical_block_bytes = 512;
+	controller.instance_guid.data = guid;
+	controller.instance_guid.len = sizeof(guid);
+	controller.luns = &luns;
+	controller.n_luns = 1;
+	message.version = 1;
+	message.controllers = &controllers;
+	message.n_controllers = 1;
+	provider.config_len = bulkhead__storage__config__pack(&message, config);
+	provider.vm_name = "vm1";
+
+	cr_assert_eq(loop_new(&loop), 0);
+	fake_guest_init(&guest, 4u << 20, 2);
+	fake_channel_init(&peer, &guest, 9, 0, 17);
+	worker = fake_worker_new(loop, &guest, &provider);
+}
+
+static void tear_down(void)
+{
+	if (child > 0) {
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+	}
+	if (!loop)
+		return;
+	fake_worker_free(worker);
+	fake_channel_done(&peer);
+	fake_guest_done(&guest);
+	loop_free(loop);
+	close(image);
+	if (log_pipe >= 0)
+		close(log_pipe);
+}
+
+TestSuite(daemon_storaged, .fini = tear_down, .timeout = 120);
+
+static void spawn(char *const argv[])
+{
+	int fds[2];
+
+	cr_assert_eq(pipe2(fds, O_CLOEXEC), 0);
+	child = fork();
+	cr_assert_geq(child, 0);
+	if (child == 0) {
+		dup2(fds[1], STDERR_FILENO);
+		execv(PROGRAM, argv);
+		_exit(127);
+	}
+	close(fds[1]);
+	log_pipe = fds[0];
+}
+
+static void start(const char *engine)
+{
+	char *argv[] = {TEXT(PROGRAM),
+			TEXT("--worker"),
+			TEXT(fake_worker_path(worker)),
+			TEXT("--name"),
+			TEXT("vm1"),
+			NULL,
+			TEXT(engine),
+			NULL};
+
+	if (engine)
+		argv[5] = TEXT("--engine");
+	spawn(argv);
+}
+
+/* Run the loop until the child has gone. Return: its exit code; -1: it did not go, or by a signal. */
+static int exit_code(void)
+{
+	int status = 0;
+
+	for (int i = 0; i < EXIT_MS / 10; i++) {
+		if (worker)
+			fake_worker_run(worker);
+		if (waitpid(child, &status, WNOHANG) == child) {
+			child = 0;
+			return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+		}
+		poll(NULL, 0, 10);
+	}
+	return -1;
+}
+
+/* All that the child has said. */
+static const char *said(void)
+{
+	static char text[8192];
+	ssize_t n = 0;
+	size_t len = 0;
+
+	while (len < sizeof(text) - 1 && (n = read(log_pipe, text + len, sizeof(text) - 1 - len)) > 0)
+		len += (size_t)n;
+	text[len] = '\0';
+	return text;
+}
+
+/* ---- the guest ---- */
+
+static void receive(uint64_t *ret_id)
+{
+	struct fake_packet packet;
+
+	cr_assert_eq(fake_worker_get(worker, &peer, &packet), 0, "no answer");
+	cr_assert_eq(packet.type, VMPACKET_COMPLETION);
+	cr_assert_eq(packet.payload_len, sizeof(answer));
+	memcpy(&answer, packet.payload, sizeof(answer));
+	*ret_id = packet.transaction_id;
+}
+
+static void call(uint32_t operation, uint16_t version)
+{
+	struct vstor_packet packet = {.operation = operation, .flags = VSTOR_REQUEST_COMPLETION_FLAG};
+	uint64_t id;
+
+	packet.version.major_minor = version;
+	cr_assert_eq(fake_put_inband(&peer, 99, &packet, sizeof(packet)), 0);
+	receive(&id);
+	cr_assert_eq(id, 99);
+	cr_assert_eq(answer.status, 0);
+}
+
+static void connect_guest(void)
+{
+	cr_assert_eq(fake_worker_wait_ready(worker), 0, "%s", said());
+	cr_assert_eq(fake_worker_offers(worker), 1);
+	cr_assert_eq(fake_worker_offer(worker, 0)->instance_guid.b[0], 7);
+	cr_assert_eq(fake_worker_open(worker, 0, &peer), 0);
+	call(VSTOR_OPERATION_BEGIN_INITIALIZATION, 0);
+	call(VSTOR_OPERATION_QUERY_PROTOCOL_VERSION, VSTOR_VERSION_WIN10);
+	call(VSTOR_OPERATION_QUERY_PROPERTIES, 0);
+	call(VSTOR_OPERATION_END_INITIALIZATION, 0);
+}
+
+static void put(uint64_t id, uint8_t opcode, uint8_t flags, uint32_t lba, uint64_t page, uint32_t len)
+{
+	struct vstor_packet packet = {.operation = VSTOR_OPERATION_EXECUTE_SRB, .flags = VSTOR_REQUEST_COMPLETION_FLAG};
+	struct vmscsi_request *srb = &packet.vm_srb;
+
+	srb->cdb_length = 10;
+	srb->sense_info_length = 20;
+	srb->data_in = opcode == SCSI_WRITE_10 ? VSTOR_DATA_OUT : len ? VSTOR_DATA_IN : VSTOR_DATA_UNKNOWN;
+	srb->data_transfer_length = len;
+	srb->cdb[0] = opcode;
+	srb->cdb[1] = flags;
+	put_be32(&srb->cdb[2], lba);
+	put_be16(&srb->cdb[7], (uint16_t)(len / 512));
+	if (len)
+		cr_assert_eq(fake_put_pages(&peer, id, &page, 1, 0, len, &packet, sizeof(packet)), 0);
+	else
+		cr_assert_eq(fake_put_inband(&peer, id, &packet, sizeof(packet)), 0);
+}
+
+static void run(uint8_t opcode, uint8_t flags, uint32_t lba, uint64_t page, uint32_t len)
+{
+	uint64_t id;
+
+	put(5, opcode, flags, lba, page, len);
+	receive(&id);
+	cr_assert_eq(id, 5);
+	cr_assert_eq(answer.vm_srb.srb_status, SRB_STATUS_SUCCESS);
+	cr_assert_eq(answer.vm_srb.data_transfer_length, len);
+}
+
+/* A burst of reads, each from another block into another page; answers in any order, each once. */
+static void burst(void)
+{
+	static uint64_t pages[BURST];
+	static bool seen[BURST];
+	uint8_t block[512];
+
+	memset(seen, 0, sizeof(seen));
+	for (uint32_t i = 0; i < BURST; i++) {
+		pages[i] = fake_guest_alloc(&guest, 1);
+		memset(block, (int)i, sizeof(block));
+		cr_assert_eq(pwrite(image, block, sizeof(block), (off_t)(i * 512)), (ssize_t)sizeof(block));
+	}
+	for (uint32_t i = 0; i < BURST; i++)
+		put(i, SCSI_READ_10, 0, i, pages[i], 512);
+	for (uint32_t i = 0; i < BURST; i++) {
+		uint64_t id;
+
+		receive(&id);
+		cr_assert_lt(id, BURST);
+		cr_assert_not(seen[id]);
+		seen[id] = true;
+		cr_assert_eq(answer.vm_srb.srb_status, SRB_STATUS_SUCCESS);
+		memset(block, (int)id, sizeof(block));
+		cr_assert_eq(memcmp(fake_guest_ptr(&guest, pages[id]), block, sizeof(block)), 0);
+	}
+}
+
+struct engine_name {
+	char name[16];
+};
+
+ParameterizedTestParameters(daemon_storaged, serves_a_guest)
+{
+	static struct engine_name names[] = {{"io_uring"}, {"threads"}};
+
+	return cr_make_param_array(struct engine_name, names, ARRAY_SIZE(names));
+}
+
+ParameterizedTest(struct engine_name *param, daemon_storaged, serves_a_guest, .timeout = 120)
+{
+	uint64_t page;
+	uint8_t block[4096];
+
+	set_up(IMAGE_LEN);
+	start(param->name);
+	connect_guest();
+	page = fake_guest_alloc(&guest, 1);
+	memset(fake_guest_ptr(&guest, page), 0x77, 4096);
+	run(SCSI_WRITE_10, SCSI_RW_FUA, 1000, page, 4096);
+	run(SCSI_SYNCHRONIZE_CACHE_10, 0, 0, 0, 0);
+	cr_assert_eq(fd_read_full(image, block, sizeof(block), 1000 * 512), 0);
+	cr_assert_eq(block[0], 0x77);
+	cr_assert_eq(block[4095], 0x77);
+	burst();
+
+	/* The guest starts over. */
+	cr_assert_eq(fake_worker_quiesce(worker), 0);
+	fake_channel_reset(&peer);
+	connect_guest();
+	run(SCSI_READ_10, 0, 1000, page, 4096);
+
+	fake_worker_disconnect(worker);
+	cr_assert_eq(exit_code(), 0);
+	cr_assert(strstr(said(), "vsp-storaged vm1: disk sda: scsi0:0:0: /images/test.raw, 2048 blocks of 512 bytes"));
+}
+
+Test(daemon_storaged, empty_image)
+{
+	set_up(0);
+	start(NULL);
+	cr_assert_eq(exit_code(), 1);
+	cr_assert(strstr(said(), "disk sda: /images/test.raw is empty"));
+}
+
+Test(daemon_storaged, no_worker)
+{
+	char *argv[] = {TEXT(PROGRAM), TEXT("--runtime-dir"), TEXT("/nonexistent"), TEXT("--name"), TEXT("vm1"), NULL};
+
+	spawn(argv);
+	cr_assert_eq(exit_code(), 1);
+	cr_assert(strstr(said(), "/nonexistent/worker.sock"));
+}
+
+Test(daemon_storaged, usage)
+{
+	char *argv[] = {TEXT(PROGRAM), NULL};
+
+	spawn(argv);
+	cr_assert_eq(exit_code(), 2);
+	cr_assert(strstr(said(), "Usage:"));
+}
+
+Test(daemon_storaged, sigterm_ends_it)
+{
+	set_up(IMAGE_LEN);
+	start(NULL);
+	connect_guest();
+	cr_assert_eq(kill(child, SIGTERM), 0);
+	cr_assert_eq(exit_code(), 0);
+}
