@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Connections: their life, HELLO, and receiving. conn.h has the theory of operation; send.c sends. */
+/* Connections: their life, and receiving. conn.h has the theory of operation. */
 #include "ipc/conn.h"
 
 #include <assert.h>
@@ -132,53 +132,6 @@ static void on_timer(void *arg)
 	conn_leave(conn);
 }
 
-/* Whether the peer is the service that we want, in the version that we want. */
-static bool peer_is_wanted(struct rpc_conn *conn, const struct frame_service *serves)
-{
-	const struct frame_service *wanted = &conn->wanted;
-
-	if (!*wanted->name || (strcmp(wanted->name, serves->name) == 0 && wanted->version == serves->version))
-		return true;
-	conn_fail(conn, -EPROTONOSUPPORT,
-		  "the peer is \"%s\" version %u, expected is \"%s\" version %u: programs of different releases",
-		  serves->name, serves->version, wanted->name, wanted->version);
-	return false;
-}
-
-/* Whether we are what the peer wants. */
-static bool we_are_wanted(struct rpc_conn *conn, const struct frame_service *wants)
-{
-	const char *name = conn->local ? conn->local->name : "";
-	uint32_t version = conn->local ? conn->local->version : 0;
-
-	if (!*wants->name || (strcmp(wants->name, name) == 0 && wants->version == version))
-		return true;
-	conn_fail(conn, -EPROTONOSUPPORT,
-		  "the peer wants \"%s\" version %u, this is \"%s\" version %u: programs of different releases",
-		  wants->name, wants->version, name, version);
-	return false;
-}
-
-static void take_hello(struct rpc_conn *conn, const struct frame *frame)
-{
-	struct frame_hello hello;
-	int r = frame_parse_hello(frame->payload, frame->payload_len, &hello);
-
-	if (r == -EPROTONOSUPPORT)
-		conn_fail(conn, r, "the peer uses frame version %u, this program %u: programs of different releases",
-			  hello.frame_version, FRAME_VERSION);
-	else if (r < 0)
-		conn_fail(conn, r, "malformed HELLO");
-	if (r < 0 || !peer_is_wanted(conn, &hello.serves) || !we_are_wanted(conn, &hello.wants))
-		return;
-	conn->remote = hello.serves;
-	conn->state = CONN_OPEN;
-	if (conn->ops && conn->ops->connected)
-		conn->ops->connected(conn, conn->arg);
-	if (conn_usable(conn))
-		conn_flush(conn);
-}
-
 static void take_goodbye(struct rpc_conn *conn, const struct frame *frame)
 {
 	struct err err;
@@ -210,7 +163,7 @@ static void take_frame(struct rpc_conn *conn, size_t len, int flags, int *fds, s
 	} else if ((frame.kind == FRAME_HELLO) != (conn->state == CONN_HELLO)) {
 		conn_fail(conn, -EPROTO, conn->state == CONN_HELLO ? "a frame before HELLO" : "a second HELLO");
 	} else if (frame.kind == FRAME_HELLO) {
-		take_hello(conn, &frame);
+		conn_take_hello(conn, &frame);
 	} else if (frame.kind == FRAME_REPLY) {
 		calls_take_reply(conn, &frame, fds);
 	} else if (frame.kind == FRAME_ERROR) {
@@ -311,25 +264,6 @@ static int prepare_socket(struct rpc_conn *conn, int fd)
 	return fd_set_nonblock(fd, true);
 }
 
-static int make_hello(struct rpc_conn *conn)
-{
-	struct frame_hello hello = {.frame_version = FRAME_VERSION, .wants = conn->wanted};
-	uint8_t payload[FRAME_HELLO_MAX];
-	struct frame frame = {.kind = FRAME_HELLO};
-	int r;
-
-	r = frame_service_set(&hello.serves, conn->local ? conn->local->name : NULL,
-			      conn->local ? conn->local->version : 0);
-	if (r < 0)
-		return r;
-	frame.payload_len = frame_put_hello(payload, &hello);
-	conn->hello = out_frame_new(&frame);
-	if (!conn->hello)
-		return -ENOMEM;
-	memcpy(conn->hello->data + FRAME_HEADER_LEN, payload, frame.payload_len);
-	return 0;
-}
-
 static int start(struct rpc_conn *conn, int fd, const char *service, uint32_t version)
 {
 	int r = prepare_socket(conn, fd);
@@ -339,7 +273,7 @@ static int start(struct rpc_conn *conn, int fd, const char *service, uint32_t ve
 	r = frame_service_set(&conn->wanted, service, version);
 	if (r < 0)
 		return r;
-	r = make_hello(conn);
+	r = conn_make_hello(conn);
 	if (r < 0)
 		return r;
 	r = loop_add_timer(conn->loop, on_timer, conn, &conn->timer);

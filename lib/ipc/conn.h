@@ -104,6 +104,14 @@ void conn_set_hello_deadline(struct rpc_conn *conn, uint64_t delay_ns);
 /** conn_arm - let the timer fire for the nearest deadline. */
 void conn_arm(struct rpc_conn *conn);
 
+/* ---- hello.c ---- */
+
+/** conn_make_hello - leave our HELLO in conn->hello. Return: 0, -ENOMEM, or -EINVAL: our service's name is no name. */
+int conn_make_hello(struct rpc_conn *conn);
+
+/** conn_take_hello - the peer's HELLO: the connection is open, or it fails. */
+void conn_take_hello(struct rpc_conn *conn, const struct frame *frame);
+
 /* ---- send.c ---- */
 
 /** out_frame_new - a frame with room for frame->payload_len bytes of payload behind its header. NULL: no memory. */
