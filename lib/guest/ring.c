@@ -135,9 +135,11 @@ static uint32_t load_relaxed(const uint32_t *field)
 	return __atomic_load_n(field, __ATOMIC_RELAXED);
 }
 
-static void store_release(uint32_t *field, uint32_t value)
+/* A store with a full fence behind it, in one instruction (xchg). */
+static void store_fence(uint32_t *field, uint32_t value)
 {
-	__atomic_store_n(field, value, __ATOMIC_RELEASE);
+	(void)__atomic_exchange_n(field, value, __ATOMIC_SEQ_CST);
+	atomic_signal_fence(memory_order_seq_cst);
 }
 
 /* ---- reading ---- */
@@ -226,13 +228,14 @@ int ring_reader_commit(struct ring_reader *reader)
 	if (reader->cursor == reader->published)
 		return 0;
 	freed = distance(ring, reader->published, reader->cursor);
-	/* release: pairs with the writer's acquire of read_index; our copies are made before it reuses the space */
-	store_release(&ring->header->read_index, reader->cursor);
+	/*
+	 * release: pairs with the writer's acquire of read_index; our copies are made before it reuses the space
+	 * full: pairs with the writer's fence between storing pending_send_size and looking at read_index
+	 */
+	store_fence(&ring->header->read_index, reader->cursor);
 	reader->published = reader->cursor;
 	if (!(load_relaxed(&ring->header->feature_bits) & RING_FEATURE_PENDING_SEND_SIZE))
 		return 0;
-	/* full: pairs with the writer's fence between storing pending_send_size and looking at read_index */
-	atomic_thread_fence(memory_order_seq_cst);
 	pending = load_relaxed(&ring->header->pending_send_size);
 	if (pending == 0)
 		return 0;
@@ -330,7 +333,8 @@ static void put_end(struct ring_writer *writer, uint8_t *at, size_t payload_len,
 	struct vmpacket_trailer trailer = {.packet_start = writer->cursor};
 	uint32_t padded = total - DESCRIPTOR_LEN - TRAILER_LEN;
 
-	memset(at + DESCRIPTOR_LEN + payload_len, 0, padded - payload_len);
+	if (padded > payload_len)
+		memset(at + DESCRIPTOR_LEN + payload_len, 0, padded - payload_len);
 	memcpy(at + DESCRIPTOR_LEN + padded, &trailer, sizeof(trailer));
 	writer->cursor = index_add(writer->ring, writer->cursor, total);
 }
@@ -386,11 +390,12 @@ int ring_writer_commit(struct ring_writer *writer)
 
 	if (writer->cursor == old)
 		return 0;
-	/* release: pairs with the reader's acquire of write_index; packets and trailers are whole before it */
-	store_release(&ring->header->write_index, writer->cursor);
+	/*
+	 * release: pairs with the reader's acquire of write_index; packets and trailers are whole before it
+	 * full: pairs with the reader's fence between clearing interrupt_mask and its last look at write_index
+	 */
+	store_fence(&ring->header->write_index, writer->cursor);
 	writer->published = writer->cursor;
-	/* full: pairs with the reader's fence between clearing interrupt_mask and its last look at write_index */
-	atomic_thread_fence(memory_order_seq_cst);
 	if (load_acquire(&ring->header->interrupt_mask) != 0)
 		return 0;
 	r = refresh_read(writer);
