@@ -67,6 +67,7 @@ static void fill_state(const struct rpc *rpc, struct state_reply *s)
 	s->reply.guest_message = (char *)status.guest_message;
 	s->reply.console_pty = (char *)status.console_pty;
 	s->reply.resets = status.resets;
+	s->reply.exits = status.exits;
 	s->reply.providers_missing = s->missing;
 	while ((provider = providers_missing(vm_providers(rpc->vm), &i)))
 		s->missing[s->reply.n_providers_missing++] = provider->name;

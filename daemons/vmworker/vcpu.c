@@ -10,6 +10,7 @@
 #include <linux/kvm.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ struct vcpu {
 	uint32_t index;
 	pthread_t thread;
 	bool started;
+	_Atomic uint64_t exits; /* written by its thread only */
 };
 
 struct vcpus {
@@ -215,6 +217,7 @@ static void *thread_main(void *arg)
 
 		while (!r || r == -EAGAIN) {
 			r = kvm_vcpu_run(vcpu->kvm);
+			atomic_fetch_add_explicit(&vcpu->exits, 1, memory_order_relaxed);
 			if (!r)
 				dispatch(vcpu);
 		}
@@ -320,4 +323,13 @@ void vcpus_pause(struct vcpus *vcpus)
 	while (vcpus->parked < vcpus->count)
 		pthread_cond_wait(&vcpus->changed, &vcpus->lock);
 	pthread_mutex_unlock(&vcpus->lock);
+}
+
+uint64_t vcpus_exits(struct vcpus *vcpus)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < vcpus->count; i++)
+		sum += atomic_load_explicit(&vcpus->vcpu[i].exits, memory_order_relaxed);
+	return sum;
 }

@@ -41,4 +41,7 @@ void vcpus_halt(struct vcpus *vcpus);
 /** vcpus_pause - vcpus_halt(), and wait until all stand still with no exit half done. Context: not a vCPU thread. */
 void vcpus_pause(struct vcpus *vcpus);
 
+/** vcpus_exits - how often KVM_RUN has returned to us, all vCPUs together. Context: any thread. */
+uint64_t vcpus_exits(struct vcpus *vcpus);
+
 #endif

@@ -256,6 +256,7 @@ void vm_status(const struct vm *vm, struct vm_status *ret_status)
 		.guest_message = vm->guest_message ? vm->guest_message : "",
 		.console_pty = vm->console ? console_pty_path(vm->console) : "",
 		.resets = vm->resets,
+		.exits = vm->vcpus ? vcpus_exits(vm->vcpus) : vm->exits,
 	};
 }
 

@@ -52,6 +52,7 @@ struct vm_status {
 	const char *guest_message; /* of a panic; "" if there was none */
 	const char *console_pty;   /* "" if there is none */
 	uint64_t resets;
+	uint64_t exits; /* of the guest to this process, since it was started */
 };
 
 /** vm_changed_fn - vm_status() has another answer. */

@@ -64,10 +64,11 @@ struct vm {
 	char reason[160];
 	char *guest_message; /* HV_CRASH_MESSAGE_MAX + 1 bytes once there was a panic */
 	uint64_t resets;
-	bool panicked; /* a crash report came since the last reset */
-	bool starting; /* vm_start() waits for providers */
-	bool quieting; /* bus_reset() is under way */
-	bool ending;   /* and then the VM ends */
+	uint64_t exits; /* once the vCPUs are gone */
+	bool panicked;	/* a crash report came since the last reset */
+	bool starting;	/* vm_start() waits for providers */
+	bool quieting;	/* bus_reset() is under way */
+	bool ending;	/* and then the VM ends */
 	enum vm_state end_state;
 	struct vm_done start_done, reset_done, stop_done;
 	struct loop_source *deadline;

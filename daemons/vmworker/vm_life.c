@@ -74,6 +74,7 @@ static void end_finish(struct vm *vm)
 
 	loop_disarm(vm->deadline);
 	vm->ending = false;
+	vm->exits = vcpus_exits(vm->vcpus);
 	vcpus_free(vm->vcpus);
 	vm->vcpus = NULL;
 	if (vm->console)
