@@ -30,6 +30,7 @@ static void take_state(struct run_vm *vm, const Bulkhead__Worker__StateReply *st
 			  state->state == BULKHEAD__WORKER__STATE__STATE_CRASHED;
 	vm->state.crashed = state->state == BULKHEAD__WORKER__STATE__STATE_CRASHED;
 	vm->state.resets = state->resets;
+	vm->state.exits = state->exits;
 	snprintf(vm->state.reason, sizeof(vm->state.reason), "%s", state->reason);
 	snprintf(vm->state.guest_message, sizeof(vm->state.guest_message), "%s", state->guest_message);
 	vm->changed(vm->arg);

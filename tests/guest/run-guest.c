@@ -37,6 +37,7 @@ struct options {
 	int resets;	     /* expected; -1: any */
 	unsigned int pauses; /* pause and resume so often while it runs */
 	const char *stop_at; /* stop the VM when it has said this */
+	bool print_exits;
 };
 
 struct run {
@@ -63,6 +64,7 @@ static const struct option long_options[] = {
 	{"restart-on-crash", no_argument, NULL, 'R'},
 	{"pause", required_argument, NULL, 'p'},
 	{"stop-at", required_argument, NULL, 's'},
+	{"exits", no_argument, NULL, 'e'},
 	{"worker", required_argument, NULL, 'w'},
 	{"storaged", required_argument, NULL, 'S'},
 	{"help", no_argument, NULL, 'h'},
@@ -80,6 +82,7 @@ static void usage(FILE *to)
 	      "  --resets N                            it must have been reset so often\n"
 	      "  --pause N                             pause and resume it N times\n"
 	      "  --stop-at TEXT                        stop the VM once the guest has said TEXT\n"
+	      "  --exits                               print how often the guest has exited to the worker\n"
 	      "  --worker PATH --storaged PATH         which daemons, if not this build's\n",
 	      to);
 }
@@ -133,6 +136,9 @@ static int parse_option(struct options *o, int c)
 		return 0;
 	case 's':
 		o->stop_at = optarg;
+		return 0;
+	case 'e':
+		o->print_exits = true;
 		return 0;
 	case 'w':
 		o->worker = optarg;
@@ -314,6 +320,8 @@ static bool judge(struct run *run)
 	const struct options *o = &run->options;
 	const struct run_state *state = run_vm_state(run->vm);
 
+	if (o->print_exits)
+		printf("exits: %llu\n", (unsigned long long)state->exits);
 	if (run->timed_out)
 		return complain("the guest did not end in time", NULL);
 	if (strstr(run->said, "guest: FAIL"))

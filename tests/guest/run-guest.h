@@ -30,6 +30,7 @@ struct run_state {
 	char reason[256];
 	char guest_message[8192];
 	uint64_t resets;
+	uint64_t exits;
 };
 
 struct run_vm;

@@ -4,9 +4,11 @@
 #include "abi/hyperv.h"
 #include "rt.h"
 
-#define MESSAGES   256u
-#define X2APIC_EOI 0x80bu
-#define CPU_PAGES  __attribute__((aligned(HV_PAGE_SIZE)))
+#define MESSAGES    256u
+#define X2APIC_EOI  0x80bu
+#define X2APIC_ICR  0x830u
+#define WAKE_VECTOR (VMBUS_VECTOR + 1)
+#define CPU_PAGES   __attribute__((aligned(HV_PAGE_SIZE)))
 
 static struct hv_message_page simp[VMBUS_CPUS] CPU_PAGES;
 static struct hv_synic_event_flags_page siefp[VMBUS_CPUS] CPU_PAGES;
@@ -66,6 +68,11 @@ static void take_events(uint32_t cpu)
 	}
 }
 
+static void on_wake(void)
+{
+	rt_wrmsr(X2APIC_EOI, 0);
+}
+
 static void on_interrupt(void)
 {
 	uint32_t cpu = rt_cpu();
@@ -73,6 +80,8 @@ static void on_interrupt(void)
 	take_message(cpu);
 	take_events(cpu);
 	rt_wrmsr(X2APIC_EOI, 0);
+	if (cpu != 0)
+		rt_wrmsr(X2APIC_ICR, WAKE_VECTOR); /* who waits sleeps on vCPU 0 */
 }
 
 void vmbus_start(void)
@@ -80,6 +89,7 @@ void vmbus_start(void)
 	rt_wrmsr(HV_X64_MSR_GUEST_OS_ID, 0x8100ull << 48);
 	rt_wrmsr(HV_X64_MSR_HYPERCALL, (uintptr_t)hypercall_page | HV_X64_MSR_PAGE_ENABLE);
 	rt_set_handler(VMBUS_VECTOR, on_interrupt);
+	rt_set_handler(WAKE_VECTOR, on_wake);
 }
 
 void vmbus_synic_start(uint32_t cpu)
@@ -101,9 +111,9 @@ void vmbus_post(const void *message, uint32_t len)
 	post_input.message_type = VMBUS_MESSAGE_TYPE;
 	post_input.payload_size = len;
 	memcpy(post_input.payload, message, len);
-	do {
-		status = hypercall(HVCALL_POST_MESSAGE, (uintptr_t)&post_input);
-	} while (status == HV_STATUS_INSUFFICIENT_BUFFERS);
+	/* full: the host waits for us to take its answers */
+	while ((status = hypercall(HVCALL_POST_MESSAGE, (uintptr_t)&post_input)) == HV_STATUS_INSUFFICIENT_BUFFERS)
+		__asm__ volatile("sti; pause" : : : "memory");
 	if (status)
 		rt_fail("HvPostMessage: status %u", (uint32_t)status);
 }
@@ -113,6 +123,11 @@ const void *vmbus_next_message(void)
 	while (messages_out == messages_in)
 		rt_idle(messages_out == messages_in);
 	return messages[messages_out++ % MESSAGES];
+}
+
+void vmbus_discard(void)
+{
+	messages_out = messages_in;
 }
 
 /* Every conversation here is one question and its answers in turn, so that nothing else may come. */
@@ -329,7 +344,7 @@ static uint32_t ring_used(const struct vmbus_ring *ring, uint32_t write, uint32_
 	return write >= read ? write - read : ring->len - read + write;
 }
 
-static void signal_host(struct vmbus_channel *channel)
+void vmbus_signal(struct vmbus_channel *channel)
 {
 	uint64_t status = hypercall(HV_HYPERCALL_SIGNAL_EVENT_FAST, channel->offer.connection_id);
 
@@ -368,7 +383,7 @@ bool vmbus_send(struct vmbus_channel *channel, uint16_t type, uint64_t id, const
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (!__atomic_load_n(&ring->header->interrupt_mask, __ATOMIC_RELAXED) &&
 	    __atomic_load_n(&ring->header->read_index, __ATOMIC_RELAXED) == start)
-		signal_host(channel);
+		vmbus_signal(channel);
 	return true;
 }
 
@@ -386,7 +401,7 @@ static void signal_room(struct vmbus_channel *channel, uint32_t old_read, uint32
 	before = ring->len - ring_used(ring, write, old_read);
 	now = ring->len - ring_used(ring, write, new_read);
 	if (before <= pending && now > pending)
-		signal_host(channel);
+		vmbus_signal(channel);
 }
 
 bool vmbus_receive(struct vmbus_channel *channel, struct vmpacket_descriptor *ret_desc, void *payload, uint32_t cap,

@@ -74,5 +74,9 @@ void vmbus_wait_packet(struct vmbus_channel *channel);
 void vmbus_post(const void *message, uint32_t len);
 /** vmbus_next_message - wait for the host's next message; 240 bytes. */
 const void *vmbus_next_message(void);
+/** vmbus_discard - forget what has come so far. */
+void vmbus_discard(void);
+/** vmbus_signal - kick the host, whatever the rings say. */
+void vmbus_signal(struct vmbus_channel *channel);
 
 #endif
