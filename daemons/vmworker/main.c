@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -24,9 +25,12 @@ struct options {
 };
 
 static const struct option long_options[] = {
-	{"uuid", required_argument, NULL, 'u'},	       {"name", required_argument, NULL, 'n'},
-	{"runtime-dir", required_argument, NULL, 'd'}, {"probe", no_argument, NULL, 'P'},
-	{"help", no_argument, NULL, 'h'},	       {"version", no_argument, NULL, 'V'},
+	{"uuid", required_argument, NULL, 'u'},
+	{"name", required_argument, NULL, 'n'},
+	{"runtime-dir", required_argument, NULL, 'd'},
+	{"probe", no_argument, NULL, 'P'},
+	{"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, 'V'},
 	{0},
 };
 
@@ -90,6 +94,18 @@ static int watch_signals(struct loop *loop, struct rpc *rpc, struct loop_source 
 	return r < 0 ? r : loop_add_signal(loop, SIGINT, on_signal, rpc, &sources[1]);
 }
 
+/* Each open channel takes three descriptors; ordinary limits are too low for many. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		log_warn(NULL, "cannot raise the limit of open descriptors: %s", strerror(errno));
+}
+
 static int serve(const struct options *options, struct err *err)
 {
 	struct loop_source *signals[2] = {NULL, NULL};
@@ -136,6 +152,7 @@ int main(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	r = daemon_init("vmworker", options.name, &err);
+	raise_descriptor_limit();
 	if (r >= 0)
 		r = serve(&options, &err);
 	if (r < 0) {

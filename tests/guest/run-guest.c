@@ -50,6 +50,7 @@ struct run {
 	char said[CONSOLE_KEPT];
 	size_t said_len;
 	bool timed_out;
+	bool stopping; /* it has said what it should be stopped at */
 };
 
 static const struct option long_options[] = {
@@ -278,7 +279,7 @@ static void on_console(int fd, unsigned int events, void *arg)
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		loop_remove(&run->console);
-		if (run_vm_state(run->vm)->ended)
+		if (run_vm_state(run->vm)->ended && !run->stopping)
 			loop_stop(run->loop);
 		return;
 	}
@@ -287,15 +288,17 @@ static void on_console(int fd, unsigned int events, void *arg)
 	n = (ssize_t)MIN((size_t)n, sizeof(run->said) - 1 - run->said_len);
 	memcpy(run->said + run->said_len, buf, (size_t)n);
 	run->said_len += (size_t)n;
-	if (run->options.stop_at && strstr(run->said, run->options.stop_at))
+	if (run->options.stop_at && !run->stopping && strstr(run->said, run->options.stop_at)) {
+		run->stopping = true;
 		loop_stop(run->loop);
+	}
 }
 
 static void on_changed(void *arg)
 {
 	struct run *run = arg;
 
-	if (run->vm && run_vm_state(run->vm)->ended && !run->console)
+	if (run->vm && run_vm_state(run->vm)->ended && !run->console && !run->stopping)
 		loop_stop(run->loop);
 }
 
@@ -373,7 +376,7 @@ static int watch(struct run *run, struct err *err)
 		r = pause_and_resume(run, err);
 	if (r >= 0)
 		r = loop_run(run->loop);
-	if (r >= 0 && run->options.stop_at && !run->timed_out) {
+	if (r >= 0 && run->stopping) {
 		r = run_vm_call(run->vm, WORKER_STOP, err);
 		while (r >= 0 && !run_vm_state(run->vm)->ended)
 			r = loop_run_once(run->loop, true);

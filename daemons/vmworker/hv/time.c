@@ -28,10 +28,10 @@ static void time_fill_page(struct hv *hv, uint64_t gpa)
 	if (!page)
 		return;
 	__atomic_store_n(&page->tsc_sequence, 0, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_RELEASE); /* pairs with the guest's re-read of the sequence */
-	__atomic_store_n(&page->reserved, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&page->tsc_scale, hv->tsc_scale, __ATOMIC_RELAXED);
-	__atomic_store_n(&page->tsc_offset, hv->tsc_offset, __ATOMIC_RELAXED);
+	/* each release pairs with the guest's re-read of the sequence after its reads */
+	__atomic_store_n(&page->reserved, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&page->tsc_scale, hv->tsc_scale, __ATOMIC_RELEASE);
+	__atomic_store_n(&page->tsc_offset, hv->tsc_offset, __ATOMIC_RELEASE);
 	__atomic_store_n(&page->tsc_sequence, 1, __ATOMIC_RELEASE);
 }
 
