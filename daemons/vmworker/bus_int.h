@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What bus.c and bus_channel.c share: the bus, its providers, its offers. Event loop only.
+ * What the files of the bus share: the bus, its providers, its offers. Event loop only.
  */
 #ifndef VMWORKER_BUS_INT_H
 #define VMWORKER_BUS_INT_H
@@ -144,6 +144,12 @@ void bus_post(struct bus *bus, const void *message, size_t len);
 /** bus_complain - log what a guest did wrong, rate-limited. @object: "channel 3", NULL: the bus. */
 void bus_complain(struct bus *bus, const char *object, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/** bus_find_relid - what the guest knows by @relid, NULL if nothing. */
+struct bus_offer *bus_find_relid(const struct bus *bus, uint32_t relid);
+
+/** bus_disconnected - if the last provider has quiesced, end DISCONNECTING and do what was wished for. */
+void bus_disconnected(struct bus *bus);
+
 /** bus_offer_free - the offer's end: off the lists. It has no relid and no descriptors any more. */
 void bus_offer_free(struct bus_offer *offer);
 
@@ -152,6 +158,18 @@ void bus_pump(struct bus *bus);
 
 /** bus_pace - nothing is offered for BUS_OFFER_PACE_NS from now; then bus_pump(). */
 void bus_pace(struct bus *bus);
+
+/** bus_pace_over - the timer's callback. */
+void bus_pace_over(void *arg);
+
+/* Messages. */
+void bus_on_request_offers(struct bus *bus, const struct bus_msg *msg);
+void bus_on_gpadl_header(struct bus *bus, const struct bus_msg *msg);
+void bus_on_gpadl_body(struct bus *bus, const struct bus_msg *msg);
+void bus_on_gpadl_teardown(struct bus *bus, const struct bus_msg *msg);
+
+/** bus_answer_gpadl - GPADL_CREATED. @r: 0, or why it is refused. */
+void bus_answer_gpadl(struct bus *bus, uint32_t relid, uint32_t gpadl, int r);
 
 /** chan_init - a new offer's channel: HIDDEN. */
 void chan_init(struct bus_offer *offer);

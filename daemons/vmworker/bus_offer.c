@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Theory of operation: offers belong to providers and outlive connections. A guest gets all of them with REQUESTOFFERS,
+ * and what is added later as soon as it may. A relid and an instance GUID whose offer was rescinded are held until
+ * RELID_RELEASED: Linux finds channels by instance GUID alone. An offer that must wait for that, or for the pace, stays
+ * HIDDEN and wanted; bus_pump() shows it.
+ *
+ * Limits: BUS_CHANNELS_MAX offers.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "bus_int.h"
+
+#define BLOCK_BYTES_MAX (64ull << 20)
+
+void bus_offer_free(struct bus_offer *offer)
+{
+	assert(offer->relid == 0 && offer->kick_fd < 0);
+	if (offer->provider)
+		offer->bus->live--;
+	TAILQ_REMOVE(&offer->bus->offers, offer, link);
+	free(offer);
+}
+
+static uint32_t free_relid(const struct bus *bus)
+{
+	for (uint32_t relid = 1; relid <= BUS_CHANNELS_MAX; relid++)
+		if (!bus->by_relid[relid])
+			return relid;
+	return 0;
+}
+
+static bool same_instance(const struct bus_offer *offer, const struct bus_offer_desc *desc)
+{
+	return offer->desc.subchannel_index == desc->subchannel_index &&
+	       memcmp(&offer->desc.instance_guid, &desc->instance_guid, sizeof(desc->instance_guid)) == 0;
+}
+
+/* Whether the guest still holds a rescinded channel of the same instance. */
+static bool instance_held(const struct bus *bus, const struct bus_offer *wanted)
+{
+	const struct bus_offer *offer;
+
+	TAILQ_FOREACH(offer, &bus->offers, link)
+	if (offer->state == CHAN_RESCINDED && same_instance(offer, &wanted->desc))
+		return true;
+	return false;
+}
+
+void bus_pump(struct bus *bus)
+{
+	struct bus_offer *offer;
+	uint32_t relid;
+
+	if (bus->state != BUS_CONNECTED || !bus->offers_sent || bus->pacing)
+		return;
+	TAILQ_FOREACH(offer, &bus->offers, link)
+	{
+		if (!offer->wanted || instance_held(bus, offer))
+			continue;
+		relid = free_relid(bus);
+		if (!relid)
+			return;
+		chan_offer(offer, relid);
+		bus_pace(bus);
+		return;
+	}
+}
+
+void bus_pace(struct bus *bus)
+{
+	bus->pacing = true;
+	loop_arm(bus->pace, BUS_OFFER_PACE_NS);
+}
+
+void bus_pace_over(void *arg)
+{
+	struct bus *bus = arg;
+
+	bus->pacing = false;
+	bus_pump(bus);
+}
+
+/* By interface type, then as they were made: the same relids at every contact, in whatever order the providers came. */
+static int compare_offers(const void *a, const void *b)
+{
+	const struct bus_offer *x = *(struct bus_offer *const *)a, *y = *(struct bus_offer *const *)b;
+	int r = memcmp(&x->desc.interface_guid, &y->desc.interface_guid, sizeof(x->desc.interface_guid));
+
+	return r ? r : x->id < y->id ? -1 : x->id > y->id;
+}
+
+void bus_on_request_offers(struct bus *bus, const struct bus_msg *msg)
+{
+	const struct vmbus_msg_header done = {.msgtype = VMBUS_MSG_ALLOFFERS_DELIVERED};
+	_cleanup_free_ struct bus_offer **sorted = NULL;
+	struct bus_offer *offer;
+	size_t count = 0;
+
+	if (bus->offers_sent) {
+		bus_complain(bus, NULL, "REQUESTOFFERS twice");
+		return;
+	}
+	bus->offers_sent = true;
+	sorted = calloc(bus->live + 1, sizeof(struct bus_offer *));
+	if (!sorted) {
+		log_error("vmbus", "no memory for the list of offers");
+		return;
+	}
+	TAILQ_FOREACH(offer, &bus->offers, link)
+	sorted[count++] = offer;
+	qsort(sorted, count, sizeof(struct bus_offer *), compare_offers);
+	for (size_t i = 0; i < count; i++)
+		chan_offer(sorted[i], (uint32_t)i + 1);
+	bus_post(bus, &done, sizeof(done));
+}
+
+/* ---- providers ---- */
+
+int bus_provider_add(struct bus *bus, const char *name, const struct bus_provider_ops *ops, void *arg,
+		     struct bus_provider **ret_provider)
+{
+	struct bus_provider *provider = calloc(1, sizeof(*provider));
+
+	if (!provider)
+		return -ENOMEM;
+	provider->name = strdup(name);
+	if (!provider->name) {
+		free(provider);
+		return -ENOMEM;
+	}
+	provider->bus = bus;
+	provider->ops = ops;
+	provider->arg = arg;
+	TAILQ_INSERT_TAIL(&bus->providers, provider, link);
+	*ret_provider = provider;
+	return 0;
+}
+
+/* @event for each offer of @provider; the handlers may free the offer. */
+static void each_offer(struct bus_provider *provider, const struct chan_event *event, bool draining_only)
+{
+	struct bus_offer *offer, *after;
+
+	for (offer = TAILQ_FIRST(&provider->bus->offers); offer; offer = after) {
+		after = TAILQ_NEXT(offer, link);
+		if (offer->provider == provider && (!draining_only || offer->state == CHAN_DRAINING))
+			chan_event(offer, event);
+	}
+}
+
+void bus_provider_gone(struct bus_provider *provider)
+{
+	struct bus *bus = provider->bus;
+
+	each_offer(provider, &(struct chan_event){.type = CHAN_EV_GONE}, false);
+	TAILQ_REMOVE(&bus->providers, provider, link);
+	free(provider->name);
+	free(provider);
+	bus_disconnected(bus);
+}
+
+static struct bus_offer *find_offer(const struct bus_provider *provider, uint32_t offer_id)
+{
+	struct bus_offer *offer;
+
+	TAILQ_FOREACH(offer, &provider->bus->offers, link)
+	if (offer->provider == provider && offer->id == offer_id)
+		return offer;
+	return NULL;
+}
+
+int bus_offer_add(struct bus_provider *provider, const struct bus_offer_desc *desc, uint32_t *ret_offer_id)
+{
+	static const struct abi_guid none;
+	struct bus *bus = provider->bus;
+	struct bus_offer *offer;
+
+	if (memcmp(&desc->instance_guid, &none, sizeof(none)) == 0 || desc->block_bytes == 0 ||
+	    desc->block_bytes % GUEST_PAGE_SIZE || desc->block_bytes > BLOCK_BYTES_MAX)
+		return -EINVAL;
+	TAILQ_FOREACH(offer, &bus->offers, link)
+	if (offer->provider && same_instance(offer, desc))
+		return -EEXIST;
+	if (bus->live >= BUS_CHANNELS_MAX)
+		return -ENOSPC;
+	offer = calloc(1, sizeof(*offer));
+	if (!offer)
+		return -ENOMEM;
+	offer->bus = bus;
+	offer->provider = provider;
+	offer->desc = *desc;
+	offer->id = ++bus->next_offer_id;
+	chan_init(offer);
+	bus->live++;
+	TAILQ_INSERT_TAIL(&bus->offers, offer, link);
+	*ret_offer_id = offer->id;
+	offer->wanted = bus->state == BUS_CONNECTED && bus->offers_sent;
+	bus_pump(bus);
+	return 0;
+}
+
+static void answered(struct bus_provider *provider, uint32_t offer_id, enum chan_event_type type, int status)
+{
+	struct bus_offer *offer = find_offer(provider, offer_id);
+
+	if (offer)
+		chan_event(offer, &(struct chan_event){.type = type, .status = status});
+	else
+		log_warn(provider->name, "answers for the unknown offer %u", offer_id);
+}
+
+void bus_opened(struct bus_provider *provider, uint32_t offer_id, int status)
+{
+	answered(provider, offer_id, CHAN_EV_OPENED, status);
+}
+
+void bus_closed(struct bus_provider *provider, uint32_t offer_id)
+{
+	answered(provider, offer_id, CHAN_EV_CLOSED, 0);
+}
+
+void bus_retargeted(struct bus_provider *provider, uint32_t offer_id)
+{
+	answered(provider, offer_id, CHAN_EV_RETARGETED, 0);
+}
+
+void bus_quiesced(struct bus_provider *provider)
+{
+	if (!provider->quiescing) {
+		log_warn(provider->name, "has quiesced without being asked");
+		return;
+	}
+	provider->quiescing = false;
+	each_offer(provider, &(struct chan_event){.type = CHAN_EV_QUIESCED}, true);
+	bus_disconnected(provider->bus);
+}
