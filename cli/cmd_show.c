@@ -34,8 +34,10 @@ static void print_text(struct json_object *properties)
 {
 	json_object_object_foreach(properties, key, value)
 	{
-		const char *text = json_object_is_type(value, json_type_string) ? json_object_get_string(value)
-										: json_object_to_json_string(value);
+		const char *text = json_object_is_type(value, json_type_string)
+					   ? json_object_get_string(value)
+					   : json_object_to_json_string_ext(
+						     value, JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
 
 		if (text[0] && strcmp(text, "[ ]") != 0)
 			printf("%-16s %s\n", key, text);

@@ -3,7 +3,8 @@
  * until TEXT COMMAND...: run a command with no input and print how many seconds pass until its output has TEXT. Then wait for its end; if
  * it does not end within two minutes of its start, or never says TEXT, or fails, that is an error.
  */
-#define _GNU_SOURCE
+#include "config.h"
+
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>

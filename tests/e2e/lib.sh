@@ -69,12 +69,16 @@ ours() {
 	done
 }
 
-cleanup() {
-	local name
-	for name in vmmgmtd vmworker vsp-storaged dbus-daemon; do
-		# shellcheck disable=SC2046 # a list of numbers
-		kill -KILL $(ours "$name") 2>/dev/null
+# kill_ours NAME...: SIGKILL
+kill_ours() {
+	local name pid
+	for name; do
+		for pid in $(ours "$name"); do kill -KILL "$pid" 2>/dev/null; done
 	done
+}
+
+cleanup() {
+	kill_ours vmmgmtd vmworker vsp-storaged dbus-daemon
 	rm -rf "$work"
 }
 trap cleanup EXIT
