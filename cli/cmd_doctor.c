@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Is this host fit? What concerns KVM is found out by `vmworker --probe`, the only program that knows KVM: it prints
- * one line a check, "ID ok|warn|fail TEXT". The rest is looked at here.
+ * Is this host fit? What concerns KVM or io_uring is found out by the only programs that know them, `vmworker --probe`
+ * and `vsp-storaged --probe`: they print one line a check, "ID ok|warn|fail TEXT". The rest is looked at here.
  */
 #include "config.h"
 
@@ -92,6 +92,21 @@ static void check_limits(struct report *report)
 	report_add(report, "open-files", limit.rlim_max < NOFILE_WANTED ? "warn" : "ok", text);
 }
 
+/* Guest memory is shared memory; it asks for huge pages, and the host may be set to ignore that. */
+static void check_huge_pages(struct report *report)
+{
+	static const char path[] = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+	_cleanup_fclose_ FILE *file = fopen(path, "re");
+	char line[128], text[256];
+	bool off = !file || !fgets(line, sizeof(line), file) || strstr(line, "[never]") || strstr(line, "[deny]");
+
+	snprintf(text, sizeof(text),
+		 off ? "guest memory gets no huge pages, so guests are slower: echo advise >%s"
+		     : "guest memory gets huge pages (%s)",
+		 path);
+	report_add(report, "huge-pages", off ? "warn" : "ok", text);
+}
+
 /* "kvm ok /dev/kvm ..." */
 static void add_probe_line(struct report *report, char *line)
 {
@@ -104,14 +119,15 @@ static void add_probe_line(struct report *report, char *line)
 		report_add(report, id, status, text);
 }
 
-static void check_kvm(struct report *report)
+/* @id: the check that fails if the program does not answer. */
+static void ask(struct report *report, const char *program, const char *id)
 {
 	char path[512], command[600], line[512];
 	struct err err = {0};
 	FILE *probe;
 	int status;
 
-	if (session_program("vmworker", path, sizeof(path), &err) < 0)
+	if (session_program(program, path, sizeof(path), &err) < 0)
 		return; /* said above */
 	if (strchr(path, '\''))
 		return report_add(report, "kvm", "fail",
@@ -119,12 +135,22 @@ static void check_kvm(struct report *report)
 	snprintf(command, sizeof(command), "exec '%s' --probe", path);
 	probe = popen(command, "re");
 	if (!probe)
-		return report_add(report, "kvm", "fail", strerror(errno));
+		return report_add(report, id, "fail", strerror(errno));
 	while (fgets(line, sizeof(line), probe))
 		add_probe_line(report, line);
 	status = pclose(probe);
 	if (!WIFEXITED(status) || WEXITSTATUS(status) > 1)
-		report_add(report, "kvm", "fail", "vmworker --probe did not end in order: see its messages above");
+		report_add(report, id, "fail", "its program's --probe did not end in order: see its messages above");
+}
+
+static void check_kvm(struct report *report)
+{
+	ask(report, "vmworker", "kvm");
+}
+
+static void check_io_uring(struct report *report)
+{
+	ask(report, "vsp-storaged", "io-uring");
 }
 
 static void print_table(const struct report *report)
@@ -141,8 +167,8 @@ static void print_table(const struct report *report)
 
 int cmd_doctor(const struct cli *cli, int argc, char **argv)
 {
-	static void (*const checks[])(struct report *) = {check_programs, check_bus, check_kvm, check_memory,
-							  check_limits};
+	static void (*const checks[])(struct report *) = {check_programs,   check_bus,	    check_kvm,	 check_memory,
+							  check_huge_pages, check_io_uring, check_limits};
 	struct report report = {.checks = json_object_new_array(), .fit = true};
 
 	if (argc != 1)

@@ -14,8 +14,10 @@
 
 #include "abi/vstor.h"
 #include "base/cleanup.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
+#include "engine.h"
 #include "ipc/loop.h"
 #include "storaged.h"
 #include "vsp/vsp.h"
@@ -38,20 +40,45 @@ struct server {
 };
 
 static const struct option long_options[] = {
-	{"worker", required_argument, NULL, 'w'}, {"runtime-dir", required_argument, NULL, 'r'},
-	{"name", required_argument, NULL, 'n'},	  {"engine", required_argument, NULL, 'e'},
-	{"help", no_argument, NULL, 'h'},	  {0},
+	{"worker", required_argument, NULL, 'w'},
+	{"runtime-dir", required_argument, NULL, 'r'},
+	{"name", required_argument, NULL, 'n'},
+	{"engine", required_argument, NULL, 'e'},
+	{"probe", no_argument, NULL, 'p'},
+	{"help", no_argument, NULL, 'h'},
+	{0},
 };
 
 static void usage(FILE *to)
 {
 	fprintf(to,
 		"Usage: %s --worker SOCKET | --runtime-dir DIR  [--name VM] [--engine io_uring|threads]\n"
-		"Serve a VM's disks, as its worker says. vmmgmtd starts it.\n",
-		PROGRAM);
+		"       %s --probe\n"
+		"Serve a VM's disks, as its worker says. vmmgmtd starts it.\n"
+		"  --probe  look at the host instead: a line for each check, \"ID ok|warn|fail TEXT\"\n",
+		PROGRAM, PROGRAM);
 }
 
-/* Return: 0; 1: help was asked for; -EINVAL: told on stderr. */
+/* What `vmctl doctor` asks. */
+static void probe(void)
+{
+	_cleanup_close_ int fd = fd_memfd("probe", 4096);
+	struct engine *engine = NULL;
+	struct loop *loop = NULL;
+	struct err err = {0};
+	int r = loop_new(&loop);
+
+	if (r == 0)
+		r = engine_open(uring_engine.name, loop, &fd, 1, &engine, &err);
+	if (r == 0)
+		puts("io-uring ok disks are served by io_uring");
+	else
+		printf("io-uring warn disks are served by threads, which is slower: %s\n", err.text);
+	engine_close(engine);
+	loop_free(loop);
+}
+
+/* Return: 0; 1: what was asked for is done; -EINVAL: told on stderr. */
 static int parse_options(int argc, char **argv, struct options *options)
 {
 	int c, n;
@@ -70,6 +97,9 @@ static int parse_options(int argc, char **argv, struct options *options)
 		case 'e':
 			options->engine = optarg;
 			break;
+		case 'p':
+			probe();
+			return 1;
 		case 'h':
 			usage(stdout);
 			return 1;
