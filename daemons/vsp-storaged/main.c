@@ -69,12 +69,13 @@ static void probe(void)
 	int r = loop_new(&loop);
 
 	if (r == 0)
-		r = engine_open(uring_engine.name, loop, &fd, 1, &engine, &err);
+		r = uring_engine.open(loop, &fd, 1, &engine, &err);
 	if (r == 0)
 		puts("io-uring ok disks are served by io_uring");
 	else
 		printf("io-uring warn disks are served by threads, which is slower: %s\n", err.text);
-	engine_close(engine);
+	if (engine)
+		uring_engine.close(engine);
 	loop_free(loop);
 }
 

@@ -53,7 +53,8 @@ wait_for() {
 session() {
 	export XDG_RUNTIME_DIR=$work/run XDG_CONFIG_HOME=$work/config XDG_STATE_HOME=$work/state
 	export BULKHEAD_LIBEXECDIR=$build/libexec
-	mkdir -m 0700 -p "$XDG_RUNTIME_DIR" "$XDG_CONFIG_HOME" "$XDG_STATE_HOME" "$BULKHEAD_LIBEXECDIR"
+	mkdir -p "$XDG_CONFIG_HOME" "$XDG_STATE_HOME" "$BULKHEAD_LIBEXECDIR"
+	mkdir -m 0700 "$XDG_RUNTIME_DIR"
 	local program
 	for program in vmworker vsp-storaged vmmgmtd; do
 		ln -sfn "$build/daemons/$program/$program" "$BULKHEAD_LIBEXECDIR/$program"
