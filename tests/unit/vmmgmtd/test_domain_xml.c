@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "domain.h"
+
+#define UUID	   "3e478734-45d4-4f62-a1f1-65e9d1b3b4e7"
+#define OS	   "<os><type>hvm</type><kernel>/k</kernel></os>"
+#define HEAD	   "<domain type='kvm'><name>n</name><uuid>" UUID "</uuid>"
+#define SIZE	   "<memory unit='MiB'>64</memory><vcpu>1</vcpu>"
+#define DEVICES(d) HEAD SIZE OS "<devices>" d "</devices></domain>"
+#define DISK_OF(type, source, target, rest)                                                                            \
+	"<disk type='" type "' device='disk'><source " source "/><target " target "/>" rest "</disk>"
+#define DISK(image, dev) DISK_OF("file", "file='" image "'", "dev='" dev "' bus='scsi'", "")
+
+static int parse(const char *xml, struct domain *d, struct domain_report *report, struct err *err)
+{
+	return domain_parse(xml, strlen(xml), d, report, err);
+}
+
+Test(domain_xml, all_that_is_implemented)
+{
+	struct domain d = {0};
+	struct err err = {0};
+	const char *xml = HEAD
+		"<memory unit='KiB'>1000000</memory><memoryBacking><hugepages/></memoryBacking><vcpu>3</vcpu>"
+		"<os><type arch='x86_64'>hvm</type><kernel> /boot/k </kernel><initrd>/boot/i</initrd>"
+		"<cmdline>console=ttyS0 a=&quot;b&quot;</cmdline></os>"
+		"<on_poweroff>restart</on_poweroff><on_reboot>destroy</on_reboot><on_crash>preserve</on_crash><devices>"
+		"<disk type='file' device='disk'><driver name='qemu' type='raw' cache='none'/><source file='/d.raw'/>"
+		"<target dev='sdaa' bus='scsi'/><readonly/><serial>S-1</serial><blockio "
+		"logical_block_size='4096'/></disk>"
+		"<disk type='block' device='disk'><driver cache='unsafe'/><source dev='/dev/x'/><target "
+		"dev='sdb'/></disk>"
+		"<serial type='pty'><log file='/l' append='on'/><target port='0'/></serial>"
+		"<console type='pty'><target type='serial' port='0'/></console></devices></domain>";
+
+	cr_assert_eq(parse(xml, &d, NULL, &err), 0, "%s", err.text);
+	cr_assert_str_eq(d.name, "n");
+	cr_assert_str_eq(d.uuid, UUID);
+	cr_assert_eq(d.memory_bytes, 977ull << 20); /* rounded up to whole MiB */
+	cr_assert_eq(d.cpus, 3);
+	cr_assert(d.huge_pages);
+	cr_assert_str_eq(d.kernel, "/boot/k");
+	cr_assert_str_eq(d.initrd, "/boot/i");
+	cr_assert_str_eq(d.cmdline, "console=ttyS0 a=\"b\"");
+	cr_assert_eq(d.on_poweroff, DOMAIN_EVENT_RESTART);
+	cr_assert_eq(d.on_reboot, DOMAIN_EVENT_DESTROY);
+	cr_assert_eq(d.on_crash, DOMAIN_EVENT_PRESERVE);
+	cr_assert_str_eq(d.console_log, "/l");
+	cr_assert(d.console_log_append);
+	cr_assert_eq(d.disk_count, 2);
+	cr_assert_eq(d.disks[0].lun, 26);
+	cr_assert(d.disks[0].readonly && d.disks[0].direct && !d.disks[0].unsafe_flush);
+	cr_assert_eq(d.disks[0].block_bytes, 4096);
+	cr_assert_str_eq(d.disks[0].serial, "S-1");
+	cr_assert_eq(d.disks[1].type, DOMAIN_DISK_BLOCK);
+	cr_assert_str_eq(d.disks[1].image, "/dev/x");
+	cr_assert(d.disks[1].unsafe_flush && !d.disks[1].readonly && !d.disks[1].direct);
+	cr_assert_str_eq(d.xml, xml);
+	domain_done(&d);
+}
+
+Test(domain_xml, uuid_is_made_and_written_down)
+{
+	struct domain d = {0}, again = {0};
+	struct err err = {0};
+
+	cr_assert_eq(parse("<domain type='kvm'>\n  <name>x</name>\n" SIZE OS "</domain>", &d, NULL, &err), 0, "%s",
+		     err.text);
+	cr_assert_eq(strlen(d.uuid), 36);
+	cr_assert(strstr(d.xml, d.uuid));
+	cr_assert_eq(parse(d.xml, &again, NULL, &err), 0, "%s", err.text);
+	cr_assert_str_eq(again.uuid, d.uuid);
+	cr_assert_str_eq(again.xml, d.xml);
+	domain_done(&d);
+	domain_done(&again);
+}
+
+Test(domain_xml, controller_guid_is_stable)
+{
+	struct domain a = {.uuid = UUID}, b = {.uuid = "3e478734-45d4-4f62-a1f1-65e9d1b3b4e8"};
+	uint8_t one[16], two[16], three[16];
+
+	domain_guid(&a, "scsi0", one);
+	domain_guid(&a, "scsi0", two);
+	cr_assert_arr_eq(one, two, 16);
+	domain_guid(&b, "scsi0", three);
+	cr_assert_neq(memcmp(one, three, 16), 0);
+	domain_guid(&a, "scsi1", three);
+	cr_assert_neq(memcmp(one, three, 16), 0);
+}
+
+/* What must not be taken, and what the line must say about it. */
+static const struct {
+	const char *xml;
+	int code;
+	const char *text;
+} bad[] = {
+	/* hostile or no XML */
+	{"", -EINVAL, "empty"},
+	{"hello", -EINVAL, "not well-formed"},
+	{"<domain", -EINVAL, "not well-formed"},
+	{"<network/>", -EINVAL, "not <domain>"},
+	{"<!DOCTYPE d [<!ENTITY a 'b'>]><domain type='kvm'><name>&a;</name></domain>", -EINVAL, "DOCTYPE"},
+	{"<!DOCTYPE d SYSTEM 'http://127.0.0.1/x.dtd'><domain/>", -EINVAL, "DOCTYPE"},
+	{"<domain type='kvm'><name>&nope;</name></domain>", -EINVAL, "not well-formed"},
+	/* missing, twice, contradictory */
+	{"<domain type='kvm'>" SIZE OS "</domain>", -EINVAL, "/domain/name: it is missing"},
+	{HEAD "<vcpu>1</vcpu>" OS "</domain>", -EINVAL, "/domain/memory: it is missing"},
+	{HEAD SIZE "<os><type>hvm</type></os></domain>", -EINVAL, "/domain/os/kernel: it is missing"},
+	{HEAD SIZE SIZE OS "</domain>", -EINVAL, "/domain/memory[2]: it is given twice"},
+	{HEAD "<memory>65536</memory><currentMemory>65537</currentMemory>" OS "</domain>", -EINVAL,
+	 "more than <memory>"},
+	{DEVICES(DISK("/a", "sda") DISK("/b", "sda")), -EINVAL, "target 'sda' is taken"},
+	{DEVICES(DISK("/a", "sda") DISK("/a", "sdb")), -EINVAL, "image /a is that of disk sda"},
+	{DEVICES("<serial type='pty'><log file='/a'/></serial><console type='pty'><log file='/b'/></console>"), -EINVAL,
+	 "a log already: /a"},
+	/* values */
+	{"<domain type='xen'><name>n</name>" SIZE OS "</domain>", -EOPNOTSUPP, "only 'kvm'"},
+	{"<domain><name>n</name>" SIZE OS "</domain>", -EOPNOTSUPP, "only 'kvm'"},
+	{"<domain type='kvm'><name>../x</name>" SIZE OS "</domain>", -EINVAL, "no '/'"},
+	{"<domain type='kvm'><name>-x</name>" SIZE OS "</domain>", -EINVAL, "no '-'"},
+	{"<domain type='kvm'><name> </name>" SIZE OS "</domain>", -EINVAL, "empty"},
+	{"<domain type='kvm'><name>a&#10;b</name>" SIZE OS "</domain>", -EINVAL, "control character"},
+	{"<domain type='kvm'><name>n</name><uuid>zz</uuid>" SIZE OS "</domain>", -EINVAL, "not a UUID"},
+	{HEAD "<memory unit='parsec'>1</memory>" OS "</domain>", -EINVAL, "unit 'parsec'"},
+	{HEAD "<memory>0</memory>" OS "</domain>", -EINVAL, "between 1 MiB and 4 TiB"},
+	{HEAD "<memory>-5</memory>" OS "</domain>", -EINVAL, "'-5' is not a number"},
+	{HEAD "<memory unit='TiB'>99999999999999</memory>" OS "</domain>", -EINVAL, "between 1 MiB and 4 TiB"},
+	{HEAD "<memory unit='GiB'>18446744073709551616</memory>" OS "</domain>", -EINVAL, "not a number"},
+	{HEAD "<memory>65536</memory><vcpu>0</vcpu>" OS "</domain>", -EINVAL, "between 1 and 64"},
+	{HEAD "<memory>65536</memory><vcpu>65</vcpu>" OS "</domain>", -EINVAL, "between 1 and 64"},
+	{HEAD "<memory>65536</memory><vcpu current='1'>2</vcpu>" OS "</domain>", -EOPNOTSUPP, "cannot be added"},
+	{HEAD SIZE "<os><type arch='aarch64'>hvm</type><kernel>/k</kernel></os></domain>", -EOPNOTSUPP,
+	 "arch 'aarch64'"},
+	{HEAD SIZE "<os><type>linux</type><kernel>/k</kernel></os></domain>", -EOPNOTSUPP, "only 'hvm'"},
+	{HEAD SIZE "<os><type>hvm</type><kernel>k</kernel></os></domain>", -EINVAL, "not an absolute path"},
+	{HEAD SIZE OS "<on_reboot>preserve</on_reboot></domain>", -EOPNOTSUPP, "/domain/on_reboot"},
+	/* devices */
+	{DEVICES(DISK_OF("file", "file='/a'", "dev='vda' bus='virtio'", "")), -EOPNOTSUPP, "bus 'virtio'"},
+	{DEVICES(DISK_OF("file", "file='/a'", "dev='vda'", "")), -EINVAL, "it must be sda"},
+	{DEVICES(DISK_OF("file", "file='/a'", "dev='sdbm'", "")), -EINVAL, "64 disks"},
+	{DEVICES(DISK_OF("file", "dev='/a'", "dev='sda'", "")), -EINVAL, "path is missing"},
+	{DEVICES(DISK_OF("network", "protocol='nbd'", "dev='sda'", "")), -EOPNOTSUPP, "only 'file' and 'block'"},
+	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<driver type='qcow2'/>")), -EOPNOTSUPP, "only 'raw'"},
+	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<driver cache='x'/>")), -EINVAL, "cache 'x'"},
+	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<shareable/>")), -EOPNOTSUPP, "/shareable"},
+	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<serial>a b</serial>")), -EINVAL, "serial"},
+	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<blockio logical_block_size='1024'/>")), -EOPNOTSUPP,
+	 "1024"},
+	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'",
+			 "<backingStore type='file'><source file='/b'/></backingStore>")),
+	 -EOPNOTSUPP, "backing files"},
+	{DEVICES("<disk type='file' device='cdrom'><target dev='sda'/></disk>"), -EOPNOTSUPP, "device 'cdrom'"},
+	{DEVICES("<disk type='file'/>"), -EINVAL, "no <source>"},
+	{DEVICES("<interface type='network'/>"), -EOPNOTSUPP, "/domain/devices/interface: network devices"},
+	{DEVICES("<graphics type='vnc'/>"), -EOPNOTSUPP, "displays"},
+	{DEVICES("<serial type='pty'/><serial type='pty'><target port='1'/></serial>"), -EOPNOTSUPP, "one serial port"},
+	{DEVICES("<serial type='tcp'/>"), -EOPNOTSUPP, "type 'tcp'"},
+	{DEVICES("<console type='pty'><target type='virtio'/></console>"), -EOPNOTSUPP, "only 'serial'"},
+	{DEVICES("<flux-capacitor/>"), -EOPNOTSUPP, "flux-capacitor: is not known"},
+	{HEAD SIZE OS "<devices colour='red'/></domain>", -EOPNOTSUPP, "/domain/devices/@colour"},
+	{HEAD SIZE OS "<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'/></domain>", -EOPNOTSUPP,
+	 "q:commandline"},
+};
+
+Test(domain_xml, bad_ones)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct domain d = {0};
+		struct err err = {0};
+		int r = parse(bad[i].xml, &d, NULL, &err);
+
+		cr_expect_eq(r, bad[i].code, "%s: %d: %s", bad[i].xml, r, err.text);
+		cr_expect(strstr(err.text, bad[i].text), "%s: says '%s'", bad[i].xml, err.text);
+		cr_expect_null(d.xml);
+		cr_expect_null(strchr(err.text, '\n'));
+	}
+}
+
+Test(domain_xml, report_has_all_three_lists)
+{
+	struct domain_report report = {0};
+	struct domain d = {0};
+	struct err err = {0};
+
+	cr_assert_lt(parse(DEVICES("<emulator>/q</emulator><video/><sound/>"), &d, &report, &err), 0);
+	cr_assert(strstr(err.text, "1 more"));
+	cr_assert_str_eq(report.implemented[0], "/domain");
+	cr_assert_eq(report.kept_count, 1);
+	cr_assert(strstr(report.kept[0], "/domain/devices/emulator: "));
+	cr_assert_eq(report.refused_count, 2);
+	cr_assert(strstr(report.refused[1], "/domain/devices/sound: "));
+	domain_report_done(&report);
+}
+
+/* A tree of @depth levels, or of @width siblings. */
+static char *big(unsigned int depth, unsigned int width, const char *name)
+{
+	size_t size = 256 + (size_t)(depth + width) * 32;
+	char *text = malloc(size), *at = text;
+
+	at += sprintf(at, "<domain type='kvm'>");
+	for (unsigned int i = 0; i < depth; i++)
+		at += sprintf(at, "<%s>", name);
+	for (unsigned int i = 0; i < depth; i++)
+		at += sprintf(at, "</%s>", name);
+	for (unsigned int i = 0; i < width; i++)
+		at += sprintf(at, "<%s/>", name);
+	sprintf(at, "</domain>");
+	return text;
+}
+
+Test(domain_xml, size_is_bounded, .timeout = 20)
+{
+	const struct {
+		unsigned int depth, width;
+		const char *name;
+	} sizes[] = {{200, 0, "devices"}, {10000, 0, "a"}, {0, 60000, "devices"}, {0, 60000, "metadata"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		_cleanup_free_ char *xml = big(sizes[i].depth, sizes[i].width, sizes[i].name);
+		struct domain d = {0};
+		struct err err = {0};
+
+		cr_expect_lt(parse(xml, &d, NULL, &err), 0);
+	}
+	{
+		_cleanup_free_ char *xml = malloc(DOMAIN_XML_MAX + 2);
+		struct err err = {0};
+		struct domain d = {0};
+
+		memset(xml, ' ', DOMAIN_XML_MAX + 1);
+		cr_expect_eq(domain_parse(xml, DOMAIN_XML_MAX + 1, &d, NULL, &err), -EINVAL);
+		cr_expect(strstr(err.text, "larger than 1 MiB"));
+	}
+}
+
+/* Files that virt-install and virsh wrote: ok-*.xml are taken, refused-*.xml are not. */
+Test(domain_xml, files_of_others)
+{
+	struct dirent **names = NULL;
+	int n = scandir(TEST_DOMAINS, &names, NULL, alphasort), seen = 0;
+
+	for (int i = 0; i < n; i++) {
+		const char *name = names[i]->d_name;
+		_cleanup_free_ char *xml = NULL;
+		struct domain_report report = {0};
+		struct domain d = {0};
+		struct err err = {0};
+		char path[4096];
+		size_t len = 0;
+		int fd, r;
+
+		if (name[0] == '.') {
+			free(names[i]);
+			continue;
+		}
+		snprintf(path, sizeof(path), "%s/%s", TEST_DOMAINS, name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		cr_assert_eq(fd_read_all(fd, DOMAIN_XML_MAX, &xml, &len), 0);
+		close(fd);
+		r = domain_parse(xml, len, &d, &report, &err);
+		if (!strncmp(name, "ok-", 3))
+			cr_expect_eq(r, 0, "%s: %s", name, err.text);
+		else
+			cr_expect_eq(r, -EOPNOTSUPP, "%s: %d %s", name, r, err.text);
+		cr_expect_gt(report.kept_count, 0);
+		domain_report_done(&report);
+		domain_done(&d);
+		free(names[i]);
+		seen++;
+	}
+	free(names);
+	cr_assert_geq(seen, 4);
+}
+
+Test(domain_xml, uuid_forms)
+{
+	char uuid[DOMAIN_UUID_MAX];
+
+	cr_assert_eq(domain_uuid_normalise("3E47873445D44F62A1F165E9D1B3B4E7", uuid), 0);
+	cr_assert_str_eq(uuid, UUID);
+	cr_assert_eq(domain_uuid_normalise(UUID, uuid), 0);
+	cr_assert_eq(domain_uuid_normalise("", uuid), -EINVAL);
+	cr_assert_eq(domain_uuid_normalise(UUID "0", uuid), -EINVAL);
+	cr_assert_eq(domain_uuid_normalise("00000000-0000-0000-0000-000000000000", uuid), -EINVAL);
+	cr_assert_eq(domain_uuid_normalise("3e478734-45d4-4f62-a1f1-65e9d1b3b4e", uuid), -EINVAL);
+}
