@@ -469,6 +469,8 @@ Test(msgbus, a_bus_that_dies)
 	msgbus_on_closed(bus, on_lost, &lost);
 	kill(daemon_of_test.pid, SIGKILL);
 	run_until(&lost, 1);
+	waitpid(daemon_of_test.pid, NULL, 0); /* or it may still listen */
+	daemon_of_test.pid = 0;
 	cr_assert_eq(msgbus_open(loop, daemon_of_test.address, &err, &bus), -ECONNREFUSED);
 	cr_assert_eq(msgbus_open(loop, "unix:path=/nonexistent/bus", &err, &bus), -ENOENT);
 }
