@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cpuid.h>
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stdlib.h>
@@ -33,6 +34,7 @@ struct kvm {
 	uint32_t cpus;
 	size_t run_size;
 	bool sync_regs, xsave, xcrs, debugregs, deadline_timer;
+	bool hide_xsave;
 	struct kvm_irqchip irqchip[3]; /* at power-on */
 };
 
@@ -162,6 +164,20 @@ static int vm_set_up(struct kvm *kvm, struct err *err)
 	return 0;
 }
 
+/*
+ * Whether this host is itself a machine that QEMU emulates (TCG): there XSETBV of a nested guest is not intercepted, so
+ * that KVM never learns the guest's XCR0, and CPUID 0xd contradicts itself.
+ */
+static bool host_is_tcg(void)
+{
+	uint32_t eax, ebx, ecx, edx;
+
+	if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & 1u << 31))
+		return false;
+	__cpuid(0x40000000, eax, ebx, ecx, edx);
+	return ebx == 0x54474354 && ecx == 0x43544743 && edx == 0x47435447; /* "TCGTCGTCGTCG" */
+}
+
 int kvm_new(int kvm_fd, uint32_t cpus, struct err *err, struct kvm **ret_kvm)
 {
 	struct kvm *kvm;
@@ -185,6 +201,7 @@ int kvm_new(int kvm_fd, uint32_t cpus, struct err *err, struct kvm **ret_kvm)
 	kvm->xcrs = kvm_extension(kvm_fd, KVM_CAP_XCRS) > 0;
 	kvm->debugregs = kvm_extension(kvm_fd, KVM_CAP_DEBUGREGS) > 0;
 	kvm->deadline_timer = kvm_extension(kvm_fd, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+	kvm->hide_xsave = host_is_tcg();
 	r = kvm->sys_fd < 0 ? err_set(err, kvm->sys_fd, "KVM: %s", strerror(-kvm->sys_fd)) : vm_set_up(kvm, err);
 	if (r < 0) {
 		kvm_free(kvm);
@@ -401,6 +418,27 @@ static void cpuid_fix_8000001e(const struct kvm_vcpu *vcpu, struct kvm_cpuid_ent
 	e->ecx = 0;
 }
 
+/* XSAVE, and what cannot be used without it. */
+static void cpuid_hide_xsave(struct kvm_cpuid_entry2 *e)
+{
+	static const struct {
+		uint32_t leaf, index, ebx, ecx;
+	} masks[] = {
+		{0x1, 0, 0, 1u << 12 | 1u << 26 | 1u << 27 | 1u << 28 | 1u << 29}, /* FMA XSAVE OSXSAVE AVX F16C */
+		{0x7, 0, 1u << 5, 1u << 3 | 1u << 4 | 1u << 9 | 1u << 10},	   /* AVX2; PKU OSPKE VAES VPCLMULQDQ */
+		{0x80000001, 0, 0, 1u << 11 | 1u << 16},			   /* XOP FMA4 */
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(masks); i++) {
+		if (masks[i].leaf == e->function && masks[i].index == e->index) {
+			e->ebx &= ~masks[i].ebx;
+			e->ecx &= ~masks[i].ecx;
+		}
+	}
+	if (e->function == 0xd)
+		e->eax = e->ebx = e->ecx = e->edx = 0;
+}
+
 /* Whether a leaf of KVM's is passed on; those that describe this vCPU are made to fit. */
 static bool cpuid_adjust(const struct kvm_vcpu *vcpu, struct kvm_cpuid_entry2 *e)
 {
@@ -424,6 +462,8 @@ static bool cpuid_adjust(const struct kvm_vcpu *vcpu, struct kvm_cpuid_entry2 *e
 	for (size_t i = 0; i < ARRAY_SIZE(fixes); i++)
 		if (fixes[i].leaf == e->function)
 			fixes[i].fix(vcpu, e);
+	if (vcpu->kvm->hide_xsave)
+		cpuid_hide_xsave(e);
 	return true;
 }
 
@@ -579,11 +619,11 @@ int kvm_vcpu_reset(struct kvm_vcpu *vcpu)
 		void *arg;
 		bool have;
 	} parts[] = {
-		{KVM_SET_SREGS, &s->sregs, true},	 {KVM_SET_REGS, &s->regs, true},
-		{KVM_SET_FPU, &s->fpu, !kvm->xsave},	 {KVM_SET_XSAVE, &s->xsave, kvm->xsave},
-		{KVM_SET_XCRS, &s->xcrs, kvm->xcrs},	 {KVM_SET_DEBUGREGS, &s->debugregs, kvm->debugregs},
-				 {KVM_SET_LAPIC, &s->lapic, true},
-		{KVM_SET_VCPU_EVENTS, &s->events, true}, {KVM_SET_MP_STATE, &s->mp, true},
+		{KVM_SET_SREGS, &s->sregs, true},    {KVM_SET_REGS, &s->regs, true},
+		{KVM_SET_FPU, &s->fpu, !kvm->xsave}, {KVM_SET_XSAVE, &s->xsave, kvm->xsave},
+		{KVM_SET_XCRS, &s->xcrs, kvm->xcrs}, {KVM_SET_DEBUGREGS, &s->debugregs, kvm->debugregs},
+		{KVM_SET_LAPIC, &s->lapic, true},    {KVM_SET_VCPU_EVENTS, &s->events, true},
+		{KVM_SET_MP_STATE, &s->mp, true},
 	};
 	int r;
 
