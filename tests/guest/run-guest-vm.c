@@ -98,7 +98,7 @@ static size_t storage_config(const struct run_config *config, uint8_t buf[4096])
 	return bulkhead__storage__config__pack(&storage, buf);
 }
 
-/* Open what the request hands over: kvm, kernel, disks. Return: how many, or a negative errno. */
+/* Open what the request hands over: kvm, kernel, initrd, disks. Return: how many, or a negative errno. */
 static int open_all(const struct run_config *config, int fds[], struct err *err)
 {
 	const char *path = "/dev/kvm";
@@ -107,6 +107,10 @@ static int open_all(const struct run_config *config, int fds[], struct err *err)
 	fds[n] = open(path, O_RDWR | O_CLOEXEC);
 	if (fds[n] >= 0) {
 		path = config->kernel;
+		fds[++n] = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	if (config->initrd && fds[n] >= 0) {
+		path = config->initrd;
 		fds[++n] = open(path, O_RDONLY | O_CLOEXEC);
 	}
 	for (unsigned int i = 0; i < config->disks && fds[n] >= 0; i++) {
@@ -125,7 +129,7 @@ static int create(struct run_vm *vm, const char *uuid, const struct run_config *
 {
 	Bulkhead__Worker__CreateRequest req = BULKHEAD__WORKER__CREATE_REQUEST__INIT;
 	Bulkhead__Worker__Provider storage = BULKHEAD__WORKER__PROVIDER__INIT, *providers[] = {&storage};
-	int fds[2 + RUN_DISKS_MAX], n = open_all(config, fds, err), r;
+	int fds[3 + RUN_DISKS_MAX], n = open_all(config, fds, err), r;
 	uint8_t buf[4096];
 
 	if (n < 0)
@@ -136,6 +140,7 @@ static int create(struct run_vm *vm, const char *uuid, const struct run_config *
 	req.cpus = config->cpus;
 	req.cmdline = (char *)config->append;
 	req.kernel_name = (char *)config->kernel;
+	req.has_initrd = config->initrd != NULL;
 	if (config->restart_on_crash)
 		req.on_crash = BULKHEAD__WORKER__ON_EVENT__ON_EVENT_RESTART;
 	if (config->disks) {

@@ -57,6 +57,7 @@ static const struct option long_options[] = {
 	{"cpus", required_argument, NULL, 'c'},
 	{"memory", required_argument, NULL, 'm'},
 	{"append", required_argument, NULL, 'a'},
+	{"initrd", required_argument, NULL, 'i'},
 	{"disk", required_argument, NULL, 'd'},
 	{"timeout", required_argument, NULL, 't'},
 	{"expect-crash", no_argument, NULL, 'x'},
@@ -76,6 +77,7 @@ static void usage(FILE *to)
 {
 	fputs("usage: run-guest [OPTION]... GUEST\n"
 	      "  --cpus N --memory MIB --append TEXT   what the VM is made of\n"
+	      "  --initrd FILE\n"
 	      "  --disk FILE[,ro]                      a disk; may be repeated\n"
 	      "  --timeout S                           60 by default\n"
 	      "  --expect-crash, --message TEXT        the guest panics, with TEXT in its message\n"
@@ -114,6 +116,9 @@ static int parse_option(struct options *o, int c)
 		return 0;
 	case 'a':
 		o->vm.append = optarg;
+		return 0;
+	case 'i':
+		o->vm.initrd = optarg;
 		return 0;
 	case 'd':
 		return parse_disk(&o->vm, optarg);

@@ -14,6 +14,7 @@
 
 struct run_config {
 	const char *kernel;
+	const char *initrd; /* NULL: none */
 	const char *append;
 	uint32_t cpus;
 	uint64_t memory_bytes;
