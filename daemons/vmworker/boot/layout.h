@@ -15,7 +15,8 @@
 #define BOOT_CMDLINE_MAX    0x10000u /* with the closing NUL */
 #define BOOT_LOW_RAM_END    0x9f000u /* conventional memory */
 #define BOOT_ACPI_GPA	    0xe0000u /* where a guest that is not told looks for the RSDP */
-#define BOOT_ACPI_LEN	    0x20000u
+#define BOOT_ACPI_LEN	    0x10000u
+#define BOOT_RESET_GPA	    0xffff0u /* where processors start after a reset: a guest may jump there for one */
 #define BOOT_KERNEL_MIN_GPA 0x100000u /* kernels and initrds lie above */
 
 #endif

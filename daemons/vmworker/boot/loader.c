@@ -12,6 +12,7 @@
 #include "boot/kernel.h"
 #include "boot/layout.h"
 #include "boot/params.h"
+#include "machine.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -86,6 +87,27 @@ static int boot_load_acpi(const struct boot_config *config, struct guest_mem *me
 			  &len);
 }
 
+/*
+ * There is no firmware, but one thing is expected of it: Linux with hardware-reduced ACPI, if it was not started by
+ * EFI, does not use the reset register, but enters real mode and jumps to the reset vector.
+ */
+static int boot_load_reset_vector(struct guest_mem *mem)
+{
+	static const uint8_t code[] = {
+		0xba,
+		(MACHINE_ACPI_PORT + MACHINE_ACPI_RESET) & 0xff,
+		(MACHINE_ACPI_PORT + MACHINE_ACPI_RESET) >> 8, /* mov dx, port */
+		0xb0,
+		MACHINE_ACPI_RESET_VALUE, /* mov al, value */
+		0xee,			  /* out dx, al */
+		0xf4,			  /* hlt */
+		0xeb,
+		0xfd, /* jmp to the hlt */
+	};
+
+	return guest_mem_write(mem, BOOT_RESET_GPA, code, sizeof(code));
+}
+
 int boot_load(const struct boot_config *config, struct guest_mem *mem, struct boot_entry *ret_entry, struct err *err)
 {
 	struct boot_params_input params = {.mem = mem, .cmdline_gpa = BOOT_CMDLINE_GPA, .rsdp_gpa = BOOT_ACPI_GPA};
@@ -109,6 +131,8 @@ int boot_load(const struct boot_config *config, struct guest_mem *mem, struct bo
 	if (r < 0)
 		return r;
 	r = boot_load_acpi(config, mem);
+	if (r == 0)
+		r = boot_load_reset_vector(mem);
 	if (r == 0)
 		r = cpu_tables_write(mem, &entry);
 	params_build(&params, page);

@@ -117,6 +117,7 @@ Test(loader, elf)
 	cr_assert_eq(params()[0x210], 0xff);
 	cr_assert_eq(get_le64(params() + 0x70), BOOT_ACPI_GPA);
 	cr_assert_eq(memcmp(at(BOOT_ACPI_GPA, 8), "RSD PTR ", 8), 0);
+	cr_assert_eq(memcmp(at(BOOT_RESET_GPA, 6), "\xba\x02\x06\xb0\x01\xee", 6), 0, "out to the reset register");
 }
 
 Test(loader, again_after_the_guest_has_been_there)
