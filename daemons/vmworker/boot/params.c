@@ -31,8 +31,9 @@
 #define LOADER_UNDEFINED 0xffu
 #define VID_MODE_NORMAL	 0xffffu
 
-#define E820_RAM  1u
-#define E820_ACPI 3u
+#define E820_RAM      1u
+#define E820_RESERVED 2u
+#define E820_ACPI     3u
 
 static void params_add_memory(uint8_t *page, uint64_t start, uint64_t end, uint32_t type)
 {
@@ -53,8 +54,11 @@ static void params_memory_map(const struct guest_mem *mem, uint8_t *page)
 
 		/* the first MiB has its traditional shape */
 		params_add_memory(page, start, MIN(end, BOOT_LOW_RAM_END), E820_RAM);
-		if (i == 0)
+		if (i == 0) {
 			params_add_memory(page, BOOT_ACPI_GPA, BOOT_ACPI_GPA + BOOT_ACPI_LEN, E820_ACPI);
+			/* the reset vector; unlike the tables it must stay where it is */
+			params_add_memory(page, BOOT_ACPI_GPA + BOOT_ACPI_LEN, BOOT_KERNEL_MIN_GPA, E820_RESERVED);
+		}
 		params_add_memory(page, MAX(start, BOOT_KERNEL_MIN_GPA), end, E820_RAM);
 	}
 }

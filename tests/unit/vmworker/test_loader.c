@@ -198,7 +198,8 @@ Test(loader, memory_map)
 		uint32_t type;
 	} want[] = {
 		{0, 0x9f000, 1},
-		{0xe0000, 0x100000, 3},
+		{0xe0000, 0xf0000, 3},
+		{0xf0000, 0x100000, 2}, /* the reset vector */
 		{0x100000, MACHINE_LOW_RAM_MAX, 1},
 		{MACHINE_HIGH_RAM_GPA, MACHINE_HIGH_RAM_GPA + 1024 * MIB, 1},
 	};
