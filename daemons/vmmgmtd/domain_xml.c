@@ -334,11 +334,13 @@ static void set_os_type(struct parser *p, xmlNode *node, const char *where)
 
 static void set_kernel(struct parser *p, xmlNode *node, const char *where)
 {
+	free(p->d->kernel); /* an element given twice is complained of elsewhere */
 	p->d->kernel = read_path(p, where, node_text(node));
 }
 
 static void set_initrd(struct parser *p, xmlNode *node, const char *where)
 {
+	free(p->d->initrd); /* an element given twice is complained of elsewhere */
 	p->d->initrd = read_path(p, where, node_text(node));
 }
 
@@ -350,6 +352,7 @@ static void set_cmdline(struct parser *p, xmlNode *node, const char *where)
 		refuse(p, -EINVAL, where, "it is longer than %u bytes", DOMAIN_CMDLINE_MAX - 1);
 	else if (text && !is_text_clean(text))
 		refuse(p, -EINVAL, where, "it has line breaks or control characters");
+	free(p->d->cmdline);
 	p->d->cmdline = text;
 }
 
@@ -819,7 +822,7 @@ static int fail_refused(const struct parser *p, struct err *err)
 		return err_set(err, -ENOMEM, "definition: no memory");
 	if (!more)
 		return err_set(err, p->code, "%s", p->report->refused[0]);
-	return err_set(err, p->code, "%s (and %zu more: vmctl define --check shows all)", p->report->refused[0], more);
+	return err_set(err, p->code, "%s (and %zu more)", p->report->refused[0], more);
 }
 
 int domain_parse(const char *xml, size_t len, struct domain *ret, struct domain_report *ret_report, struct err *err)
