@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -190,10 +191,12 @@ static int become_the_one(struct instance *in, struct err *err)
 
 static int make_system_folders(struct err *err)
 {
-	static const char *const folders[] = {SYSTEM_BASE, SYSTEM_LOGS};
+	static const char *const folders[] = {SYSTEM_BASE, PKG_LOCALSTATEDIR, PKG_LOCALSTATEDIR "/log", SYSTEM_LOGS};
 
-	for (size_t i = 0; i < 2; i++) {
-		if (mkdir(folders[i], 0700) < 0 && errno != EEXIST)
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+		const mode_t mode = i == 0 || i == 3 ? 0700 : 0755;
+
+		if (mkdir(folders[i], mode) < 0 && errno != EEXIST)
 			return err_set(err, -errno, "%s: cannot be made: %s%s", folders[i], strerror(errno),
 				       errno == EACCES ? ": --system is for root" : "");
 	}

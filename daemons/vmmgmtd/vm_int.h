@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inside of a VM, shared by vm.c (the object, requests to it) and vm_life.c (start, end, what its processes say).
+ */
+#ifndef VMMGMTD_VM_INT_H
+#define VMMGMTD_VM_INT_H
+
+#include <limits.h>
+
+#include "vm.h"
+#include "worker.h"
+
+#define REASON_MAX ERR_TEXT_MAX
+
+/* A request that waits for the end. */
+struct waiter {
+	struct waiter *next;
+	vm_done_fn done;
+	void *arg;
+};
+
+struct vm {
+	const struct vm_env *env;
+	struct domain domain; /* what it runs with */
+	struct domain kept;   /* while it runs: a newer one from DefineVM; xml is NULL if there is none */
+	void *user;
+
+	enum vm_state state;
+	bool persistent;
+	char reason[REASON_MAX];
+	char *guest_message;
+	char pty[64];
+	uint64_t resets;
+	char log_path[PATH_MAX];
+	off_t log_start; /* of what this run has said */
+	int log_fd;
+
+	struct launched *worker, *storage;
+	pid_t worker_pid, storage_pid;
+	struct worker *conn;
+	enum worker_phase phase;
+	struct worker_files files;
+	bool has_folder;
+
+	/* a start under way */
+	bool starting, paused;
+	vm_done_fn start_done;
+	void *start_arg;
+
+	/* the end: what it will be once everything is gone */
+	bool ending, destroyed;
+	char exit_text[REASON_MAX]; /* how the worker's process ended */
+	struct {
+		bool known;
+		enum vm_state state;
+		char reason[REASON_MAX];
+		int code; /* of a failed start */
+	} last;
+	struct waiter *waiters;
+	struct loop_source *kill_timer, *retry_timer, *drain_timer;
+};
+
+/* ---- vm.c ---- */
+
+/** vm_put_text - text for a person; it may be cut off. */
+void vm_put_text(char *ret, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void vm_files_close(struct vm *vm);
+/** vm_waiters_done - answer those who wait for the end. */
+void vm_waiters_done(struct vm *vm, int error, const char *text);
+/** vm_start_finish - no start is under way any more: answer who asked for it. */
+void vm_start_finish(struct vm *vm, int error, const char *text);
+void vm_changed(struct vm *vm);
+void vm_set_reason(struct vm *vm, const char *reason);
+void vm_set_state(struct vm *vm, enum vm_state state, const char *reason);
+/** vm_save_runtime - write down what a later vmmgmtd needs. @up: the start is finished. */
+void vm_save_runtime(struct vm *vm, bool up);
+int vm_log_open(struct vm *vm, struct err *err);
+/** vm_log_last_line - the last line that the daemons of this run have said: "" if there is none. */
+void vm_log_last_line(struct vm *vm, char *ret, size_t size);
+/** vm_log_close - and remove a log that nobody will ask for. */
+void vm_log_close(struct vm *vm);
+
+/* ---- vm_life.c: the timers' callbacks; @arg is the VM ---- */
+
+void vm_kill_all(void *arg);
+void vm_connect_again(void *arg);
+void vm_drain_over(void *arg);
+
+#endif

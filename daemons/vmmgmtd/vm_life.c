@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a VM starts and ends; vm.h has the picture. */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "vm_int.h"
+
+#define READY_MS	 15000u
+#define STOP_GRACE_NS	 (5 * NS_PER_SEC) /* from STOP, or the guest's end, to SIGKILL */
+#define STORAGE_GRACE_NS (5 * NS_PER_SEC) /* from the worker's end: its I/O may still be on its way */
+#define DRAIN_GRACE_NS	 (2 * NS_PER_SEC) /* from the worker's end to that of its connection */
+#define RECONNECT_NS	 (1 * NS_PER_SEC)
+
+static void end_begin(struct vm *vm);
+static void end_check(struct vm *vm);
+
+/* ---- the end ---- */
+
+static void last_set(struct vm *vm, enum vm_state state, int code, const char *reason)
+{
+	if (vm->last.known)
+		return; /* the first reason is the cause */
+	vm->last.known = true;
+	vm->last.state = state;
+	vm->last.code = code;
+	vm_put_text(vm->last.reason, sizeof(vm->last.reason), "%s", reason);
+}
+
+void vm_kill_all(void *arg)
+{
+	struct vm *vm = arg;
+
+	if (vm->worker)
+		vm->env->launcher->ops->kill(vm->worker);
+	if (vm->storage)
+		vm->env->launcher->ops->kill(vm->storage);
+}
+
+/* Nothing of it is left. */
+static void end_finish(struct vm *vm)
+{
+	bool was_starting = vm->starting;
+
+	loop_disarm(vm->kill_timer);
+	loop_disarm(vm->retry_timer);
+	loop_disarm(vm->drain_timer);
+	vm_files_close(vm);
+	vm_log_close(vm);
+	runtime_remove(vm->env->base, vm->domain.uuid);
+	vm->has_folder = vm->ending = vm->destroyed = false;
+	vm->pty[0] = 0;
+	if (vm->kept.xml) {
+		domain_done(&vm->domain);
+		vm->domain = vm->kept;
+		vm->kept = (struct domain){0};
+	}
+	vm_set_state(vm, vm->last.state, vm->last.reason);
+	if (was_starting) /* code 0: it ran, and ended at once */
+		vm_start_finish(vm, vm->last.code, vm->last.reason);
+	vm_waiters_done(vm, 0, "");
+	vm->env->events->ended(vm, vm->env->arg);
+}
+
+static void end_check(struct vm *vm)
+{
+	if (!vm->ending || vm->worker || vm->conn)
+		return;
+	if (vm->storage) {
+		/* It ends by itself when the worker is gone; what it has submitted to the disk must come to its end. */
+		loop_arm(vm->kill_timer, STORAGE_GRACE_NS);
+		return;
+	}
+	end_finish(vm);
+}
+
+/* From here on there is only one way. The processes may be given time by arming kill_timer before. */
+static void end_begin(struct vm *vm)
+{
+	assert(vm->last.known);
+	if (!vm->ending) {
+		vm->ending = true;
+		loop_disarm(vm->retry_timer);
+		if (vm->state != VM_STOPPING)
+			vm_set_state(vm, VM_STOPPING, vm->last.reason);
+	}
+	end_check(vm);
+}
+
+/* Once the worker is gone and its connection read to the end: it is over, even if the worker has not said so. */
+static void gone_check(struct vm *vm)
+{
+	if (vm->worker || vm->conn || !vm->has_folder)
+		return;
+	last_set(vm, VM_CRASHED, -EREMOTEIO, vm->exit_text);
+	end_begin(vm);
+}
+
+void vm_drain_over(void *arg)
+{
+	struct vm *vm = arg;
+
+	worker_free(take_ptr(vm->conn));
+	gone_check(vm);
+}
+
+static void fail_start(struct vm *vm, int code, const char *text)
+{
+	last_set(vm, VM_SHUT_OFF, code, text);
+	/* Its answer must not wait for a worker that may not answer any more. */
+	worker_free(take_ptr(vm->conn));
+	vm_kill_all(vm);
+	end_begin(vm);
+}
+
+/* ---- processes ---- */
+
+static void describe_exit(struct vm *vm, const char *program, const char *why, char *ret, size_t size)
+{
+	char line[REASON_MAX];
+
+	vm_log_last_line(vm, line, sizeof(line));
+	if (*line && strncmp(why, "was killed", 10))
+		vm_put_text(ret, size, "%s (%s %s)", line, program, why);
+	else
+		vm_put_text(ret, size, "%s %s: see %s", program, why, vm->log_path);
+}
+
+static void on_worker_ended(struct launched *process, const char *why, void *arg)
+{
+	struct vm *vm = arg;
+	char text[REASON_MAX];
+
+	describe_exit(vm, "vmworker", why, text, sizeof(text));
+	vm->env->launcher->ops->release(process);
+	vm->worker = NULL;
+	vm->worker_pid = 0;
+	vm_put_text(vm->exit_text, sizeof(vm->exit_text), "%s", text);
+	if (vm->starting)
+		last_set(vm, VM_SHUT_OFF, -EREMOTEIO, text);
+	if (vm->destroyed)
+		last_set(vm, VM_SHUT_OFF, 0, "destroyed");
+	/* Its last words may still be in the socket. */
+	if (vm->conn)
+		loop_arm(vm->drain_timer, DRAIN_GRACE_NS);
+	gone_check(vm);
+}
+
+static void on_storage_ended(struct launched *process, const char *why, void *arg)
+{
+	struct vm *vm = arg;
+	char text[REASON_MAX];
+
+	describe_exit(vm, "vsp-storaged", why, text, sizeof(text));
+	vm->env->launcher->ops->release(process);
+	vm->storage = NULL;
+	vm->storage_pid = 0;
+	if (vm->ending) {
+		end_check(vm);
+	} else if (vm->starting) {
+		fail_start(vm, -EREMOTEIO, text);
+	} else if (vm->worker) {
+		log_error(vm->domain.name, "%s: its disks do not answer any more", text);
+		vm_set_reason(vm, text);
+		vm_save_runtime(vm, true);
+		vm_changed(vm);
+	}
+}
+
+static void on_worker_ready(struct launched *process, void *arg);
+static void on_storage_ready(struct launched *process, void *arg);
+
+static const struct launch_events worker_launch_events = {on_worker_ready, on_worker_ended};
+static const struct launch_events storage_launch_events = {on_storage_ready, on_storage_ended};
+
+static int launch(struct vm *vm, const char *program, bool with_uuid, const struct launch_events *events,
+		  struct err *err, struct launched **ret)
+{
+	char folder[PATH_MAX];
+	const char *args[] = {
+		"--name", vm->domain.name, "--runtime-dir", folder, with_uuid ? "--uuid" : NULL, vm->domain.uuid, NULL};
+	struct launch_request request = {.program = program, .args = args, .ready_ms = READY_MS};
+
+	snprintf(folder, sizeof(folder), "%s/%s", vm->env->base, vm->domain.uuid);
+	request.log_fd = vm->log_fd;
+	return vm->env->launcher->ops->start(vm->env->launcher, &request, events, vm, err, ret);
+}
+
+/* ---- what the worker says ---- */
+
+static void on_off(struct vm *vm, const struct worker_status *status)
+{
+	bool crashed = status->phase == WORKER_PHASE_CRASHED;
+
+	if (crashed && vm->domain.on_crash == DOMAIN_EVENT_PRESERVE && !vm->destroyed && !vm->ending) {
+		vm_set_state(vm, VM_CRASHED, status->reason);
+		return;
+	}
+	last_set(vm, crashed && !vm->destroyed ? VM_CRASHED : VM_SHUT_OFF, 0,
+		 vm->destroyed ? "destroyed" : status->reason);
+	loop_arm(vm->kill_timer, STOP_GRACE_NS);
+	end_begin(vm);
+}
+
+static void on_status(const struct worker_status *status, void *arg)
+{
+	struct vm *vm = arg;
+
+	vm->phase = status->phase;
+	vm->resets = status->resets;
+	snprintf(vm->pty, sizeof(vm->pty), "%s", status->console_pty);
+	free(vm->guest_message);
+	vm->guest_message = *status->guest_message ? strdup(status->guest_message) : NULL;
+	if (status->phase == WORKER_PHASE_OFF || status->phase == WORKER_PHASE_CRASHED)
+		on_off(vm, status);
+	else if (!vm->starting && !vm->ending && !vm->destroyed)
+		vm_set_state(vm, status->phase == WORKER_PHASE_RUNNING ? VM_RUNNING : VM_PAUSED,
+			     *status->reason ? status->reason : vm->reason);
+	else
+		vm_changed(vm);
+}
+
+static void on_lost(int error, const char *why, void *arg)
+{
+	struct vm *vm = arg;
+
+	worker_free(take_ptr(vm->conn));
+	if (vm->starting && !vm->ending) {
+		char text[REASON_MAX];
+
+		/* If it has ended, its end says more, and comes next. */
+		if (error == -ECONNRESET && vm->worker) {
+			loop_arm(vm->kill_timer, NS_PER_SEC);
+			return;
+		}
+		vm_put_text(text, sizeof(text), "vmworker: the connection was lost: %s", why);
+		fail_start(vm, -EREMOTEIO, text);
+		return;
+	}
+	gone_check(vm);
+	if (vm->worker && !vm->ending)
+		loop_arm(vm->retry_timer, error == -ECONNRESET ? NS_PER_SEC / 10 : RECONNECT_NS);
+}
+
+static const struct worker_events worker_events = {on_status, on_lost};
+
+static int connect_worker(struct vm *vm)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s/worker.sock", vm->env->base, vm->domain.uuid);
+	return worker_connect(vm->env->loop, path, &worker_events, vm, &vm->conn);
+}
+
+/* ---- start ---- */
+
+static void on_started(int error, const char *text, void *arg)
+{
+	struct vm *vm = arg;
+
+	if (error == -ECANCELED || !vm->starting)
+		return; /* the connection went away: that is handled */
+	if (error) {
+		if (!vm->last.known)
+			fail_start(vm, error, *text ? text : strerror(-error));
+		else
+			vm->last.code = error;
+		return;
+	}
+	vm_save_runtime(vm, true);
+	if (!vm->ending)
+		vm_set_state(vm, VM_RUNNING, "started");
+	vm_start_finish(vm, 0, "");
+}
+
+static void run(struct vm *vm)
+{
+	int r;
+
+	if (vm->paused) {
+		vm_save_runtime(vm, true);
+		vm_set_state(vm, VM_PAUSED, "started paused");
+		vm_start_finish(vm, 0, "");
+		return;
+	}
+	r = worker_do(vm->conn, WORKER_DO_START, on_started, vm);
+	if (r < 0)
+		fail_start(vm, r, strerror(-r));
+}
+
+static void on_storage_ready(struct launched *process, void *arg)
+{
+	struct vm *vm = arg;
+
+	if (vm->starting && !vm->ending && vm->conn)
+		run(vm);
+}
+
+static void on_subscribed(int error, const char *text, void *arg)
+{
+	struct vm *vm = arg;
+	struct err err = {0};
+	int r;
+
+	if (error == -ECANCELED || vm->ending)
+		return;
+	if (error) {
+		fail_start(vm, error, *text ? text : strerror(-error));
+		return;
+	}
+	if (!vm->domain.disk_count) {
+		run(vm);
+		return;
+	}
+	r = launch(vm, "vsp-storaged", false, &storage_launch_events, &err, &vm->storage);
+	if (r < 0) {
+		fail_start(vm, r, err.text);
+		return;
+	}
+	vm->storage_pid = vm->env->launcher->ops->id(vm->storage).pid;
+	vm_save_runtime(vm, false);
+}
+
+static void on_created(int error, const char *text, void *arg)
+{
+	struct vm *vm = arg;
+	int r;
+
+	vm_files_close(vm); /* the worker has its own */
+	if (error == -ECANCELED || vm->ending)
+		return;
+	r = error ? error : worker_do(vm->conn, WORKER_DO_SUBSCRIBE, on_subscribed, vm);
+	if (r < 0)
+		fail_start(vm, r, error && *text ? text : strerror(-r));
+}
+
+static void on_worker_ready(struct launched *process, void *arg)
+{
+	struct vm *vm = arg;
+	int r;
+
+	if (!vm->starting || vm->ending)
+		return;
+	r = connect_worker(vm);
+	if (r == 0)
+		r = worker_create(vm->conn, &vm->domain, &vm->files, on_created, vm);
+	if (r < 0) {
+		char text[REASON_MAX];
+
+		vm_put_text(text, sizeof(text), "vmworker: cannot be reached: %s", strerror(-r));
+		fail_start(vm, r, text);
+	}
+}
+
+static int open_files(struct vm *vm, struct err *err)
+{
+	const struct domain *d = &vm->domain;
+	struct worker_files *f = &vm->files;
+	int r = broker_open_read("kernel", d->kernel, err, &f->kernel);
+
+	if (r == 0 && d->initrd)
+		r = broker_open_read("initrd", d->initrd, err, &f->initrd);
+	for (size_t i = 0; r == 0 && i < d->disk_count; i++)
+		r = broker_open_disk(&d->disks[i], &vm->env->owners, err, &f->disks[i]);
+	if (r == 0)
+		r = broker_check_memory(d->memory_bytes, d->huge_pages, err);
+	if (r == 0)
+		r = broker_open_kvm(vm->env->kvm, err, &f->kvm);
+	/* The last: it empties the file. */
+	if (r == 0 && d->console_log)
+		r = broker_open_log(d->console_log, d->console_log_append, err, &f->console_log);
+	return r;
+}
+
+static int prepare(struct vm *vm, struct err *err)
+{
+	int r = open_files(vm, err);
+
+	if (r == 0)
+		r = runtime_make(vm->env->base, vm->domain.uuid, vm->domain.xml, err);
+	if (r < 0)
+		return r;
+	vm->has_folder = true;
+	r = vm_log_open(vm, err);
+	if (r == 0)
+		r = launch(vm, "vmworker", true, &worker_launch_events, err, &vm->worker);
+	if (r < 0)
+		return r;
+	vm->worker_pid = vm->env->launcher->ops->id(vm->worker).pid;
+	vm_save_runtime(vm, false);
+	return 0;
+}
+
+static bool can_start(const struct vm *vm)
+{
+	return (vm->state == VM_SHUT_OFF || vm->state == VM_CRASHED) && !vm->has_folder;
+}
+
+void vm_start(struct vm *vm, bool paused, vm_done_fn done, void *arg)
+{
+	struct err err = {0};
+	int r;
+
+	if (!can_start(vm)) {
+		err_set(&err, -EBADFD, "VM %s: it is %s already%s", vm->domain.name, vm_state_name(vm->state),
+			vm->state == VM_CRASHED ? ": destroy it first" : "");
+		done(err.code, err.text, arg);
+		return;
+	}
+	vm->starting = true;
+	vm->paused = paused;
+	vm->start_done = done;
+	vm->start_arg = arg;
+	vm->last.known = false;
+	vm->resets = 0;
+	vm->phase = WORKER_PHASE_NEW;
+	free(take_ptr(vm->guest_message));
+	vm_set_state(vm, VM_STARTING, "starting");
+	r = prepare(vm, &err);
+	if (r < 0)
+		fail_start(vm, r, err.text);
+}
+
+/* ---- destroy ---- */
+
+static void on_stopped(int error, const char *text, void *arg)
+{
+	struct vm *vm = arg;
+
+	if (error && error != -ECANCELED)
+		vm_kill_all(vm); /* it cannot even do that */
+}
+
+void vm_destroy(struct vm *vm, vm_done_fn done, void *arg)
+{
+	struct waiter *waiter;
+
+	if (!vm->has_folder && !vm->starting) {
+		struct err err = {0};
+
+		err_set(&err, -EBADFD, "VM %s: it is not running", vm->domain.name);
+		done(err.code, err.text, arg);
+		return;
+	}
+	waiter = malloc(sizeof(*waiter));
+	if (!waiter) {
+		done(-ENOMEM, "no memory", arg);
+		return;
+	}
+	*waiter = (struct waiter){vm->waiters, done, arg};
+	vm->waiters = waiter;
+	if (vm->ending || vm->destroyed)
+		return;
+	if (vm->starting) {
+		fail_start(vm, -ECANCELED, "destroyed while it was starting");
+		return;
+	}
+	vm->destroyed = true;
+	vm_set_state(vm, VM_STOPPING, "destroyed");
+	loop_arm(vm->kill_timer, STOP_GRACE_NS);
+	if (!vm->conn || worker_do(vm->conn, WORKER_DO_STOP, on_stopped, vm) < 0)
+		vm_kill_all(vm);
+}
+
+/* ---- what an earlier vmmgmtd left ---- */
+
+static void on_adopted(int error, const char *text, void *arg)
+{
+	struct vm *vm = arg;
+
+	if (error && error != -ECANCELED && vm->conn && !vm->ending) {
+		log_error(vm->domain.name, "vmworker does not tell its state: %s", *text ? text : strerror(-error));
+		worker_free(take_ptr(vm->conn));
+		loop_arm(vm->retry_timer, RECONNECT_NS);
+	}
+}
+
+void vm_connect_again(void *arg)
+{
+	struct vm *vm = arg;
+	int r;
+
+	if (vm->ending || vm->conn || !vm->worker)
+		return;
+	r = connect_worker(vm);
+	if (r == 0)
+		r = worker_do(vm->conn, WORKER_DO_SUBSCRIBE, on_adopted, vm);
+	if (r < 0) {
+		worker_free(take_ptr(vm->conn));
+		loop_arm(vm->retry_timer, RECONNECT_NS);
+	}
+}
+
+static void adopt_log(struct vm *vm)
+{
+	struct err err = {0};
+
+	if (vm_log_open(vm, &err) < 0)
+		log_warn(vm->domain.name, "%s", err.text);
+}
+
+void vm_adopt(struct vm *vm, const struct runtime_state *state)
+{
+	const struct launcher_ops *ops = vm->env->launcher->ops;
+
+	vm->has_folder = true;
+	vm->state = VM_STARTING;
+	vm_set_reason(vm, "found again");
+	adopt_log(vm);
+	if (ops->adopt(vm->env->launcher, &state->worker, &worker_launch_events, vm, &vm->worker) == 0)
+		vm->worker_pid = state->worker.pid;
+	if (ops->adopt(vm->env->launcher, &state->storage, &storage_launch_events, vm, &vm->storage) == 0)
+		vm->storage_pid = state->storage.pid;
+	if (!state->up) {
+		last_set(vm, VM_SHUT_OFF, -ECANCELED, "vmmgmtd ended while it was starting");
+		vm_kill_all(vm);
+		end_begin(vm);
+	} else if (!vm->worker) {
+		last_set(vm, VM_SHUT_OFF, 0, "ended while vmmgmtd was not there");
+		end_begin(vm);
+	} else {
+		vm_connect_again(vm);
+	}
+}
