@@ -207,6 +207,12 @@ static void on_off(struct vm *vm, const struct worker_status *status)
 	end_begin(vm);
 }
 
+/* Its disks are gone: that is what there is to know about it from now on. */
+static bool lost_storage(const struct vm *vm)
+{
+	return vm->domain.disk_count && !vm->storage && vm->state != VM_STARTING;
+}
+
 static void on_status(const struct worker_status *status, void *arg)
 {
 	struct vm *vm = arg;
@@ -220,7 +226,7 @@ static void on_status(const struct worker_status *status, void *arg)
 		on_off(vm, status);
 	else if (!vm->starting && !vm->ending && !vm->destroyed)
 		vm_set_state(vm, status->phase == WORKER_PHASE_RUNNING ? VM_RUNNING : VM_PAUSED,
-			     *status->reason ? status->reason : vm->reason);
+			     *status->reason && !lost_storage(vm) ? status->reason : vm->reason);
 	else
 		vm_changed(vm);
 }
