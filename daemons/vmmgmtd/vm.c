@@ -175,6 +175,8 @@ void vm_changed(struct vm *vm)
 
 void vm_set_reason(struct vm *vm, const char *reason)
 {
+	if (reason == vm->reason)
+		return; /* it stays as it is */
 	vm_put_text(vm->reason, sizeof(vm->reason), "%s", reason);
 	text_clean(vm->reason);
 }
