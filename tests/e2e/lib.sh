@@ -52,13 +52,9 @@ wait_for() {
 # session: vmctl, vmmgmtd and the rest from the build, in a session of this test's own
 session() {
 	export XDG_RUNTIME_DIR=$work/run XDG_CONFIG_HOME=$work/config XDG_STATE_HOME=$work/state
-	export BULKHEAD_LIBEXECDIR=$build/libexec
-	mkdir -p "$XDG_CONFIG_HOME" "$XDG_STATE_HOME" "$BULKHEAD_LIBEXECDIR"
+	export BULKHEAD_LIBEXECDIR=$build/daemons
+	mkdir -p "$XDG_CONFIG_HOME" "$XDG_STATE_HOME"
 	mkdir -m 0700 "$XDG_RUNTIME_DIR"
-	local program
-	for program in vmworker vsp-storaged vmmgmtd; do
-		ln -sfn "$build/daemons/$program/$program" "$BULKHEAD_LIBEXECDIR/$program"
-	done
 	PATH=$build/cli:$PATH
 }
 
