@@ -79,9 +79,9 @@ static const struct remedy log_remedies[] = {
 
 static const struct remedy kvm_remedies[] = {
 	{ENOENT,
-	 "it is absent: load kvm_amd or kvm_intel, or turn on virtualization in the firmware (see vmctl doctor)"},
+	 "there is none: load kvm_amd or kvm_intel, or turn on virtualization in the firmware (see vmctl doctor)"},
 	{ENODEV,
-	 "it is absent: load kvm_amd or kvm_intel, or turn on virtualization in the firmware (see vmctl doctor)"},
+	 "there is none: load kvm_amd or kvm_intel, or turn on virtualization in the firmware (see vmctl doctor)"},
 	{EACCES,
 	 "permission denied: add the user that vmmgmtd runs as to the group kvm, and log in again (see vmctl doctor)"},
 	{EPERM, "permission denied: the container or sandbox around vmmgmtd forbids it (see vmctl doctor)"},

@@ -229,7 +229,7 @@ Test(broker, kvm_and_memory)
 	int fd = -1;
 
 	cr_assert_eq(broker_open_kvm("/nonexistent/kvm", &err, &fd), -ENOENT);
-	cr_assert(strstr(err.text, "absent") && strstr(err.text, "doctor"));
+	cr_assert(strstr(err.text, "there is none") && strstr(err.text, "doctor"));
 	cr_assert_eq(broker_open_kvm(image, &err, &fd), -ENODEV);
 	cr_assert_eq(broker_check_memory(1 << 20, false, &err), 0);
 	cr_assert_eq(broker_check_memory(1ull << 50, false, &err), -ENOMEM);
