@@ -2,6 +2,7 @@
 /* vmctl: the verb table, and what is printed from it. */
 #include "config.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -48,6 +49,12 @@ static void print_usage(FILE *out)
 
 int cli_fail(const struct err *err)
 {
+	/* what a bus says of a vanished peer is no help */
+	if (err->code == -ECONNRESET) {
+		fputs("vmctl: the manager went away while it was asked; VMs that run go on: run the command again\n",
+		      stderr);
+		return EXIT_FAILED;
+	}
 	fprintf(stderr, "vmctl: %s\n", err->text[0] ? err->text : err_name(err->code));
 	return EXIT_FAILED;
 }
