@@ -17,16 +17,23 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #define LOCK_USES_READ	  100
 #define LOCK_USES_WRITE	  101
 #define LOCK_USES_RESIZE  103
 #define LOCK_KEEPS_WRITE  201
 #define LOCK_KEEPS_RESIZE 203
+
+/* A killed vsp-storaged's io_uring lets go of its files a moment after the process is gone: with nobody of ours to name,
+ * we look again for so long. */
+#define BUSY_GRACE_MS 1000u
+#define BUSY_PAUSE_MS 10u
 
 /* ---- why an open failed ---- */
 
@@ -261,33 +268,53 @@ static int disk_flags(const struct domain_disk *disk)
 	return flags;
 }
 
-int broker_open_disk(const struct domain_disk *disk, const struct broker_owners *owners, struct err *err, int *ret_fd)
+/* Open, check, lock. Return: 0; -EBUSY with no line; another negative errno with one. */
+static int open_locked(const struct domain_disk *disk, struct err *err, int *ret_fd, struct stat *ret_st)
 {
 	_cleanup_close_ int fd = -1;
-	struct stat st;
 	int r;
 
 	/* Looked at before it is opened: opening some devices does something. */
-	if (stat(disk->image, &st) == 0) {
-		r = check_kind(disk, &st, err);
+	if (stat(disk->image, ret_st) == 0) {
+		r = check_kind(disk, ret_st, err);
 		if (r < 0)
 			return r;
 	}
-	fd = open_checked(disk->image, disk_flags(disk), 0, &st);
-	if (fd == -EBUSY && stat(disk->image, &st) == 0)
-		return fail_busy(disk, &st, owners, err);
+	fd = open_checked(disk->image, disk_flags(disk), 0, ret_st);
+	if (fd == -EBUSY)
+		return fd;
 	if (fd < 0)
 		return err_set(err, fd, "disk %s: image %s: %s", disk->target, disk->image,
 			       find_remedy(disk_remedies, -fd));
-	r = check_kind(disk, &st, err);
+	r = check_kind(disk, ret_st, err);
 	if (r < 0)
 		return r;
 	r = lock_image(fd, disk->readonly);
+	if (r < 0 && r != -EBUSY)
+		return err_set(err, r, "disk %s: image %s: it cannot be locked: %s", disk->target, disk->image,
+			       strerror(-r));
+	if (r == 0)
+		*ret_fd = take_fd(&fd);
+	return r;
+}
+
+int broker_open_disk(const struct domain_disk *disk, const struct broker_owners *owners, struct err *err, int *ret_fd)
+{
+	const struct timespec pause = {.tv_nsec = BUSY_PAUSE_MS * NS_PER_MS};
+	_cleanup_close_ int fd = -1;
+	struct stat st = {0};
+	int r = open_locked(disk, err, &fd, &st);
+
+	for (unsigned int waited = 0; r == -EBUSY && waited < BUSY_GRACE_MS; waited += BUSY_PAUSE_MS) {
+		if (owners && owners->find(&st, owners->arg))
+			break;
+		nanosleep(&pause, NULL);
+		r = open_locked(disk, err, &fd, &st);
+	}
 	if (r == -EBUSY)
 		return fail_busy(disk, &st, owners, err);
 	if (r < 0)
-		return err_set(err, r, "disk %s: image %s: it cannot be locked: %s", disk->target, disk->image,
-			       strerror(-r));
+		return r;
 	r = check_size(disk, fd, &st, err);
 	if (r < 0)
 		return r;

@@ -23,7 +23,7 @@ struct broker_owners {
 /**
  * broker_open_disk - open and lock a disk's image. The lock belongs to the open file: it ends when the last copy of the
  * descriptor is closed, wherever that is.
- * @owners: to name who has a busy image; may be NULL.
+ * @owners: to name who has a busy image; may be NULL. If they know nobody, a busy image is waited for, a second at most.
  * Return: 0 and the descriptor; -EBUSY, -ENOENT, -EACCES, -EROFS, -EISDIR, -EINVAL (not a file or block device, empty),
  * ...
  */
