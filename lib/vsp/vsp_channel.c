@@ -174,15 +174,18 @@ int vsp_channel_close(struct vsp_channel *channel, struct vsp_done done)
 
 void vsp_channel_work(struct vsp_channel *channel)
 {
-	if (channel->again || (channel->starved && channel->free.count > 0)) {
-		vsp_channel_drain(channel);
-	} else if (channel->state == VSP_CHANNEL_CLOSING && channel->in_flight == 0) {
+	/* First: packets that still wait in the ring of a channel that closes are not taken up any more. */
+	if (channel->state == VSP_CHANNEL_CLOSING) {
 		struct vsp_done done = channel->closed;
 
+		if (channel->in_flight > 0)
+			return;
 		vsp_channel_flush(channel);
 		channel->ops->close(channel);
 		vsp_channel_drop(channel);
 		done.fn(done.arg);
+	} else if (channel->again || (channel->starved && channel->free.count > 0)) {
+		vsp_channel_drain(channel);
 	}
 }
 

@@ -356,6 +356,34 @@ Test(vsp, close_waits_for_what_is_in_flight)
 	expect(2, "b", 1);
 }
 
+Test(vsp, close_with_packets_that_wait_for_a_slot)
+{
+	int outcome;
+
+	open_channel();
+	for (uint64_t i = 0; i < 2 * SLOTS; i++)
+		cr_assert_eq(fake_put_inband(&peer, i, "keep", 4), 0);
+	fake_worker_run(worker);
+	cr_assert_eq(kept_count, SLOTS);
+	fake_worker_close_begin(worker, 0, &outcome);
+	fake_worker_run(worker);
+	complete_all();
+	fake_worker_run(worker);
+	cr_assert_eq(outcome, 0);
+	cr_assert_eq(closes, 1);
+	cr_assert_eq(packets, SLOTS);
+}
+
+Test(vsp, close_before_the_first_look_at_the_ring)
+{
+	int outcome;
+
+	open_channel();
+	fake_worker_close_begin(worker, 0, &outcome);
+	fake_worker_run(worker);
+	cr_assert_eq(outcome, 0);
+}
+
 Test(vsp, opens_again_after_close_and_quiesce)
 {
 	for (unsigned int i = 0; i < 5; i++) {
