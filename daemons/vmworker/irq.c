@@ -128,18 +128,18 @@ void irq_line(struct irq *irq, uint32_t gsi, bool level)
 /* An eventfd written while it is bound to nothing keeps its count; KVM looks at it when it is bound again. */
 static int irq_move(struct irq *irq, struct binding *binding, uint32_t vp)
 {
-	int r;
+	int fd = binding->eventfd, r;
 
 	if (binding->target == vp)
 		return 0;
-	kvm_irqfd(irq->kvm, KVM_GSI_MSI + binding->target, binding->eventfd, false);
-	r = kvm_irqfd(irq->kvm, KVM_GSI_MSI + vp, binding->eventfd, true);
-	if (r < 0) {
+	/* KVM takes an eventfd once only, so it cannot be bound anew before it is let go */
+	kvm_irqfd(irq->kvm, KVM_GSI_MSI + binding->target, fd, false);
+	r = kvm_irqfd(irq->kvm, KVM_GSI_MSI + vp, fd, true);
+	if (r >= 0)
+		binding->target = vp;
+	else if (kvm_irqfd(irq->kvm, KVM_GSI_MSI + binding->target, fd, true) < 0)
 		bindings_remove(&irq->irqfds, binding);
-		return r;
-	}
-	binding->target = vp;
-	return 0;
+	return r;
 }
 
 int irq_assign(struct irq *irq, uint32_t vp, int eventfd)
@@ -154,11 +154,12 @@ int irq_assign(struct irq *irq, uint32_t vp, int eventfd)
 	if (binding) {
 		r = irq_move(irq, binding, vp);
 	} else {
-		r = bindings_add(&irq->irqfds, vp, eventfd);
-		if (!r)
-			r = kvm_irqfd(irq->kvm, KVM_GSI_MSI + vp, eventfd, true);
-		if (r < 0 && r != -ENOMEM)
-			bindings_remove(&irq->irqfds, find_eventfd(&irq->irqfds, eventfd));
+		r = kvm_irqfd(irq->kvm, KVM_GSI_MSI + vp, eventfd, true);
+		if (r >= 0) {
+			r = bindings_add(&irq->irqfds, vp, eventfd);
+			if (r < 0)
+				kvm_irqfd(irq->kvm, KVM_GSI_MSI + vp, eventfd, false);
+		}
 	}
 	pthread_mutex_unlock(&irq->lock);
 	return r;
@@ -184,10 +185,11 @@ int irq_kick_assign(struct irq *irq, uint32_t connection_id, int eventfd)
 	pthread_mutex_lock(&irq->lock);
 	if (!find_target(&irq->kicks, connection_id)) {
 		r = kvm_ioeventfd(irq->kvm, HV_SIGNAL_PORT, connection_id, eventfd, true);
-		if (r >= 0)
+		if (r >= 0) {
 			r = bindings_add(&irq->kicks, connection_id, eventfd);
-		if (r == -ENOMEM)
-			kvm_ioeventfd(irq->kvm, HV_SIGNAL_PORT, connection_id, eventfd, false);
+			if (r < 0)
+				kvm_ioeventfd(irq->kvm, HV_SIGNAL_PORT, connection_id, eventfd, false);
+		}
 	}
 	pthread_mutex_unlock(&irq->lock);
 	return r;

@@ -27,7 +27,8 @@ void irq_inject(struct irq *irq, uint32_t vp, uint8_t vector);
 /** irq_line - the level of IOAPIC pin @gsi. */
 void irq_line(struct irq *irq, uint32_t gsi, bool level);
 
-/** irq_assign - writing @eventfd interrupts @vp; assigning again moves it, and nothing written in between is lost. */
+/** irq_assign - writing @eventfd interrupts @vp; assigning again moves it, and nothing written in between is lost. If it
+ * cannot be moved, it stays where it was. Return: 0 or a negative errno. */
 int irq_assign(struct irq *irq, uint32_t vp, int eventfd);
 void irq_release(struct irq *irq, int eventfd);
 
