@@ -33,6 +33,7 @@ struct rpc {
 	struct peer *peers;
 	struct vm *vm;
 	bool stop_asked;	  /* WORKER_STOP or a signal */
+	bool told;		  /* a subscriber knows of the VM's end */
 	struct loop_source *end;  /* ends the worker */
 	struct loop_source *drop; /* ends peers */
 };
@@ -109,16 +110,17 @@ static void on_vm_changed(void *arg)
 {
 	struct rpc *rpc = arg;
 	struct state_reply s;
-	bool told = false;
+	bool told_before = rpc->told;
 
 	if (!rpc->vm) /* being built */
 		return;
 	fill_state(rpc, &s);
 	for (struct peer *peer = rpc->peers; peer; peer = peer->next)
 		if (peer->subscribed && !rpc_notify(peer->conn, MANAGER_STATE_CHANGED, &s.reply.base, NULL, 0))
-			told = true;
-	if (vm_ended(rpc->vm))
-		loop_arm(rpc->end, told || rpc->stop_asked ? DELIVERY_NS : LINGER_NS);
+			rpc->told = vm_ended(rpc->vm);
+	/* What changes afterwards (providers leave) puts the end off no more. */
+	if (vm_ended(rpc->vm) && !told_before)
+		loop_arm(rpc->end, rpc->told || rpc->stop_asked ? DELIVERY_NS : LINGER_NS);
 }
 
 /* ---- the manager's calls ---- */
@@ -298,8 +300,10 @@ static void handle_subscribe(struct rpc_conn *conn, struct rpc_call *call, const
 	}
 	peer->subscribed = true;
 	reply_state(peer->rpc, call);
-	if (peer->rpc->vm && vm_ended(peer->rpc->vm)) /* told */
+	if (peer->rpc->vm && vm_ended(peer->rpc->vm)) {
+		peer->rpc->told = true;
 		loop_arm(peer->rpc->end, DELIVERY_NS);
+	}
 }
 
 static void handle_open_console(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,

@@ -40,12 +40,10 @@ static void on_answer(int error, const char *text, const ProtobufCMessage *msg, 
 	struct asked *asked = arg;
 	struct vsp_link *link = asked->link;
 
-	/* without a connection there is no answer: provider_detach() follows */
-	if (error != -ECONNRESET && error != -ECANCELED && error != -EPROTO && error != -ETIMEDOUT) {
-		if (error < 0)
-			log_warn(link->provider->name, "%s", text[0] ? text : err_name(error));
-		asked->answer(link->provider->bus, asked->offer_id, error);
-	}
+	/* Any errno may be the VSP's own answer; if it is the connection's end, provider_detach() follows. */
+	if (error < 0)
+		log_warn(link->provider->name, "%s", text[0] ? text : err_name(error));
+	asked->answer(link->provider->bus, asked->offer_id, error);
 	free(asked);
 }
 
