@@ -158,6 +158,8 @@ static int build(struct vm *vm, const struct vm_config *config, struct err *err)
 	if (!r)
 		r = loop_add_timer(vm->loop, vm_deadline, vm, &vm->deadline);
 	if (!r)
+		r = loop_add_timer(vm->loop, vm_pace_over, vm, &vm->pace);
+	if (!r)
 		r = kvm_new(config->kvm_fd, config->cpus, err, &vm->kvm);
 	if (!r)
 		r = build_memory(vm, config, err);
@@ -232,6 +234,7 @@ void vm_free(struct vm *vm)
 	vm_finish_done(&vm->stop_done, &err);
 	free_parts(vm);
 	loop_remove(&vm->deadline);
+	loop_remove(&vm->pace);
 	loop_remove(&vm->wake);
 	fd_close(&vm->kernel_fd);
 	fd_close(&vm->initrd_fd);

@@ -20,6 +20,10 @@ struct vm;
 #define VM_PROVIDERS_DEADLINE_NS (30 * 1000 * 1000 * 1000ull) /* vm_start() waits so long for providers */
 #define VM_QUIESCE_DEADLINE_NS	 (5 * 1000 * 1000 * 1000ull)  /* the end of a VM waits so long for them */
 
+/* A guest that resets itself within this time of its start, more than so often in a row, then waits as long. */
+#define VM_RESET_PACE_NS  (1000 * 1000 * 1000ull)
+#define VM_RESETS_AT_ONCE 5u
+
 enum vm_state {
 	VM_CREATED, /* vCPUs have not run yet */
 	VM_RUNNING,

@@ -67,11 +67,14 @@ struct vm {
 	uint64_t exits; /* once the vCPUs are gone */
 	bool panicked;	/* a crash report came since the last reset */
 	bool starting;	/* vm_start() waits for providers */
-	bool quieting;	/* bus_reset() is under way */
+	bool quieting;	/* a reset, or the VM's end, is under way */
+	bool pacing;	/* quieting, and providers are done: a reset waits for its turn */
 	bool ending;	/* and then the VM ends */
 	enum vm_state end_state;
 	struct vm_done start_done, reset_done, stop_done;
-	struct loop_source *deadline;
+	struct loop_source *deadline, *pace;
+	uint64_t began_ns;  /* when the guest began to run, last */
+	unsigned int hasty; /* how often in a row it has reset itself at once */
 
 	/* from vCPU threads to the loop */
 	struct loop_source *wake;
@@ -100,9 +103,10 @@ void vm_woken(void *arg);
 /** vm_load - boot image into memory and every part to its power-on state. Context: no vCPU runs. */
 int vm_load(struct vm *vm, struct err *err);
 
-/** vm_providers_changed, vm_deadline - providers' callback; the timer's. */
+/** vm_providers_changed, vm_deadline, vm_pace_over - providers' callback; the timers'. */
 void vm_providers_changed(void *arg);
 void vm_deadline(void *arg);
+void vm_pace_over(void *arg);
 
 /** vm_finish_done - call and forget a waiter. */
 void vm_finish_done(struct vm_done *done, const struct err *err);

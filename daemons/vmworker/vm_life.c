@@ -10,7 +10,10 @@
  * I/O in flight into guest memory); only then everything is put into its power-on state, the kernel is loaded again,
  * and the vCPUs run. Memory is not cleared, as on a real machine. The end of a VM goes the same way, but waits for
  * providers at most VM_QUIESCE_DEADLINE_NS; then threads are joined and the console is flushed, and only after that the
- * state is OFF or CRASHED.
+ * state is OFF or CRASHED. A reset waits for providers as long as they take: who has not let go of the memory may
+ * still write to it. A guest that does nothing but reset itself is slowed down (VM_RESET_PACE_NS).
+ *
+ * What the guest did just before a pause is followed when it is resumed.
  *
  * Limits: while a reset is under way, pause and reset are refused (-EBUSY).
  */
@@ -21,6 +24,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "vm_int.h"
 
@@ -107,16 +111,29 @@ static void vm_end(struct vm *vm, enum vm_state state, const char *reason)
 	snprintf(vm->reason, sizeof(vm->reason), "%s", reason);
 	vcpus_pause(vm->vcpus);
 	forget_events(vm);
+	if (vm->pacing) {
+		vm->pacing = vm->quieting = false;
+		loop_disarm(vm->pace);
+	}
 	loop_arm(vm->deadline, VM_QUIESCE_DEADLINE_NS);
 	quiet_bus(vm);
 }
 
 /* ---- reset ---- */
 
+/* All vCPUs run, and the state says so. */
+static void run(struct vm *vm, const char *reason)
+{
+	vm->began_ns = clock_now_ns();
+	vcpus_run(vm->vcpus);
+	set_state(vm, VM_RUNNING, reason);
+}
+
 static void reset_finish(struct vm *vm)
 {
 	struct err err = {0};
 
+	vm->quieting = false;
 	forget_events(vm);
 	if (vm_load(vm, &err) < 0) {
 		vm_finish_done(&vm->reset_done, &err);
@@ -125,20 +142,33 @@ static void reset_finish(struct vm *vm)
 	}
 	vm->resets++;
 	vm->panicked = false;
-	vcpus_run(vm->vcpus);
-	set_state(vm, VM_RUNNING, NULL);
+	run(vm, NULL);
 	vm_finish_done(&vm->reset_done, NULL);
+}
+
+void vm_pace_over(void *arg)
+{
+	struct vm *vm = arg;
+
+	vm->pacing = false;
+	reset_finish(vm);
 }
 
 static void on_quiet(void *arg)
 {
 	struct vm *vm = arg;
 
-	vm->quieting = false;
-	if (vm->ending)
+	if (vm->ending) {
+		vm->quieting = false;
 		end_finish(vm);
-	else if (!vm_ended(vm))
-		reset_finish(vm);
+	} else if (!vm_ended(vm)) {
+		loop_disarm(vm->deadline);
+		vm->pacing = vm->hasty > VM_RESETS_AT_ONCE;
+		if (vm->pacing)
+			loop_arm(vm->pace, VM_RESET_PACE_NS);
+		else
+			reset_finish(vm);
+	}
 }
 
 static void begin_reset(struct vm *vm, const char *reason)
@@ -148,6 +178,7 @@ static void begin_reset(struct vm *vm, const char *reason)
 	snprintf(vm->reason, sizeof(vm->reason), "%s", reason);
 	vcpus_pause(vm->vcpus);
 	forget_events(vm);
+	loop_arm(vm->deadline, VM_QUIESCE_DEADLINE_NS); /* only to say so */
 	quiet_bus(vm);
 }
 
@@ -158,6 +189,7 @@ static void follow(struct vm *vm, enum vm_action action, enum vm_state end_state
 	if (action == VM_DESTROY) {
 		vm_end(vm, end_state, reason);
 	} else if (action == VM_RESTART) {
+		vm->hasty = clock_now_ns() - vm->began_ns < VM_RESET_PACE_NS ? vm->hasty + 1 : 0;
 		begin_reset(vm, reason);
 	} else {
 		vcpus_pause(vm->vcpus);
@@ -229,13 +261,13 @@ static void handle_events(struct vm *vm)
 	char text[HV_CRASH_MESSAGE_MAX + 1];
 	unsigned int events;
 
+	if (vm->quieting || vm->ending || vm->state != VM_RUNNING)
+		return;
 	pthread_mutex_lock(&vm->events_lock);
 	events = vm->events;
 	vm->events = 0;
 	memcpy(text, vm->event_text, sizeof(text));
 	pthread_mutex_unlock(&vm->events_lock);
-	if (!events || vm->quieting || vm->ending || (vm->state != VM_RUNNING && vm->state != VM_PAUSED))
-		return;
 	for (size_t i = 0; i < ARRAY_SIZE(handlers); i++) {
 		if (!(events & handlers[i].event))
 			continue;
@@ -286,8 +318,7 @@ static void try_start(struct vm *vm)
 		return;
 	vm->starting = false;
 	loop_disarm(vm->deadline);
-	vcpus_run(vm->vcpus);
-	set_state(vm, VM_RUNNING, "started");
+	run(vm, "started");
 	vm_finish_done(&vm->start_done, NULL);
 }
 
@@ -309,6 +340,10 @@ void vm_deadline(void *arg)
 	if (vm->ending) {
 		log_warn(NULL, "ends although a provider has not let go of the guest's memory");
 		end_finish(vm);
+		return;
+	}
+	if (vm->quieting) {
+		log_warn(NULL, "the reset waits for a provider to let go of the guest's memory");
 		return;
 	}
 	missing = providers_missing(&vm->providers, &i);
@@ -335,6 +370,16 @@ void vm_start(struct vm *vm, vm_done_fn done, void *arg)
 		loop_arm(vm->deadline, VM_PROVIDERS_DEADLINE_NS);
 		try_start(vm);
 	}
+}
+
+static bool events_pending(struct vm *vm)
+{
+	bool pending;
+
+	pthread_mutex_lock(&vm->events_lock);
+	pending = vm->events;
+	pthread_mutex_unlock(&vm->events_lock);
+	return pending;
 }
 
 static int check_state(struct vm *vm, enum vm_state state, struct err *err)
@@ -365,8 +410,12 @@ int vm_resume(struct vm *vm, struct err *err)
 
 	if (r < 0)
 		return r;
-	vcpus_run(vm->vcpus);
-	set_state(vm, VM_RUNNING, "resumed");
+	if (events_pending(vm)) {
+		set_state(vm, VM_RUNNING, "resumed");
+		loop_wake(vm->wake);
+	} else {
+		run(vm, "resumed");
+	}
 	return 0;
 }
 
@@ -380,6 +429,7 @@ void vm_reset(struct vm *vm, vm_done_fn done, void *arg)
 		return;
 	}
 	vm->reset_done = call;
+	vm->hasty = 0;
 	begin_reset(vm, "reset requested");
 }
 
