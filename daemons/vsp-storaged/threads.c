@@ -92,20 +92,19 @@ static void threads_submit(struct engine *engine, struct engine_io *io)
 	pthread_mutex_unlock(&threads->lock);
 }
 
-/* Call done() for what the threads have finished. */
+/* Call done() for what the threads have finished; what they finish meanwhile has its own wake-up. */
 static void finish(struct threads *threads)
 {
+	struct engine_queue done;
 	struct engine_io *io;
 
+	pthread_mutex_lock(&threads->lock);
+	done = threads->done;
+	threads->done = (struct engine_queue){0};
+	pthread_mutex_unlock(&threads->lock);
 	engine_batch_begin(&threads->engine);
-	for (;;) {
-		pthread_mutex_lock(&threads->lock);
-		io = engine_queue_pop(&threads->done);
-		pthread_mutex_unlock(&threads->lock);
-		if (!io)
-			break;
+	while ((io = engine_queue_pop(&done)))
 		engine_io_finish(&threads->engine, io);
-	}
 	engine_batch_end(&threads->engine);
 }
 

@@ -6,7 +6,8 @@
  * looks at the completion queue, for what the page cache had is complete already. The ring's eventfd is switched off
  * meanwhile, so that only what completes later wakes the loop. With ENGINE_DEPTH I/Os in the ring, further ones wait in
  * a queue of ours: the completion queue cannot overflow. Completion callbacks may submit more: the run goes round until
- * nothing is left to hand over or to reap.
+ * nothing is left to hand over or to reap, or RUN_MAX are done; then the loop has its turn, for a guest that reads from
+ * the page cache could keep us here for ever, and our own eventfd brings us back.
  *
  * The ring starts disabled, takes its restrictions (the opcodes below, registered files only, no further registration)
  * and is then enabled. It is made without SINGLE_ISSUER and DEFER_TASKRUN: such a ring outlives a killed maker whose
@@ -32,6 +33,7 @@
 
 #define SQ_ENTRIES 256u
 #define REAP_BATCH 64u
+#define RUN_MAX	   ENGINE_DEPTH /* completions in one turn of the loop */
 #define RETRY_NS   (2 * NS_PER_MS)
 
 struct uring {
@@ -114,7 +116,8 @@ static void give_waiting(struct uring *uring)
 	}
 }
 
-static bool reap(struct uring *uring)
+/* Return: how many were reaped. */
+static unsigned int reap(struct uring *uring)
 {
 	struct {
 		struct engine_io *io;
@@ -131,7 +134,7 @@ static bool reap(struct uring *uring)
 	assert(n <= uring->in_ring);
 	uring->in_ring -= n;
 	if (n == 0)
-		return false;
+		return 0;
 	engine_batch_begin(&uring->engine);
 	for (unsigned int i = 0; i < n; i++) {
 		if (engine_io_advance(done[i].io, done[i].result))
@@ -140,23 +143,33 @@ static bool reap(struct uring *uring)
 			engine_io_finish(&uring->engine, done[i].io);
 	}
 	engine_batch_end(&uring->engine);
-	return true;
+	return n;
 }
 
-/* Hand over and reap until there is nothing left to do at once. */
-static void uring_run(struct uring *uring)
+/* Hand over and reap until there is nothing left to do at once, or the turn is over. Return: whether it is over. */
+static bool uring_run(struct uring *uring)
 {
+	unsigned int done = 0;
+
 	if (uring->running)
-		return;
+		return false;
 	uring->running = true;
 	io_uring_cq_eventfd_toggle(&uring->ring, false);
 	for (;;) {
+		unsigned int n;
 		int r = 0;
 
 		give_waiting(uring);
 		if (io_uring_sq_ready(&uring->ring) > 0)
 			r = io_uring_submit(&uring->ring);
-		if (reap(uring))
+		if (done >= RUN_MAX) {
+			(void)eventfd_write(uring->event_fd, 1);
+			io_uring_cq_eventfd_toggle(&uring->ring, true);
+			break;
+		}
+		n = reap(uring);
+		done += n;
+		if (n > 0)
 			continue;
 		if (r < 0) {
 			loop_arm(uring->retry, RETRY_NS);
@@ -172,6 +185,7 @@ static void uring_run(struct uring *uring)
 		io_uring_cq_eventfd_toggle(&uring->ring, false);
 	}
 	uring->running = false;
+	return done >= RUN_MAX;
 }
 
 static void uring_flush(struct engine *engine)
@@ -215,7 +229,8 @@ static void uring_close(struct engine *engine)
 	for (;;) {
 		struct io_uring_cqe *cqe;
 
-		uring_run(uring);
+		if (uring_run(uring))
+			continue;
 		if (engine->in_flight == 0)
 			break;
 		if (io_uring_wait_cqe(&uring->ring, &cqe) < 0)

@@ -268,6 +268,45 @@ static void closing(void)
 	cr_assert_eq(total, 64);
 }
 
+/* Reads of the page cache that follow one another for as long as nobody else has had a turn. */
+static bool endless;
+
+static void read_again(struct engine_io *io, int result)
+{
+	struct test_io *test = CONTAINER_OF(io, struct test_io, io);
+	static uint8_t buf[512];
+
+	cr_assert_eq(result, 0);
+	if (!endless) {
+		io_done(io, result);
+		return;
+	}
+	test->iov[0] = (struct iovec){buf, sizeof(buf)};
+	io->iov = test->iov;
+	io->iovs = 1;
+	io->offset = 0;
+	engine_submit(engine, io);
+}
+
+static void have_turn(void *arg)
+{
+	endless = false;
+}
+
+static void turns(void)
+{
+	struct loop_source *other;
+	struct test_io test = {.io = {.op = ENGINE_READ, .file = RW, .done = read_again}};
+
+	endless = true;
+	cr_assert_eq(loop_add_wake(loop, have_turn, NULL, &other), 0);
+	loop_wake(other);
+	read_again(&test.io, 0);
+	wait_all(1);
+	cr_assert_not(endless);
+	loop_remove(&other);
+}
+
 ParameterizedTest(struct engine_name *param, engine, each, .timeout = 60)
 {
 	start(param->name);
@@ -276,6 +315,7 @@ ParameterizedTest(struct engine_name *param, engine, each, .timeout = 60)
 	many();
 	chain();
 	batches();
+	turns();
 	closing();
 }
 
