@@ -280,7 +280,10 @@ static void op_end(struct vsp_channel *channel, struct storvsp_request *request)
 {
 	uint16_t version = negotiated(channel)->version;
 
-	log_info(vsp_channel_name(channel), "the guest is ready, storage protocol %u.%u", version >> 8, version & 0xff);
+	/* A guest may open and close as often as it likes. */
+	if (log_allowed(&storvsp_of(channel)->greetings, vsp_channel_name(channel)))
+		log_info(vsp_channel_name(channel), "the guest is ready, storage protocol %u.%u", version >> 8,
+			 version & 0xff);
 	advance(channel, request, STORVSP_READY);
 }
 

@@ -14,7 +14,7 @@ struct storvsp {
 	struct scsi_controller scsi;
 	struct engine *engine;	     /* what the disks submit to; NULL: nothing to flush (tests) */
 	struct vsp_channel *channel; /* open now, or NULL */
-	struct log_limit complaints;
+	struct log_limit complaints, greetings;
 };
 
 extern const struct vsp_device_ops storvsp_ops;

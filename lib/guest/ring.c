@@ -295,7 +295,8 @@ static uint32_t total_len(size_t payload_len)
 	return (uint32_t)(DESCRIPTOR_LEN + ALIGN_UP(payload_len, (size_t)8) + TRAILER_LEN);
 }
 
-/* Whether a packet of @total bytes, trailer included, can be put at the cursor. */
+/* Whether a packet of @payload_len bytes of payload can be put at the cursor. Return: 0, -EAGAIN, -EPROTO, -EMSGSIZE.
+ */
 static int check_room(struct ring_writer *writer, size_t payload_len)
 {
 	uint32_t total;

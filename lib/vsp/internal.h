@@ -46,7 +46,7 @@ struct vsp_channel {
 
 	enum vsp_channel_state state;
 	bool failed;	/* rings are not touched any more */
-	bool draining;	/* channel_drain() is on the stack */
+	bool draining;	/* vsp_channel_drain() is on the stack */
 	bool starved;	/* packets wait in the ring for a free slot */
 	bool again;	/* packets wait in the ring for their turn */
 	bool dirty;	/* in vsp->dirty */
