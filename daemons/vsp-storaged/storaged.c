@@ -12,7 +12,7 @@
 static int open_disk(struct storaged *storaged, struct storaged_controller *controller,
 		     const struct lun_settings *settings, int fd, struct err *err)
 {
-	size_t n = controller->disks;
+	struct scsi_lun *lun = &controller->lun[controller->disks];
 	struct disk_config config = {
 		.alias = settings->alias,
 		.image = settings->image,
@@ -22,24 +22,23 @@ static int open_disk(struct storaged *storaged, struct storaged_controller *cont
 		.unsafe_flush = settings->unsafe_flush,
 		.block_bytes = settings->block_bytes,
 	};
-	const struct disk *disk;
+	struct disk *disk;
 	int r;
 
-	r = disk_open(&disk_raw, &config, storaged->engine, &controller->disk[n], err);
+	r = disk_open(&disk_raw, &config, storaged->engine, &disk, err);
 	if (r < 0)
 		return r;
-	r = scsi_lun_init(&controller->lun[n], &controller->instance, settings->target, settings->lun, settings->alias,
-			  settings->serial, controller->disk[n]);
+	r = scsi_lun_init(lun, &controller->instance, settings->target, settings->lun, settings->alias,
+			  settings->serial, disk);
 	if (r < 0) {
-		disk_close(controller->disk[n]);
+		disk_close(disk);
 		return err_set(err, r, "disk %s: out of memory", settings->alias);
 	}
 	controller->disks++;
 	storaged->disks++;
-	disk = controller->disk[n];
-	log_info(controller->lun[n].object, "%s:%u:%u: %s, %" PRIu64 " blocks of %u bytes%s%s", controller->name,
-		 settings->target, settings->lun, settings->image, disk->blocks, disk->block_bytes,
-		 disk->readonly ? ", read-only" : "", settings->unsafe_flush ? ", flushes are not done" : "");
+	log_info(lun->object, "%s:%u:%u: %s, %" PRIu64 " blocks of %u bytes%s%s", controller->name, settings->target,
+		 settings->lun, settings->image, disk->blocks, disk->block_bytes, disk->readonly ? ", read-only" : "",
+		 settings->unsafe_flush ? ", flushes are not done" : "");
 	return 0;
 }
 
@@ -95,8 +94,10 @@ void storaged_free(struct storaged *storaged)
 	engine_close(storaged->engine);
 	for (size_t c = 0; c < storaged->controllers; c++) {
 		for (size_t i = 0; i < storaged->controller[c].disks; i++) {
-			scsi_lun_done(&storaged->controller[c].lun[i]);
-			disk_close(storaged->controller[c].disk[i]);
+			struct scsi_lun *lun = &storaged->controller[c].lun[i];
+
+			disk_close(lun->disk);
+			scsi_lun_done(lun);
 		}
 	}
 	free(storaged);

@@ -9,9 +9,8 @@
 struct storaged_controller {
 	struct storvsp storvsp;
 	struct abi_guid instance;
-	char name[16]; /* "scsi0" */
-	struct scsi_lun lun[SETTINGS_LUNS_MAX];
-	struct disk *disk[SETTINGS_LUNS_MAX]; /* of the LUN at the same place */
+	char name[16];				/* "scsi0" */
+	struct scsi_lun lun[SETTINGS_LUNS_MAX]; /* sorted by address; their disks are ours */
 	size_t disks;
 };
 

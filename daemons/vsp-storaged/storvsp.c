@@ -3,9 +3,11 @@
  * Theory of operation: a channel goes through
  *
  *   BEGIN       -- begin initialization -->     VERSION
- *   VERSION     -- query protocol version -->   PROPERTIES   (an unknown one: REVISION_MISMATCH, and the guest tries an
- * older one) PROPERTIES  -- query properties -->         END END         -- end initialization -->       READY READY --
- * execute SRB, reset
+ *   VERSION     -- query protocol version -->   PROPERTIES
+ *                  (an unknown one: REVISION_MISMATCH, and the guest tries an older one)
+ *   PROPERTIES  -- query properties -->         END
+ *   END         -- end initialization -->       READY
+ *   READY       -- execute SRB, reset
  *
  * The table below says in which state an operation is allowed; anywhere else it gets INVALID_DEVICE_STATE and changes
  * nothing. Each packet is parsed (vstor_parse.c) and answered by exactly one completion, which starts as a copy of the

@@ -9,13 +9,13 @@
  * caller gives the channel up.
  *
  * Barriers, with the access that each pairs with (Linux drivers/hv/ring_buffer.c is the peer):
- *   reader: acquire of write_index        <-> writer: release of write_index (packet bytes come before it)
- *   reader: release of read_index         <-> writer: acquire of read_index (the space is not written before it was
- * read) writer: full fence between the store of write_index and the loads of interrupt_mask and read_index
- *                                         <-> reader: full fence between clearing the mask and its last look at
- * write_index reader: full fence between the store of read_index and the load of pending_send_size
- *                                         <-> writer: full fence between storing pending_send_size and its last look at
- * read_index
+ *   reader: acquire of write_index    <-> writer: release of write_index (packet bytes come before it)
+ *   reader: release of read_index     <-> writer: acquire of read_index (the space is not written before it was read)
+ *   writer: full fence between the store of write_index and the loads of interrupt_mask and read_index
+ *                                     <-> reader: full fence between clearing the mask and its last look at write_index
+ *   reader: full fence between the store of read_index and the load of pending_send_size
+ *                                     <-> writer: full fence between storing pending_send_size and its last look at
+ *                                         read_index
  *
  * Limits: RING_DATA_MAX bytes of data; packets of at most 64 KiB * 8.
  */

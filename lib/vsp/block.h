@@ -6,12 +6,15 @@
  *
  * Theory of operation: block.c holds the only stores into a block, so that their order can be read in one place.
  *
- *   accept    block_accept():   the slot is full -> slot.state = ACCEPTED -> header.accepted; the caller then publishes
- * the ring's read_index. slot.accepted repeats header.accepted, so that a death between the two stores shows: the one
- * ACCEPTED slot whose sequence is one ahead is the newest, and its cursor counts. outcome   block_outcome():  reply
- * bytes -> slot.state = DONE. It waits there for room in the ring. commit    block_commit_add() for each completion
- * that was written into the ring, then block_commit_begin(): old and new write index -> commit.valid; the caller then
- * publishes write_index; block_commit_end():   header.out_write -> slots FREE -> commit.valid = 0.
+ *   accept    block_accept():   the slot is full -> slot.state = ACCEPTED -> header.accepted;
+ *             the caller then publishes the ring's read_index.
+ *             slot.accepted repeats header.accepted, so that a death between the two stores shows: the one ACCEPTED
+ *             slot whose sequence is one ahead is the newest, and its cursor counts.
+ *   outcome   block_outcome():  reply bytes -> slot.state = DONE. It waits there for room in the ring.
+ *   commit    block_commit_add() for each completion that was written into the ring, then
+ *             block_commit_begin(): old and new write index -> commit.valid;
+ *             the caller then publishes write_index;
+ *             block_commit_end():   header.out_write -> slots FREE -> commit.valid = 0.
  *
  * At most one commit is under way. A successor that finds commit.valid compares the ring's write_index with new_write:
  * equal, the guest may have seen all of it, and the slots are to be freed; else the index is to be published again (the
