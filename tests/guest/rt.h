@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RT_CPUS_MAX 8u
+#define RT_CPUS_MAX 64u
 
 /** rt_main - the guest. Boot vCPU, interrupts off. @cmdline: the kernel command line. */
 void rt_main(const char *cmdline);
