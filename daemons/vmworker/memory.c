@@ -71,13 +71,6 @@ int memory_new(uint64_t bytes, bool huge_pages, struct guest_mem *ret_mem, struc
 				       (unsigned long long)(bytes >> 20), strerror(-r));
 		return err_set(err, r, "memory of %llu MiB: %s", (unsigned long long)(bytes >> 20), strerror(-r));
 	}
-	for (size_t i = 0; i < ret_mem->regions; i++) {
-		struct guest_mem_region *region = &ret_mem->region[i];
-
-		madvise(region->host, region->len, MADV_DONTDUMP);
-		if (!huge_pages)
-			madvise(region->host, region->len, MADV_HUGEPAGE); /* a wish */
-	}
 	return 0;
 }
 

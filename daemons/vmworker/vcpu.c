@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Theory of operation: a thread for each vCPU. Each runs the guest while vcpus->want is RUN; else it completes its last
+ * Theory of operation: a thread for each vCPU. Each runs the guest while the wish is RUN; else it completes its last
  * exit, reports itself parked and waits. Who wants it to look sets the wish under the lock, then marks the vCPU's run
  * area (KVM_RUN returns at once) and sends the thread a signal (a KVM_RUN that is under way returns). A thread leaves
  * the barrier only after the wish has changed to RUN, and takes back the mark while it holds the lock: no wish is lost.

@@ -268,11 +268,6 @@ int vm_open_console(struct vm *vm, bool backlog)
 	return vm->console ? console_open(vm->console, backlog) : -ENOTCONN;
 }
 
-struct bus *vm_bus(struct vm *vm)
-{
-	return vm->bus;
-}
-
 struct providers *vm_providers(struct vm *vm)
 {
 	return &vm->providers;

@@ -95,7 +95,6 @@ bool vm_ended(const struct vm *vm);
 /** vm_open_console - a stream socket to the serial port, the caller's. Return: descriptor or a negative errno. */
 int vm_open_console(struct vm *vm, bool backlog);
 
-struct bus *vm_bus(struct vm *vm);
 struct providers *vm_providers(struct vm *vm);
 const struct guest_mem *vm_memory(const struct vm *vm);
 int vm_cells_fd(const struct vm *vm);

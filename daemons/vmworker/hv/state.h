@@ -48,7 +48,7 @@ struct hv {
 extern const uint8_t hv_hypercall_code[];
 extern const size_t hv_hypercall_code_len;
 
-/* MSR groups (msr.c's table). @index: which of the row. Return: 0 or -EINVAL (#GP). */
+/* MSR groups (msr.c's table): a vCPU's read or write of one. Return: 0 or -EINVAL (#GP). */
 int synic_read(struct hv *hv, uint32_t vp, uint32_t msr, uint64_t *ret_value);
 int synic_write(struct hv *hv, uint32_t vp, uint32_t msr, uint64_t value);
 void synic_reset(struct hv *hv);
