@@ -374,6 +374,40 @@ Test(vsp, close_with_packets_that_wait_for_a_slot)
 	cr_assert_eq(packets, SLOTS);
 }
 
+/* More packets than one turn takes up. */
+static void open_long_ring(unsigned int count)
+{
+	fake_channel_done(&peer);
+	fake_channel_init(&peer, &guest, 9, 0, 9);
+	open_channel();
+	fake_worker_run(worker);
+	for (uint64_t i = 0; i < count; i++)
+		cr_assert_eq(fake_put_inband(&peer, i, "x", 1), 0);
+}
+
+Test(vsp, the_loop_has_its_turn_while_a_long_ring_is_drained)
+{
+	open_long_ring(700);
+	cr_assert_eq(loop_run_once(loop, false), 0);
+	cr_assert_gt(packets, 0);
+	cr_assert_lt(packets, 700);
+	for (uint64_t i = 0; i < 700; i++)
+		expect(i, "x", 1);
+	cr_assert_eq(packets, 700);
+	cr_assert_eq(peer.kicks, 1);
+}
+
+Test(vsp, close_while_a_long_ring_is_drained)
+{
+	int outcome;
+
+	open_long_ring(700);
+	fake_worker_close_begin(worker, 0, &outcome);
+	fake_worker_run(worker);
+	cr_assert_eq(outcome, 0);
+	cr_assert_eq(closes, 1);
+}
+
 Test(vsp, close_before_the_first_look_at_the_ring)
 {
 	int outcome;
