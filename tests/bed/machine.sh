@@ -43,6 +43,10 @@ bed_start()
 	exec {bed_monitor}<>"$2/monitor"
 	(bed_qemu "$@") &
 	bed_pid=$!
+	until [ -S "$2/agent" ]; do
+		kill -0 "$bed_pid" 2>/dev/null || { tail -n 5 "$2/qemu.log" >&2; bed_die "QEMU does not start"; }
+		sleep 0.01
+	done
 	bed_qmp qmp_capabilities
 	bed_qmp migrate-set-capabilities '"capabilities": [
 		{"capability": "x-ignore-shared", "state": true}, {"capability": "events", "state": true}]'
