@@ -5,10 +5,26 @@
 # state (the devices). Saving writes the memory in place, since it is a shared mapping (x-ignore-shared leaves it out of
 # the stream); each restored machine maps the same file privately and puts its disk writes in a temporary overlay.
 #
-# -erms: page faults cost a third without it. tsc=reliable: KVM in the bed has no stable TSC otherwise.
+# -erms: page faults cost a third without it; QEMU 10 has -fsrm, too, and does not boot Linux 6.1 with only one of them. tsc=reliable: KVM in the bed has no stable TSC otherwise.
 # The share (9p) must be there at save time, but not mounted: QEMU refuses to save then.
 
 bed_memory=3G
+
+# Choose the QEMU: BULKHEAD_BED_QEMU, the installed one if it is new enough (see build-qemu), or our own copy.
+bed_find_qemu()
+{
+	local version
+
+	if [ -z "${BULKHEAD_BED_QEMU:-}" ]; then
+		version=$(qemu-system-x86_64 --version 2>/dev/null | sed -n 's/.*version \([0-9]*\).*/\1/p')
+		BULKHEAD_BED_QEMU=qemu-system-x86_64
+		if [ "${version:-0}" -lt 10 ]; then
+			bed_cached "$(bed_key qemu "$bed_dir"/{build-qemu,debian.sh} </dev/null)" "$bed_dir/build-qemu"
+			BULKHEAD_BED_QEMU=$bed_cached_dir/qemu-system-x86_64
+		fi
+	fi
+	export BULKHEAD_BED_QEMU
+}
 
 # bed_qemu IMAGE INSTANCE SHARE ARGUMENT...: become the machine. SHARE=on writes to IMAGE, off leaves it alone.
 bed_qemu()
@@ -18,8 +34,8 @@ bed_qemu()
 	shift 3
 	[ "$share" = off ] || snapshot=off
 	mkdir -p "$instance/share"
-	TMPDIR=$instance bed_child qemu-system-x86_64 -name bed -nodefaults -no-user-config -display none \
-		-accel tcg,thread=multi -smp 2 -m "$bed_memory" -cpu max,+svm,-la57,-erms -M q35,memory-backend=m0 \
+	TMPDIR=$instance bed_child "$BULKHEAD_BED_QEMU" -name bed -nodefaults -no-user-config -display none \
+		-accel tcg,thread=multi -smp 2 -m "$bed_memory" -cpu max,+svm,-la57,-erms,-fsrm -M q35,memory-backend=m0 \
 		-object "memory-backend-file,id=m0,size=$bed_memory,mem-path=$image/ram,share=$share" \
 		-kernel "$image/kernel" -initrd "$image/initrd" \
 		-append "console=ttyS0 quiet mitigations=off tsc=reliable panic=-1" -no-reboot \
