@@ -33,7 +33,7 @@ struct kvm {
 	int sys_fd, vm_fd;
 	uint32_t cpus;
 	size_t run_size;
-	bool sync_regs, xsave, xcrs, debugregs, nested, deadline_timer;
+	bool sync_regs, xsave, xcrs, debugregs, deadline_timer;
 	bool hide_xsave;
 	struct kvm_irqchip irqchip[3]; /* at power-on */
 };
@@ -49,7 +49,6 @@ struct vcpu_state {
 	struct kvm_lapic_state lapic;
 	struct kvm_vcpu_events events;
 	struct kvm_mp_state mp;
-	struct kvm_nested_state nested; /* at power-on there is nothing behind its header */
 	struct kvm_msrs *msrs;
 };
 
@@ -201,7 +200,6 @@ int kvm_new(int kvm_fd, uint32_t cpus, struct err *err, struct kvm **ret_kvm)
 	kvm->xsave = kvm_extension(kvm_fd, KVM_CAP_XSAVE) > 0;
 	kvm->xcrs = kvm_extension(kvm_fd, KVM_CAP_XCRS) > 0;
 	kvm->debugregs = kvm_extension(kvm_fd, KVM_CAP_DEBUGREGS) > 0;
-	kvm->nested = kvm_extension(kvm_fd, KVM_CAP_NESTED_STATE) > 0;
 	kvm->deadline_timer = kvm_extension(kvm_fd, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
 	kvm->hide_xsave = host_is_tcg();
 	r = kvm->sys_fd < 0 ? err_set(err, kvm->sys_fd, "KVM: %s", strerror(-kvm->sys_fd)) : vm_set_up(kvm, err);
@@ -580,11 +578,9 @@ static int state_save(struct kvm_vcpu *vcpu)
 		{KVM_GET_DEBUGREGS, &s->debugregs, kvm->debugregs},
 		{KVM_GET_LAPIC, &s->lapic, true},
 		{KVM_GET_VCPU_EVENTS, &s->events, true},
-		{KVM_GET_NESTED_STATE, &s->nested, kvm->nested},
 	};
 	int r;
 
-	s->nested.size = sizeof(s->nested);
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		r = parts[i].have ? kvm_ioctl(vcpu->fd, parts[i].request, parts[i].arg) : 0;
 		if (r < 0)
@@ -617,10 +613,7 @@ int kvm_vcpu_reset(struct kvm_vcpu *vcpu)
 {
 	struct vcpu_state *s = &vcpu->power_on;
 	struct kvm *kvm = vcpu->kvm;
-	/*
-	 * A vCPU that runs a guest of its guest leaves that first, or the rest would be the inner guest's state. Then
-	 * the special registers: they set the APIC's mode, in which its registers are then understood.
-	 */
+	/* Special registers first: they set the APIC's mode, in which its registers are then understood. */
 	const struct {
 		unsigned long request;
 		void *arg;
@@ -635,11 +628,6 @@ int kvm_vcpu_reset(struct kvm_vcpu *vcpu)
 	int r;
 
 	vcpu->run->kvm_dirty_regs = 0;
-	if (kvm->nested) {
-		r = kvm_ioctl(vcpu->fd, KVM_SET_NESTED_STATE, &s->nested);
-		if (r < 0)
-			return r;
-	}
 	msrs_restore(vcpu);
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		r = parts[i].have ? kvm_ioctl(vcpu->fd, parts[i].request, parts[i].arg) : 0;

@@ -39,6 +39,19 @@ fails() {
 	fi
 }
 
+# in_bed COMMAND...: one of tests/bed's tools, its output to $work/out and $work/err. A bed that hangs as a whole (nested
+# emulation) says nothing of what ran in it: then it is tried again, aloud.
+in_bed() {
+	local try rc
+	for try in 1 2 3; do
+		"$@" >"$work/out" 2>"$work/err"
+		rc=$?
+		grep -q '^bed: the bed does not answer' "$work/err" || break
+		echo "# try $try: the bed itself hung"
+	done
+	return $rc
+}
+
 # wait_for SECONDS COMMAND...: until it succeeds
 wait_for() {
 	local end=$((SECONDS + $1))
