@@ -21,10 +21,12 @@ enum worker_method {
 	WORKER_GET_STATE = 7,	 /* M  Empty -> StateReply */
 	WORKER_SUBSCRIBE = 8,	 /* M  Empty -> StateReply, then MANAGER_STATE_CHANGED notifications on this connection */
 	WORKER_OPEN_CONSOLE = 9, /* M  OpenConsoleRequest -> Empty + one SOCK_STREAM descriptor, both directions */
+	WORKER_UPGRADE = 10,	 /* M  UpgradeRequest + the program -> Empty once its process serves */
 
 	WORKER_VSP_ATTACH = 32, /* V  vsp.AttachRequest -> vsp.AttachReply + descriptors */
 	WORKER_VSP_OFFER = 33,	/* V  vsp.OfferRequest -> vsp.OfferReply */
-	WORKER_VSP_READY = 34,	/* V  vsp.ReadyRequest -> Empty: everything is offered */
+	WORKER_VSP_READY = 34,	/* V  vsp.ReadyRequest -> Empty: everything is offered; what was open is opened again */
+	WORKER_VSP_KEEP = 35,	/* V  vsp.KeepRequest + a descriptor -> Empty */
 };
 
 /* Served by the manager on its connections to workers. */
@@ -40,10 +42,11 @@ enum manager_method {
 #define VSP_SERVICE_VERSION 1u
 
 enum vsp_method {
-	VSP_OPEN = 1,	  /* vsp.OpenRequest + 3 descriptors -> Empty once the channel runs */
+	VSP_OPEN = 1,	  /* vsp.OpenRequest + 3 descriptors -> vsp.OpenReply once the channel runs */
 	VSP_CLOSE = 2,	  /* vsp.ChannelRequest -> Empty once it is drained and nothing touches its memory any more */
 	VSP_RETARGET = 3, /* vsp.RetargetRequest -> Empty once signals go to the new vCPU */
 	VSP_QUIESCE = 4,  /* Empty -> Empty once every channel is drained and closed (unload, reset) */
+	VSP_HAND_OVER = 5, /* Empty -> Empty once nothing is in flight and no memory is touched: a successor follows */
 };
 
 #endif
