@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The helper is a real one, and what it starts are programs of the system. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "daemon/daemon.h"
+#include "daemon/spawner.h"
+
+#define LOG_MAX 4096
+
+struct watched {
+	struct spawned *process;
+	bool ready, ended;
+	int status;
+};
+
+static struct loop *loop;
+static struct spawner *spawner;
+static pid_t helper;
+
+/* The only child that this test has. */
+static pid_t find_child(void)
+{
+	FILE *f = fopen("/proc/thread-self/children", "re");
+	int pid = 0;
+
+	cr_assert(f && fscanf(f, "%d", &pid) == 1);
+	fclose(f);
+	return pid;
+}
+
+static void setup(void)
+{
+	struct err err = {0};
+	int fd;
+
+	setenv("BULKHEAD_DEBUG", "1", 1);
+	setenv("NOTIFY_SOCKET", "/nowhere", 1);
+	cr_assert_eq(daemon_init("test", NULL, &err), 0);
+	fd = spawner_fork(&err);
+	cr_assert_geq(fd, 0, "%s", err.text);
+	helper = find_child();
+	cr_assert_eq(loop_new(&loop), 0);
+	cr_assert_eq(spawner_new(loop, fd, &spawner), 0);
+}
+
+static void teardown(void)
+{
+	int status;
+
+	spawner_free(spawner);
+	loop_free(loop);
+	cr_assert_eq(waitpid(helper, &status, 0), helper, "the helper ends with us");
+}
+
+TestSuite(spawner, .init = setup, .fini = teardown, .timeout = 20);
+
+static void on_ready(struct spawned *process, void *arg)
+{
+	struct watched *w = arg;
+
+	cr_assert_eq(w->process, process);
+	cr_assert_not(w->ready);
+	cr_assert_not(w->ended);
+	w->ready = true;
+}
+
+static void on_ended(struct spawned *process, int status, void *arg)
+{
+	struct watched *w = arg;
+
+	cr_assert_eq(w->process, process);
+	cr_assert_not(w->ended);
+	w->ended = true;
+	w->status = status;
+}
+
+static const struct spawn_events events = {.ready = on_ready, .ended = on_ended};
+
+static int spawn(const char *path, const char *const *args, int log_fd, struct watched *w)
+{
+	int exe = open(path, O_PATH | O_CLOEXEC), r;
+	const struct spawn_request request = {.exe_fd = exe, .name = path, .args = args, .log_fd = log_fd};
+	struct err err = {0};
+
+	*w = (struct watched){0};
+	r = spawner_spawn(spawner, &request, &events, w, &err, &w->process);
+	cr_assert(r == 0 || err.text[0]);
+	fd_close(&exe);
+	return r;
+}
+
+static void spawn_shell(const char *script, int log_fd, struct watched *w)
+{
+	const char *const args[] = {"-c", script, NULL};
+
+	cr_assert_eq(spawn("/bin/sh", args, log_fd, w), 0);
+}
+
+static void wait_end(struct watched *w)
+{
+	while (!w->ended)
+		cr_assert_eq(loop_run_once(loop, true), 0);
+	spawned_release(w->process);
+}
+
+/* What @script wrote to its log. */
+static const char *output(const char *script)
+{
+	static char text[LOG_MAX];
+	int fd = memfd_create("log", MFD_CLOEXEC);
+	struct watched w;
+	ssize_t n;
+
+	spawn_shell(script, fd, &w);
+	wait_end(&w);
+	n = pread(fd, text, sizeof(text) - 1, 0);
+	cr_assert_geq(n, 0);
+	text[n] = 0;
+	close(fd);
+	return text;
+}
+
+Test(spawner, tells_how_it_ended)
+{
+	const char *const none[] = {NULL};
+	struct watched w;
+
+	cr_assert_eq(spawn("/bin/true", none, -1, &w), 0);
+	wait_end(&w);
+	cr_assert(WIFEXITED(w.status) && WEXITSTATUS(w.status) == 0);
+	cr_assert_not(w.ready);
+	spawn_shell("exit 3", -1, &w);
+	wait_end(&w);
+	cr_assert(WIFEXITED(w.status) && WEXITSTATUS(w.status) == 3);
+	spawn_shell("kill -SEGV $$", -1, &w);
+	wait_end(&w);
+	cr_assert(WIFSIGNALED(w.status) && WTERMSIG(w.status) == SIGSEGV);
+}
+
+Test(spawner, refuses_what_is_no_program)
+{
+	const char *const none[] = {NULL};
+	struct watched w;
+	int fd = memfd_create("text", MFD_CLOEXEC);
+	char path[64];
+
+	cr_assert_eq(spawn("/nowhere", none, -1, &w), -EBADF);
+	cr_assert_eq(spawn("/etc/passwd", none, -1, &w), -EACCES);
+	cr_assert_eq(fchmod(fd, 0700), 0);
+	cr_assert_eq(write(fd, "text", 4), 4);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	cr_assert_eq(spawn(path, none, -1, &w), -ENOEXEC);
+	close(fd);
+	/* And goes on. */
+	cr_assert_eq(spawn("/bin/true", none, -1, &w), 0);
+	wait_end(&w);
+}
+
+Test(spawner, limits_arguments)
+{
+	static char big[SPAWNER_BYTES_MAX];
+	const char *many[SPAWNER_ARGS_MAX + 2] = {0}, *const one[] = {big, NULL};
+	struct watched w;
+
+	for (size_t i = 0; i <= SPAWNER_ARGS_MAX; i++)
+		many[i] = "x";
+	cr_assert_eq(spawn("/bin/true", many, -1, &w), -E2BIG);
+	many[SPAWNER_ARGS_MAX] = NULL;
+	cr_assert_eq(spawn("/bin/true", many, -1, &w), 0);
+	wait_end(&w);
+	memset(big, 'x', sizeof(big) - 1);
+	cr_assert_eq(spawn("/bin/true", one, -1, &w), -E2BIG);
+	big[sizeof(big) - 1 - sizeof("/bin/true")] = 0;
+	cr_assert_eq(spawn("/bin/true", one, -1, &w), 0);
+	wait_end(&w);
+}
+
+Test(spawner, tells_that_it_is_ready)
+{
+	struct watched w;
+
+	spawn_shell("printf x >&\"$BULKHEAD_READY_FD\"; exec sleep 30", -1, &w);
+	while (!w.ready)
+		cr_assert_eq(loop_run_once(loop, true), 0);
+	cr_assert_not(w.ended);
+	cr_assert_eq(kill(spawned_pid(w.process), 0), 0);
+	spawned_kill(w.process);
+	wait_end(&w);
+	cr_assert(WIFSIGNALED(w.status) && WTERMSIG(w.status) == SIGKILL);
+}
+
+Test(spawner, tells_of_readiness_before_the_end)
+{
+	struct watched first, second;
+
+	/* Both are there before the loop looks. */
+	spawn_shell("printf x >&3", -1, &first);
+	usleep(200000);
+	spawn_shell("exit 0", -1, &second);
+	cr_assert_not(first.ready || first.ended);
+	wait_end(&first);
+	cr_assert(first.ready);
+	wait_end(&second);
+	cr_assert_not(second.ready);
+}
+
+Test(spawner, hands_on_nothing)
+{
+	int stray = dup(STDERR_FILENO);
+	const char *text;
+
+	text = output("ls /proc/$$/fd");
+	cr_assert_str_eq(text, "0\n1\n2\n3\n");
+	cr_assert_str_eq(output("readlink /proc/$$/fd/0"), "/dev/null\n");
+	cr_assert_str_eq(output("pwd; echo \"$NOTIFY_SOCKET\""), "/\n\n");
+	/* Field 6 is the session. */
+	cr_assert_str_eq(output("read -r pid name state parent group session rest </proc/$$/stat;"
+				"[ $session = $$ ] && grep -E 'Sig(Blk|Ign)' /proc/$$/status"),
+			 "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+	close(stray);
+}
+
+Test(spawner, forgets_what_was_released)
+{
+	struct watched first, second;
+	pid_t pid;
+
+	spawn_shell("exec sleep 30", -1, &first);
+	pid = spawned_pid(first.process);
+	spawned_release(first.process);
+	cr_assert_eq(kill(pid, 0), 0, "it goes on");
+	cr_assert_eq(kill(pid, SIGKILL), 0);
+	spawn_shell("sleep 0.2", -1, &second);
+	wait_end(&second);
+	cr_assert_not(first.ended);
+}
+
+Test(spawner, helper_has_a_name_and_outlives_the_terminal)
+{
+	char path[64], name[32] = "";
+	struct watched w;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", helper);
+	f = fopen(path, "re");
+	cr_assert(f && fgets(name, sizeof(name), f));
+	fclose(f);
+	cr_assert_str_eq(name, "spawner\n");
+	cr_assert_neq(getsid(helper), getsid(0));
+	kill(helper, SIGINT);
+	kill(helper, SIGTERM);
+	spawn_shell("exit 0", -1, &w);
+	wait_end(&w);
+}
+
+Test(spawner, without_a_helper_the_end_is_still_told)
+{
+	const char *const none[] = {NULL};
+	struct watched first, second, third;
+
+	spawn_shell("exec sleep 30", -1, &first);
+	spawn_shell("exit 0", -1, &second);
+	usleep(100000);
+	cr_assert_eq(kill(helper, SIGKILL), 0);
+	usleep(100000);
+	cr_assert_eq(spawn("/bin/true", none, -1, &third), -EPIPE);
+	wait_end(&second);
+	cr_assert_not(first.ended);
+	cr_assert_eq(spawn("/bin/true", none, -1, &third), -EPIPE);
+	spawned_kill(first.process);
+	wait_end(&first);
+	cr_assert_eq(first.status, -1);
+}
