@@ -7,6 +7,7 @@
 
 #include "cli/client.h"
 #include "cli/json.h"
+#include "cli/services.h"
 #include "cli/vmctl.h"
 
 static int show_xml(struct client *client, const char *path, struct err *err)
@@ -29,15 +30,32 @@ static int show_xml(struct client *client, const char *path, struct err *err)
 	return r;
 }
 
+static void print_services(struct json_object *services)
+{
+	char line[1024];
+
+	json_object_object_foreach(services, name, service)
+	{
+		services_line(name, service, line, sizeof(line));
+		printf("%-16s %s\n", "service", line);
+	}
+}
+
 /* One line a property; what is empty now is left out. */
 static void print_text(struct json_object *properties)
 {
 	json_object_object_foreach(properties, key, value)
 	{
-		const char *text = json_object_is_type(value, json_type_string)
-					   ? json_object_get_string(value)
-					   : json_object_to_json_string_ext(
-						     value, JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
+		const char *text;
+
+		if (strcmp(key, "services") == 0) {
+			print_services(value);
+			continue;
+		}
+		text = json_object_is_type(value, json_type_string)
+			       ? json_object_get_string(value)
+			       : json_object_to_json_string_ext(value, JSON_C_TO_STRING_SPACED |
+									       JSON_C_TO_STRING_NOSLASHESCAPE);
 
 		if (text[0] && strcmp(text, "[ ]") != 0)
 			printf("%-16s %s\n", key, text);

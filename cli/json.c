@@ -19,6 +19,45 @@ static struct json_object *read_array(struct msgbus_in *in)
 	return array;
 }
 
+static void snake_case(const char *name, char *ret, size_t size)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; name[i] && n + 2 < size; i++) {
+		if (i && isupper((unsigned char)name[i]) && islower((unsigned char)name[i - 1]))
+			ret[n++] = '_';
+		ret[n++] = (char)tolower((unsigned char)name[i]);
+	}
+	ret[n] = '\0';
+}
+
+/* Entries of variants are named like properties; other keys are data and stay as they are. */
+static struct json_object *read_entries(struct msgbus_in *in)
+{
+	struct json_object *object = json_object_new_object();
+	struct msgbus_in entry;
+	const char *name;
+	char key[64];
+
+	while (msgbus_in_type(in) == 'e' && msgbus_in_enter(in, &entry) == 0) {
+		if (msgbus_in_read(&entry, "s", &name) < 0)
+			break;
+		if (msgbus_in_type(&entry) == 'v') {
+			snake_case(name, key, sizeof(key));
+			name = key;
+		}
+		json_object_object_add(object, name, json_from_value(&entry));
+	}
+	return object;
+}
+
+static struct json_object *read_dict(struct msgbus_in *in)
+{
+	struct msgbus_in inside;
+
+	return msgbus_in_enter(in, &inside) < 0 ? NULL : read_entries(&inside);
+}
+
 static struct json_object *read_variant(struct msgbus_in *in)
 {
 	struct msgbus_in inside;
@@ -78,6 +117,7 @@ struct json_object *json_from_value(struct msgbus_in *in)
 		msgbus_in_read(in, "b", &flag);
 		return json_object_new_boolean(flag);
 	case 'a':
+		return msgbus_in_element_type(in) == 'e' ? read_dict(in) : read_array(in);
 	case 'r':
 		return read_array(in);
 	case 'v':
@@ -95,32 +135,9 @@ struct json_object *json_from_value(struct msgbus_in *in)
 	}
 }
 
-static void snake_case(const char *name, char *ret, size_t size)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; name[i] && n + 2 < size; i++) {
-		if (i && isupper((unsigned char)name[i]) && islower((unsigned char)name[i - 1]))
-			ret[n++] = '_';
-		ret[n++] = (char)tolower((unsigned char)name[i]);
-	}
-	ret[n] = '\0';
-}
-
 struct json_object *json_from_properties(struct msgbus_in *in)
 {
-	struct json_object *object = json_object_new_object();
-	struct msgbus_in entry;
-	const char *name;
-	char key[64];
-
-	while (msgbus_in_type(in) == 'e' && msgbus_in_enter(in, &entry) == 0) {
-		if (msgbus_in_read(&entry, "s", &name) < 0)
-			break;
-		snake_case(name, key, sizeof(key));
-		json_object_object_add(object, key, json_from_value(&entry));
-	}
-	return object;
+	return read_entries(in);
 }
 
 void json_print(struct json_object *object)

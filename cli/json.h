@@ -7,8 +7,8 @@
 
 #include "dbus/value.h"
 
-/** json_from_value - the next value on @in, of any D-Bus type: structures and arrays become arrays, dictionaries of
- * strings objects. */
+/** json_from_value - the next value on @in, of any D-Bus type: structures and arrays become arrays, dictionaries
+ * objects (of variants: with names as below). */
 struct json_object *json_from_value(struct msgbus_in *in);
 
 /** json_from_properties - the inside of an a{sv} as an object; names become snake_case ("StateReason": "state_reason").

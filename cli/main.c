@@ -24,6 +24,8 @@ static const struct verb verbs[] = {
 	{"run",
 	 "--kernel FILE [--initrd FILE] [--append TEXT] [--disk FILE[,ro]]... [--memory SIZE] [--cpus N] [--name NAME]",
 	 "run a VM on this terminal until it powers off", false, cmd_run},
+	{"service", "list VM | upgrade VM SERVICE [--exe FILE]",
+	 "show the processes that serve a VM's devices, or replace one under the running guest", true, cmd_service},
 	{"doctor", "", "say whether this host is fit", true, cmd_doctor},
 };
 
@@ -42,7 +44,7 @@ static void print_usage(FILE *out)
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
 		fprintf(out, "  %-9s %s\n            vmctl %s%s%s\n", verbs[i].name, verbs[i].summary, verbs[i].name,
 			verbs[i].arguments[0] ? " " : "", verbs[i].arguments);
-	fprintf(out, "\n  --json    print data as JSON (list, show, doctor)\n"
+	fprintf(out, "\n  --json    print data as JSON (list, show, service list, doctor)\n"
 		     "  --system  talk to the system's manager instead of this user's own\n"
 		     "  --help    this text; --version: the version. The manual: man vmctl\n");
 }

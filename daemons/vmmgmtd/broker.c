@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,8 +31,8 @@
 #define LOCK_KEEPS_WRITE  201
 #define LOCK_KEEPS_RESIZE 203
 
-/* A killed vsp-storaged's io_uring lets go of its files a moment after the process is gone: with nobody of ours to name,
- * we look again for so long. */
+/* A killed vsp-storaged's io_uring lets go of its files a moment after the process is gone: with nobody of ours to
+ * name, we look again for so long. */
 #define BUSY_GRACE_MS 1000u
 #define BUSY_PAUSE_MS 10u
 
@@ -129,6 +130,22 @@ int broker_open_read(const char *what, const char *path, struct err *err, int *r
 		return err_set(err, -EINVAL, "%s %s: it is not a regular file", what, path);
 	if (st.st_size == 0)
 		return err_set(err, -EINVAL, "%s %s: it is empty", what, path);
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+int broker_open_program(const char *path, struct err *err, int *ret_fd)
+{
+	_cleanup_close_ int fd = -1;
+	struct statvfs fs;
+	int r = broker_open_read("program", path, err, &fd);
+
+	if (r < 0)
+		return r;
+	if (faccessat(fd, "", X_OK, AT_EMPTY_PATH | AT_EACCESS) < 0)
+		return err_set(err, -EACCES, "program %s: it is not executable: chmod +x, or name another file", path);
+	if (fstatvfs(fd, &fs) == 0 && (fs.f_flag & ST_NOEXEC))
+		return err_set(err, -EACCES, "program %s: its file system is mounted noexec: put it elsewhere", path);
 	*ret_fd = take_fd(&fd);
 	return 0;
 }

@@ -23,14 +23,19 @@ struct broker_owners {
 /**
  * broker_open_disk - open and lock a disk's image. The lock belongs to the open file: it ends when the last copy of the
  * descriptor is closed, wherever that is.
- * @owners: to name who has a busy image; may be NULL. If they know nobody, a busy image is waited for, a second at most.
- * Return: 0 and the descriptor; -EBUSY, -ENOENT, -EACCES, -EROFS, -EISDIR, -EINVAL (not a file or block device, empty),
+ * @owners: to name who has a busy image; may be NULL. If they know nobody, a busy image is waited for, a second at
+ * most. Return: 0 and the descriptor; -EBUSY, -ENOENT, -EACCES, -EROFS, -EISDIR, -EINVAL (not a file or block device,
+ * empty),
  * ...
  */
 int broker_open_disk(const struct domain_disk *disk, const struct broker_owners *owners, struct err *err, int *ret_fd);
 
 /** broker_open_read - a regular file to read: @what is "kernel" or "initrd". */
 int broker_open_read(const char *what, const char *path, struct err *err, int *ret_fd);
+
+/** broker_open_program - a program to run by its descriptor: a regular file that we may execute. Return: also -EACCES
+ * (not executable, or on a file system that is mounted noexec). */
+int broker_open_program(const char *path, struct err *err, int *ret_fd);
 
 /** broker_open_log - the console's log: made if it is missing, emptied unless @append. */
 int broker_open_log(const char *path, bool append, struct err *err, int *ret_fd);

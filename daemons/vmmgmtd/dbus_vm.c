@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "dbus_faces.h"
 
 void dbus_vm_path(const struct vm *vm, char ret[DBUS_VM_PATH_MAX])
@@ -125,6 +126,17 @@ static void vm1_open_console(struct msgbus_call *call, void *arg)
 	vm_open_console(face->vm, backlog, console_done, call);
 }
 
+static void vm1_upgrade_service(struct msgbus_call *call, void *arg)
+{
+	struct vm_face *face = arg;
+	const char *service = "", *path = "";
+	struct msgbus_in in;
+
+	msgbus_call_in(call, &in);
+	msgbus_in_read(&in, "ss", &service, &path);
+	vm_upgrade(face->vm, service, path, reply_done, call);
+}
+
 static const struct msgbus_method methods[] = {
 	{"Start", "u flags", "", MSGBUS_OWNER, vm1_start},
 	{"Destroy", "u flags", "", MSGBUS_OWNER, vm1_destroy},
@@ -134,6 +146,7 @@ static const struct msgbus_method methods[] = {
 	{"Undefine", "u flags", "", MSGBUS_OWNER, vm1_undefine},
 	{"GetXML", "u flags", "s xml", MSGBUS_OWNER, vm1_get_xml},
 	{"OpenConsole", "b backlog", "h console", MSGBUS_OWNER, vm1_open_console},
+	{"UpgradeService", "s service, s program", "", MSGBUS_OWNER, vm1_upgrade_service},
 	{NULL},
 };
 
@@ -240,6 +253,66 @@ static void get_storage_pid(void *object, struct msgbus_out *out)
 	msgbus_out_write(out, "u", (uint32_t)info_of(object).storage_pid);
 }
 
+static void put_entry(struct msgbus_out *dict, const char *key, char type, const void *value)
+{
+	const char signature[] = {type, 0};
+	struct msgbus_out entry, variant;
+
+	msgbus_out_open(dict, 'e', NULL, &entry);
+	msgbus_out_write(&entry, "s", key);
+	msgbus_out_open(&entry, 'v', signature, &variant);
+	if (type == 's')
+		msgbus_out_write(&variant, signature, (const char *)value);
+	else if (type == 'u')
+		msgbus_out_write(&variant, signature, *(const uint32_t *)value);
+	else
+		msgbus_out_write(&variant, signature, *(const uint64_t *)value);
+	msgbus_out_close(&variant);
+	msgbus_out_close(&entry);
+}
+
+static void put_service(struct msgbus_out *dict, const struct worker_service *service)
+{
+	const uint32_t pid = (uint32_t)service->pid;
+	const struct {
+		const char *key;
+		char type;
+		const void *value;
+	} rows[] = {
+		{"PID", 'u', &pid},
+		{"State", 's', vm_service_state_name(service->state)},
+		{"Message", 's', service->message},
+		{"Program", 's', service->program},
+		{"Deaths", 't', &service->deaths},
+		{"Upgrades", 't', &service->upgrades},
+		{"Replayed", 't', &service->replayed},
+		{"Lost", 't', &service->lost},
+		{"Duplicate", 't', &service->duplicate},
+		{"Failed", 't', &service->failed},
+		{"LastOutage", 't', &service->last_outage_us},
+	};
+	struct msgbus_out entry, inside;
+
+	msgbus_out_open(dict, 'e', NULL, &entry);
+	msgbus_out_write(&entry, "s", service->name);
+	msgbus_out_open(&entry, 'a', "{sv}", &inside);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		put_entry(&inside, rows[i].key, rows[i].type, rows[i].value);
+	msgbus_out_close(&inside);
+	msgbus_out_close(&entry);
+}
+
+static void get_services(void *object, struct msgbus_out *out)
+{
+	struct vm_info info = info_of(object);
+	struct msgbus_out dict;
+
+	msgbus_out_open(out, 'a', "{sa{sv}}", &dict);
+	for (size_t i = 0; i < info.service_count; i++)
+		put_service(&dict, &info.services[i]);
+	msgbus_out_close(&dict);
+}
+
 static const struct msgbus_property properties[] = {
 	{"Name", "s", MSGBUS_EMITS, get_name},
 	{"UUID", "s", MSGBUS_CONST, get_uuid},
@@ -256,6 +329,7 @@ static const struct msgbus_property properties[] = {
 	{"Resets", "t", MSGBUS_EMITS, get_resets},
 	{"WorkerPID", "u", MSGBUS_EMITS, get_worker_pid},
 	{"StoragePID", "u", MSGBUS_EMITS, get_storage_pid},
+	{"Services", "a{sa{sv}}", MSGBUS_EMITS, get_services},
 	{NULL},
 };
 
@@ -269,8 +343,8 @@ const struct msgbus_interface dbus_vm_interface = {
 void dbus_vm_changed(struct vm_face *face)
 {
 	static const char *const names[] = {
-		"State",      "StateReason", "GuestMessage", "Persistent", "Memory",	 "CPUs", "Disks",
-		"ConsolePty", "ConsoleLog",  "Resets",	     "WorkerPID",  "StoragePID", NULL,
+		"State",      "StateReason", "GuestMessage", "Persistent", "Memory",	 "CPUs",     "Disks",
+		"ConsolePty", "ConsoleLog",  "Resets",	     "WorkerPID",  "StoragePID", "Services", NULL,
 	};
 
 	msgbus_object_changed(face->object, BULKHEAD_VM_INTERFACE, names);

@@ -73,6 +73,10 @@ struct launcher {
 /** launcher_fork - the implementation by fork and exec, for session mode and hosts without systemd. */
 void launcher_fork_init(struct launcher *launcher, struct loop *loop);
 
+/** launch_identify - the identity of a process that @ancestor, directly or not, has started. Return: 0; -ESRCH; -EPERM
+ * if it is not below @ancestor. */
+int launch_identify(pid_t pid, pid_t ancestor, struct launch_id *ret_id);
+
 /** launch_kill_id - SIGKILL a process by its identity and wait until it is gone (@timeout_ms). Return: 0, also if it
  * was not there; -ETIMEDOUT. */
 int launch_kill_id(const struct launch_id *id, unsigned int timeout_ms);

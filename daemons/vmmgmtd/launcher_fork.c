@@ -24,10 +24,11 @@
 #include "base/fd.h"
 #include "dbus/session.h"
 
-#define ARGS_MAX     32
-#define WHY_MAX	     128
-#define READY_FD     3 /* in the child */
-#define EOF_GRACE_NS (1000 * NS_PER_MS)
+#define ARGS_MAX      32
+#define WHY_MAX	      128
+#define READY_FD      3 /* in the child */
+#define EOF_GRACE_NS  (1000 * NS_PER_MS)
+#define ANCESTORS_MAX 8
 
 struct launched {
 	struct loop *loop;
@@ -42,13 +43,14 @@ struct launched {
 	struct loop_source *end, *ready, *timer;
 };
 
-/* Field 22 of /proc/<pid>/stat; the second one, in parentheses, may hold anything. */
-static int read_start_time(pid_t pid, uint64_t *ret)
+/* From /proc/<pid>/stat: fields 4 and 22; the second one, in parentheses, may hold anything. */
+static int read_stat(pid_t pid, pid_t *ret_parent, uint64_t *ret_start_time)
 {
 	char path[64], text[1024];
 	_cleanup_fclose_ FILE *f = NULL;
 	unsigned long long value;
 	const char *at;
+	int parent;
 	size_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
@@ -56,7 +58,7 @@ static int read_start_time(pid_t pid, uint64_t *ret)
 	n = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
 	text[n] = 0;
 	at = n ? strrchr(text, ')') : NULL;
-	if (!at)
+	if (!at || sscanf(at, ") %*c %d", &parent) != 1)
 		return -ESRCH;
 	at++;
 	for (unsigned int field = 2; field < 21; field++) {
@@ -66,8 +68,16 @@ static int read_start_time(pid_t pid, uint64_t *ret)
 	}
 	if (sscanf(at, " %llu", &value) != 1)
 		return -ESRCH;
-	*ret = value;
+	*ret_parent = parent;
+	*ret_start_time = value;
 	return 0;
+}
+
+static int read_start_time(pid_t pid, uint64_t *ret)
+{
+	pid_t parent;
+
+	return read_stat(pid, &parent, ret);
 }
 
 static void describe_end(const struct launched *p, char *why, size_t size)
@@ -339,6 +349,24 @@ static int fork_adopt(struct launcher *launcher, const struct launch_id *id, con
 		free_launched(p);
 	else
 		*ret_process = p;
+	return r;
+}
+
+int launch_identify(pid_t pid, pid_t ancestor, struct launch_id *ret_id)
+{
+	struct launch_id id = {.pid = pid};
+	pid_t parent;
+	int r = pid > 1 ? read_stat(pid, &parent, &id.start_time) : -ESRCH;
+
+	for (unsigned int depth = 1; r == 0 && parent != ancestor; depth++) {
+		uint64_t start_time;
+
+		if (parent <= 1 || depth == ANCESTORS_MAX)
+			return -EPERM;
+		r = read_stat(parent, &parent, &start_time);
+	}
+	if (r == 0)
+		*ret_id = id;
 	return r;
 }
 

@@ -139,7 +139,7 @@ unsigned int manager_busy(const struct manager *m)
 		struct vm_info info;
 
 		vm_info(e->vm, &info);
-		n += info.active || !info.persistent;
+		n += info.active || info.restarting || !info.persistent;
 	}
 	return n;
 }
@@ -175,7 +175,7 @@ static void linger_if_over(struct entry *e)
 	struct vm_info info;
 
 	vm_info(e->vm, &info);
-	if (info.persistent || info.active)
+	if (info.persistent || info.active || info.restarting)
 		loop_disarm(e->linger);
 	else
 		loop_arm(e->linger, e->failed ? 0 : MANAGER_LINGER_S * NS_PER_SEC);
@@ -212,7 +212,7 @@ static void displace(struct manager *m, struct vm *vm)
 	if (!vm)
 		return;
 	vm_info(vm, &info);
-	if (!info.persistent && !info.active && info.state != VM_STARTING)
+	if (!info.persistent && !info.active && !info.restarting && info.state != VM_STARTING)
 		entry_remove(entry_of(m, vm));
 }
 

@@ -3,11 +3,14 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "ipc/rpc.h"
 #include "proto/methods.h"
 #include "proto/storage.pb-c.h"
@@ -17,6 +20,7 @@
 #define STORAGE_CONFIG_VERSION 1u
 #define CREATE_DEADLINE_MS     60000u /* memory is made and a kernel loaded */
 #define COMMAND_DEADLINE_MS    30000u
+#define UPGRADE_DEADLINE_MS    75000u /* what is in flight comes to its end, then a process starts and recovers */
 
 struct worker {
 	struct rpc_conn *conn;
@@ -35,6 +39,38 @@ struct request {
 
 /* ---- status ---- */
 
+static void copy_text(char *ret, size_t size, const char *text)
+{
+	snprintf(ret, size, "%s", text);
+	text_clean(ret);
+}
+
+static void read_service(const Bulkhead__Worker__Service *from, struct worker_service *ret)
+{
+	static const enum worker_service_state states[] = {
+		[BULKHEAD__WORKER__SERVICE_STATE__SERVICE_STATE_STARTING] = WORKER_SERVICE_STARTING,
+		[BULKHEAD__WORKER__SERVICE_STATE__SERVICE_STATE_SERVING] = WORKER_SERVICE_SERVING,
+		[BULKHEAD__WORKER__SERVICE_STATE__SERVICE_STATE_RECOVERING] = WORKER_SERVICE_RECOVERING,
+		[BULKHEAD__WORKER__SERVICE_STATE__SERVICE_STATE_WAITING] = WORKER_SERVICE_WAITING,
+	};
+
+	*ret = (struct worker_service){
+		.pid = from->pid <= INT_MAX ? (pid_t)from->pid : 0,
+		/* one of a newer worker: at any rate it does not serve */
+		.state = (unsigned int)from->state < ARRAY_SIZE(states) ? states[from->state] : WORKER_SERVICE_WAITING,
+		.deaths = from->deaths,
+		.upgrades = from->upgrades,
+		.replayed = from->replayed,
+		.lost = from->lost,
+		.duplicate = from->duplicate,
+		.failed = from->failed,
+		.last_outage_us = from->last_outage_us,
+	};
+	copy_text(ret->name, sizeof(ret->name), from->name);
+	copy_text(ret->message, sizeof(ret->message), from->message);
+	copy_text(ret->program, sizeof(ret->program), from->program);
+}
+
 static void tell_status(struct worker *worker, const Bulkhead__Worker__StateReply *reply)
 {
 	static const enum worker_phase phases[] = {
@@ -45,16 +81,21 @@ static void tell_status(struct worker *worker, const Bulkhead__Worker__StateRepl
 		[BULKHEAD__WORKER__STATE__STATE_OFF] = WORKER_PHASE_OFF,
 		[BULKHEAD__WORKER__STATE__STATE_CRASHED] = WORKER_PHASE_CRASHED,
 	};
+	struct worker_service services[WORKER_SERVICES_MAX];
 	struct worker_status status = {
 		.reason = reply->reason,
 		.guest_message = reply->guest_message,
 		.console_pty = reply->console_pty,
 		.resets = reply->resets,
+		.services = services,
+		.service_count = MIN(reply->n_services, (size_t)WORKER_SERVICES_MAX),
 	};
 
 	if ((unsigned int)reply->state >= ARRAY_SIZE(phases))
 		return; /* of a newer worker */
 	status.phase = phases[reply->state];
+	for (size_t i = 0; i < status.service_count; i++)
+		read_service(reply->services[i], &services[i]);
 	worker->events->status(&status, worker->arg);
 }
 
@@ -159,6 +200,16 @@ int worker_do(struct worker *worker, enum worker_command command, worker_done_fn
 			    request.is_status ? &bulkhead__worker__state_reply__descriptor
 					      : &bulkhead__empty__descriptor,
 			    NULL, 0, COMMAND_DEADLINE_MS);
+}
+
+int worker_upgrade(struct worker *worker, const char *name, int program_fd, worker_done_fn done, void *arg)
+{
+	Bulkhead__Worker__UpgradeRequest msg = BULKHEAD__WORKER__UPGRADE_REQUEST__INIT;
+	struct request request = {.worker = worker, .done = done, .arg = arg};
+
+	msg.name = (char *)name;
+	return send_request(request, WORKER_UPGRADE, &msg.base, &bulkhead__empty__descriptor, &program_fd, 1,
+			    UPGRADE_DEADLINE_MS);
 }
 
 int worker_open_console(struct worker *worker, bool backlog, worker_console_fn fn, void *arg)

@@ -11,8 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "base/text.h"
 #include "domain.h"
 
 #define STATE_VERSION 1u
@@ -101,6 +103,36 @@ int runtime_load(const char *base, const char *uuid, struct runtime_state *ret_s
 	if (r == 0)
 		r = parse_state(text, ret_state);
 	return r < 0 ? r : read_file(fd, "definition.xml", DOMAIN_XML_MAX, ret_xml, ret_len);
+}
+
+int runtime_parse_last(const char *text, bool *ret_crashed, char *ret_reason, size_t size)
+{
+	static const char *const words[] = {"off\n", "crashed\n"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		size_t len = strlen(words[i]);
+
+		if (strncmp(text, words[i], len))
+			continue;
+		text += len;
+		if (strcspn(text, "\n") == 0)
+			return -EINVAL;
+		snprintf(ret_reason, size, "%.*s", (int)strcspn(text, "\n"), text);
+		text_clean(ret_reason);
+		*ret_crashed = i == 1;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+int runtime_last(const char *base, const char *uuid, bool *ret_crashed, char *ret_reason, size_t size)
+{
+	_cleanup_close_ int fd = open_folder(base, uuid);
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+	int r = fd < 0 ? fd : read_file(fd, "worker.last", STATE_MAX, &text, &len);
+
+	return r < 0 ? r : runtime_parse_last(text, ret_crashed, ret_reason, size);
 }
 
 void runtime_remove(const char *base, const char *uuid)

@@ -5,6 +5,7 @@
  *	definition.xml	what it runs with
  *	state		struct runtime_state, as lines "name value"
  *	worker.sock ...	of its daemons
+ *	worker.last	written by a worker that ends in order: "off" or "crashed", and in a second line the reason
  */
 #ifndef VMMGMTD_RUNTIME_H
 #define VMMGMTD_RUNTIME_H
@@ -29,6 +30,13 @@ int runtime_save(const char *base, const char *uuid, const struct runtime_state 
 
 /** runtime_load - Return: 0; a negative errno if the folder is not one of a VM, or incomplete. @ret_xml: heap. */
 int runtime_load(const char *base, const char *uuid, struct runtime_state *ret_state, char **ret_xml, size_t *ret_len);
+
+/** runtime_last - how the worker ended, in its own words. @ret_reason: one clean line. Return: 0; -ENOENT if it was
+ * killed; -EINVAL ... */
+int runtime_last(const char *base, const char *uuid, bool *ret_crashed, char *ret_reason, size_t size);
+
+/** runtime_parse_last - the text of worker.last. Return: 0, -EINVAL. */
+int runtime_parse_last(const char *text, bool *ret_crashed, char *ret_reason, size_t size);
 
 /** runtime_remove - the folder and what is in it. */
 void runtime_remove(const char *base, const char *uuid);

@@ -48,6 +48,18 @@ const char *vm_state_name(enum vm_state state)
 	return names[state];
 }
 
+const char *vm_service_state_name(enum worker_service_state state)
+{
+	static const char *const names[] = {
+		[WORKER_SERVICE_STARTING] = "starting",
+		[WORKER_SERVICE_SERVING] = "serving",
+		[WORKER_SERVICE_RECOVERING] = "recovering",
+		[WORKER_SERVICE_WAITING] = "waiting",
+	};
+
+	return names[state];
+}
+
 static void files_init(struct vm *vm)
 {
 	vm->files.kvm = vm->files.kernel = vm->files.initrd = vm->files.console_log = -1;
@@ -77,7 +89,8 @@ struct vm *vm_new(const struct vm_env *env, struct domain *domain, bool persiste
 	files_init(vm);
 	if (loop_add_timer(env->loop, vm_kill_all, vm, &vm->kill_timer) < 0 ||
 	    loop_add_timer(env->loop, vm_connect_again, vm, &vm->retry_timer) < 0 ||
-	    loop_add_timer(env->loop, vm_drain_over, vm, &vm->drain_timer) < 0) {
+	    loop_add_timer(env->loop, vm_drain_over, vm, &vm->drain_timer) < 0 ||
+	    loop_add_timer(env->loop, vm_again_over, vm, &vm->again_timer) < 0) {
 		vm_free(vm);
 		return NULL;
 	}
@@ -124,6 +137,7 @@ void vm_free(struct vm *vm)
 	loop_remove(&vm->kill_timer);
 	loop_remove(&vm->retry_timer);
 	loop_remove(&vm->drain_timer);
+	loop_remove(&vm->again_timer);
 	vm_files_close(vm);
 	fd_close(&vm->log_fd);
 	domain_done(&vm->domain);
@@ -144,6 +158,8 @@ const struct domain *vm_kept(const struct vm *vm)
 
 void vm_info(const struct vm *vm, struct vm_info *ret)
 {
+	const struct worker_service *storage = vm_service_find(vm, VM_SERVICE_STORAGE);
+
 	*ret = (struct vm_info){
 		.state = vm->state,
 		.reason = vm->reason,
@@ -153,8 +169,11 @@ void vm_info(const struct vm *vm, struct vm_info *ret)
 		.resets = vm->resets,
 		.persistent = vm->persistent,
 		.active = vm->has_folder,
+		.restarting = vm->again,
 		.worker_pid = vm->worker_pid,
-		.storage_pid = vm->storage_pid,
+		.storage_pid = storage ? storage->pid : vm->storage_pid,
+		.services = vm->services,
+		.service_count = vm->service_count,
 	};
 }
 
@@ -219,7 +238,7 @@ static bool is_up(const struct vm *vm)
 
 void vm_redefine(struct vm *vm, struct domain *domain)
 {
-	struct domain *place = vm->has_folder ? &vm->kept : &vm->domain;
+	struct domain *place = vm->has_folder || vm->again ? &vm->kept : &vm->domain;
 
 	domain_done(place);
 	*place = *domain;
@@ -237,6 +256,15 @@ void vm_set_running(struct vm *vm, struct domain *domain)
 	vm->kept = vm->domain;
 	vm->domain = *domain;
 	*domain = (struct domain){0};
+}
+
+void vm_take_kept(struct vm *vm)
+{
+	if (!vm->kept.xml)
+		return;
+	domain_done(&vm->domain);
+	vm->domain = vm->kept;
+	vm->kept = (struct domain){0};
 }
 
 void vm_set_transient(struct vm *vm)
@@ -263,8 +291,7 @@ int vm_log_open(struct vm *vm, struct err *err)
 	return 0;
 }
 
-/* The last line that the daemons of this run have said: "" if there is none. */
-void vm_log_last_line(struct vm *vm, char *ret, size_t size)
+void vm_log_last_line(struct vm *vm, const char *except, char *ret, size_t size)
 {
 	char text[LOG_TAIL_MAX + 1];
 	off_t end = vm->log_fd < 0 ? 0 : lseek(vm->log_fd, 0, SEEK_END);
@@ -273,13 +300,17 @@ void vm_log_last_line(struct vm *vm, char *ret, size_t size)
 	char *line;
 
 	ret[0] = 0;
-	while (n > 0 && text[n - 1] == '\n')
-		n--;
-	if (n <= 0)
-		return;
-	text[n] = 0;
-	line = strrchr(text, '\n');
-	vm_put_text(ret, size, "%s", line ? line + 1 : text);
+	for (; n > 0; n = line - text) {
+		while (n > 0 && text[n - 1] == '\n')
+			n--;
+		text[n] = 0;
+		line = strrchr(text, '\n');
+		line = line ? line + 1 : text;
+		if (*line && (!except || strncmp(line, except, strlen(except)) != 0)) {
+			vm_put_text(ret, size, "%s", line);
+			return;
+		}
+	}
 }
 
 /* A log that nobody will ask for: of a transient VM whose daemons had no accident. */
@@ -295,7 +326,7 @@ void vm_log_close(struct vm *vm)
 
 /* ---- requests to a running VM ---- */
 
-static int must_run(const struct vm *vm, struct err *err)
+int vm_must_run(const struct vm *vm, struct err *err)
 {
 	if ((vm->state == VM_RUNNING || vm->state == VM_PAUSED) && vm->conn)
 		return 0;
@@ -320,7 +351,7 @@ static void do_command(struct vm *vm, enum worker_command command, enum vm_state
 {
 	struct err err = {0};
 	struct op *op = NULL;
-	int r = must_run(vm, &err);
+	int r = vm_must_run(vm, &err);
 
 	if (r == 0 && !(op = malloc(sizeof(*op))))
 		r = err_set(&err, -ENOMEM, "no memory");
@@ -381,7 +412,7 @@ void vm_open_console(struct vm *vm, bool backlog, vm_console_fn fn, void *arg)
 
 	/* A guest that crashed and is preserved still has something to say. */
 	if (!(vm->state == VM_CRASHED && vm->conn))
-		r = must_run(vm, &err);
+		r = vm_must_run(vm, &err);
 	if (r == 0 && !(op = malloc(sizeof(*op))))
 		r = err_set(&err, -ENOMEM, "no memory");
 	if (r == 0) {

@@ -30,6 +30,7 @@
 #include "domain.h"
 #include "launcher.h"
 #include "runtime.h"
+#include "worker.h"
 
 struct vm;
 
@@ -44,6 +45,8 @@ enum vm_state {
 
 /** vm_state_name - "shut-off" ... */
 const char *vm_state_name(enum vm_state state);
+/** vm_service_state_name - "starting", "serving", "recovering", "waiting" */
+const char *vm_service_state_name(enum worker_service_state state);
 
 /* What may change while it runs. Strings are the VM's. */
 struct vm_info {
@@ -51,8 +54,11 @@ struct vm_info {
 	const char *reason, *guest_message, *console_pty, *log_file;
 	uint64_t resets;
 	bool persistent;
-	bool active; /* it has processes */
+	bool active;	 /* it has processes */
+	bool restarting; /* it has crashed and has none, but starts again soon */
 	pid_t worker_pid, storage_pid;
+	const struct worker_service *services; /* the VM's */
+	size_t service_count;
 };
 
 struct vm_events {
@@ -101,6 +107,9 @@ void vm_destroy(struct vm *vm, vm_done_fn done, void *arg);
 void vm_pause(struct vm *vm, vm_done_fn done, void *arg);
 void vm_resume(struct vm *vm, vm_done_fn done, void *arg);
 void vm_reset(struct vm *vm, vm_done_fn done, void *arg);
+/** vm_upgrade - replace the process of a service, without the guest's noticing. @path: absolute; "": the installed
+ * program. Done once the new one serves; if it cannot, the old one goes on. */
+void vm_upgrade(struct vm *vm, const char *service, const char *path, vm_done_fn done, void *arg);
 void vm_open_console(struct vm *vm, bool backlog, vm_console_fn fn, void *arg);
 
 /**

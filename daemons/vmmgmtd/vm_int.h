@@ -11,6 +11,8 @@
 
 #define REASON_MAX ERR_TEXT_MAX
 
+#define VM_SERVICE_STORAGE "storage"
+
 /* A request that waits for the end. */
 struct waiter {
 	struct waiter *next;
@@ -40,6 +42,8 @@ struct vm {
 	enum worker_phase phase;
 	struct worker_files files;
 	bool has_folder;
+	struct worker_service services[WORKER_SERVICES_MAX];
+	size_t service_count;
 
 	/* a start under way */
 	bool starting, paused;
@@ -56,7 +60,14 @@ struct vm {
 		int code; /* of a failed start */
 	} last;
 	struct waiter *waiters;
-	struct loop_source *kill_timer, *retry_timer, *drain_timer;
+
+	/* on_crash=restart */
+	bool again;		 /* it has crashed, and starts again when again_timer says so */
+	bool again_start;	 /* the start under way is that one */
+	uint64_t began_ns;	 /* the start of this run; 0: not known, long ago */
+	uint64_t again_pause_ns; /* the last pause; 0: none yet */
+
+	struct loop_source *again_timer, *kill_timer, *retry_timer, *drain_timer;
 };
 
 /* ---- vm.c ---- */
@@ -74,10 +85,42 @@ void vm_set_state(struct vm *vm, enum vm_state state, const char *reason);
 /** vm_save_runtime - write down what a later vmmgmtd needs. @up: the start is finished. */
 void vm_save_runtime(struct vm *vm, bool up);
 int vm_log_open(struct vm *vm, struct err *err);
-/** vm_log_last_line - the last line that the daemons of this run have said: "" if there is none. */
-void vm_log_last_line(struct vm *vm, char *ret, size_t size);
+/** vm_log_last_line - the last line that the daemons of this run have said: "" if there is none. @except: the beginning
+ * of those that do not count, or NULL. */
+void vm_log_last_line(struct vm *vm, const char *except, char *ret, size_t size);
 /** vm_log_close - and remove a log that nobody will ask for. */
 void vm_log_close(struct vm *vm);
+
+/** vm_must_run - Return: 0 if it runs or is paused and its worker can be asked; else a negative errno with one line. */
+int vm_must_run(const struct vm *vm, struct err *err);
+/** vm_take_kept - it is over: what is kept on disk is what it would run with. */
+void vm_take_kept(struct vm *vm);
+
+/* ---- vm_service.c ---- */
+
+/** vm_service_find - Return: NULL if the worker has told of none of that name. */
+const struct worker_service *vm_service_find(const struct vm *vm, const char *name);
+/** vm_services_set - what the worker tells of its services. */
+void vm_services_set(struct vm *vm, const struct worker_status *status);
+/** vm_service_open_program - the installed program of a service. */
+int vm_service_open_program(const char *service, struct err *err, int *ret_fd);
+
+/* ---- vm_again.c ---- */
+
+/** vm_again_pause - how long to wait before the next start. @before_ns: the pause before this run, 0 if there was none.
+ * @lived_ns: how long this run was. */
+uint64_t vm_again_pause(uint64_t before_ns, uint64_t lived_ns);
+/** vm_again_plan - nothing of it is left: arm the next start if there is to be one, and put it into vm->last. */
+void vm_again_plan(struct vm *vm);
+/** vm_again_cancel - somebody has decided otherwise. */
+void vm_again_cancel(struct vm *vm);
+void vm_again_over(void *arg);
+
+/* ---- vm_life.c ---- */
+
+extern const struct launch_events vm_storage_launch_events;
+/** vm_start_begin - vm_start(), where nothing forbids it. @done: may be NULL. */
+void vm_start_begin(struct vm *vm, bool paused, vm_done_fn done, void *arg);
 
 /* ---- vm_life.c: the timers' callbacks; @arg is the VM ---- */
 

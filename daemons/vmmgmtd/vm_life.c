@@ -55,11 +55,10 @@ static void end_finish(struct vm *vm)
 	runtime_remove(vm->env->base, vm->domain.uuid);
 	vm->has_folder = vm->ending = vm->destroyed = false;
 	vm->pty[0] = 0;
-	if (vm->kept.xml) {
-		domain_done(&vm->domain);
-		vm->domain = vm->kept;
-		vm->kept = (struct domain){0};
-	}
+	vm->service_count = 0;
+	vm_again_plan(vm);
+	if (!vm->again)
+		vm_take_kept(vm);
 	vm_set_state(vm, vm->last.state, vm->last.reason);
 	if (was_starting) /* code 0: it ran, and ended at once */
 		vm_start_finish(vm, vm->last.code, vm->last.reason);
@@ -92,12 +91,25 @@ static void end_begin(struct vm *vm)
 	end_check(vm);
 }
 
+/* What the worker has written down, else @fallback. */
+static void last_from_worker(struct vm *vm, const char *fallback)
+{
+	char reason[REASON_MAX];
+	bool crashed;
+
+	if (runtime_last(vm->env->base, vm->domain.uuid, &crashed, reason, sizeof(reason)) == 0)
+		last_set(vm, crashed ? VM_CRASHED : VM_SHUT_OFF, 0, reason);
+	else
+		last_set(vm, VM_CRASHED, -EREMOTEIO, fallback);
+}
+
 /* Once the worker is gone and its connection read to the end: it is over, even if the worker has not said so. */
 static void gone_check(struct vm *vm)
 {
 	if (vm->worker || vm->conn || !vm->has_folder)
 		return;
-	last_set(vm, VM_CRASHED, -EREMOTEIO, vm->exit_text);
+	if (!vm->last.known)
+		last_from_worker(vm, vm->exit_text);
 	end_begin(vm);
 }
 
@@ -124,8 +136,8 @@ static void describe_exit(struct vm *vm, const char *program, const char *why, c
 {
 	char line[REASON_MAX];
 
-	vm_log_last_line(vm, line, sizeof(line));
-	if (*line && strncmp(why, "was killed", 10))
+	vm_log_last_line(vm, NULL, line, sizeof(line));
+	if (*line && strcmp(why, "ended") != 0 && strncmp(why, "was killed", 10))
 		vm_put_text(ret, size, "%s (%s %s)", line, program, why);
 	else
 		vm_put_text(ret, size, "%s %s: see %s", program, why, vm->log_path);
@@ -176,7 +188,7 @@ static void on_worker_ready(struct launched *process, void *arg);
 static void on_storage_ready(struct launched *process, void *arg);
 
 static const struct launch_events worker_launch_events = {on_worker_ready, on_worker_ended};
-static const struct launch_events storage_launch_events = {on_storage_ready, on_storage_ended};
+const struct launch_events vm_storage_launch_events = {on_storage_ready, on_storage_ended};
 
 static int launch(struct vm *vm, const char *program, bool with_uuid, const struct launch_events *events,
 		  struct err *err, struct launched **ret)
@@ -222,6 +234,7 @@ static void on_status(const struct worker_status *status, void *arg)
 	snprintf(vm->pty, sizeof(vm->pty), "%s", status->console_pty);
 	free(vm->guest_message);
 	vm->guest_message = *status->guest_message ? strdup(status->guest_message) : NULL;
+	vm_services_set(vm, status);
 	if (status->phase == WORKER_PHASE_OFF || status->phase == WORKER_PHASE_CRASHED)
 		on_off(vm, status);
 	else if (!vm->starting && !vm->ending && !vm->destroyed)
@@ -323,7 +336,7 @@ static void on_subscribed(int error, const char *text, void *arg)
 		run(vm);
 		return;
 	}
-	r = launch(vm, "vsp-storaged", false, &storage_launch_events, &err, &vm->storage);
+	r = launch(vm, "vsp-storaged", false, &vm_storage_launch_events, &err, &vm->storage);
 	if (r < 0) {
 		fail_start(vm, r, err.text);
 		return;
@@ -407,10 +420,30 @@ static bool can_start(const struct vm *vm)
 	return (vm->state == VM_SHUT_OFF || vm->state == VM_CRASHED) && !vm->has_folder;
 }
 
-void vm_start(struct vm *vm, bool paused, vm_done_fn done, void *arg)
+void vm_start_begin(struct vm *vm, bool paused, vm_done_fn done, void *arg)
 {
 	struct err err = {0};
 	int r;
+
+	vm->starting = true;
+	vm->paused = paused;
+	vm->start_done = done;
+	vm->start_arg = arg;
+	vm->last.known = false;
+	vm->resets = 0;
+	vm->service_count = 0;
+	vm->began_ns = clock_now_ns();
+	vm->phase = WORKER_PHASE_NEW;
+	free(take_ptr(vm->guest_message));
+	vm_set_state(vm, VM_STARTING, "starting");
+	r = prepare(vm, &err);
+	if (r < 0)
+		fail_start(vm, r, err.text);
+}
+
+void vm_start(struct vm *vm, bool paused, vm_done_fn done, void *arg)
+{
+	struct err err = {0};
 
 	if (!can_start(vm)) {
 		err_set(&err, -EBADFD, "VM %s: it is %s already%s", vm->domain.name, vm_state_name(vm->state),
@@ -418,18 +451,8 @@ void vm_start(struct vm *vm, bool paused, vm_done_fn done, void *arg)
 		done(err.code, err.text, arg);
 		return;
 	}
-	vm->starting = true;
-	vm->paused = paused;
-	vm->start_done = done;
-	vm->start_arg = arg;
-	vm->last.known = false;
-	vm->resets = 0;
-	vm->phase = WORKER_PHASE_NEW;
-	free(take_ptr(vm->guest_message));
-	vm_set_state(vm, VM_STARTING, "starting");
-	r = prepare(vm, &err);
-	if (r < 0)
-		fail_start(vm, r, err.text);
+	vm_again_cancel(vm);
+	vm_start_begin(vm, paused, done, arg);
 }
 
 /* ---- destroy ---- */
@@ -446,6 +469,13 @@ void vm_destroy(struct vm *vm, vm_done_fn done, void *arg)
 {
 	struct waiter *waiter;
 
+	if (vm->again) {
+		vm_again_cancel(vm);
+		vm_set_state(vm, VM_SHUT_OFF, "destroyed");
+		done(0, "", arg);
+		vm->env->events->ended(vm, vm->env->arg);
+		return;
+	}
 	if (!vm->has_folder && !vm->starting) {
 		struct err err = {0};
 
@@ -513,6 +543,7 @@ static void adopt_log(struct vm *vm)
 void vm_adopt(struct vm *vm, const struct runtime_state *state)
 {
 	const struct launcher_ops *ops = vm->env->launcher->ops;
+	char text[REASON_MAX];
 
 	vm->has_folder = true;
 	vm->state = VM_STARTING;
@@ -520,14 +551,16 @@ void vm_adopt(struct vm *vm, const struct runtime_state *state)
 	adopt_log(vm);
 	if (ops->adopt(vm->env->launcher, &state->worker, &worker_launch_events, vm, &vm->worker) == 0)
 		vm->worker_pid = state->worker.pid;
-	if (ops->adopt(vm->env->launcher, &state->storage, &storage_launch_events, vm, &vm->storage) == 0)
+	if (ops->adopt(vm->env->launcher, &state->storage, &vm_storage_launch_events, vm, &vm->storage) == 0)
 		vm->storage_pid = state->storage.pid;
 	if (!state->up) {
 		last_set(vm, VM_SHUT_OFF, -ECANCELED, "vmmgmtd ended while it was starting");
 		vm_kill_all(vm);
 		end_begin(vm);
 	} else if (!vm->worker) {
-		last_set(vm, VM_SHUT_OFF, 0, "ended while vmmgmtd was not there");
+		vm_put_text(text, sizeof(text), "vmworker was killed while vmmgmtd was not there: see %s",
+			    vm->log_path);
+		last_from_worker(vm, text);
 		end_begin(vm);
 	} else {
 		vm_connect_again(vm);

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "domain.h"
@@ -24,11 +25,34 @@ enum worker_phase {
 	WORKER_PHASE_CRASHED,
 };
 
+#define WORKER_SERVICES_MAX 8u
+
+enum worker_service_state {
+	WORKER_SERVICE_STARTING,
+	WORKER_SERVICE_SERVING,
+	WORKER_SERVICE_RECOVERING,
+	WORKER_SERVICE_WAITING,
+};
+
+/* A process that serves the guest for the worker, as the worker tells: text is cleaned, numbers are its word only. */
+struct worker_service {
+	char name[32]; /* "storage" */
+	pid_t pid;     /* 0: none now */
+	enum worker_service_state state;
+	char message[ERR_TEXT_MAX]; /* why it does not serve, or how its last process ended; "" */
+	char program[64];	    /* "vsp-storaged 0.1" */
+	uint64_t deaths, upgrades;
+	uint64_t replayed, lost, duplicate, failed; /* requests */
+	uint64_t last_outage_us;
+};
+
 /* Valid during the call that hands it over. */
 struct worker_status {
 	enum worker_phase phase;
 	const char *reason, *guest_message, *console_pty;
 	uint64_t resets;
+	const struct worker_service *services;
+	size_t service_count; /* at most WORKER_SERVICES_MAX */
 };
 
 struct worker_events {
@@ -66,6 +90,10 @@ enum worker_command {
 };
 
 int worker_do(struct worker *worker, enum worker_command command, worker_done_fn done, void *arg);
+
+/** worker_upgrade - replace the process of service @name by one of @program_fd (stays the caller's); done once it
+ * serves. */
+int worker_upgrade(struct worker *worker, const char *name, int program_fd, worker_done_fn done, void *arg);
 
 /** worker_console_fn - @fd: a stream socket that the callee owns, -1 on error. */
 typedef void (*worker_console_fn)(int error, const char *text, int fd, void *arg);

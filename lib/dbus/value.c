@@ -33,6 +33,11 @@ char msgbus_in_type(struct msgbus_in *in)
 	return in->error ? 0 : (char)dbus_message_iter_get_arg_type(in_iter(in));
 }
 
+char msgbus_in_element_type(struct msgbus_in *in)
+{
+	return msgbus_in_type(in) == 'a' ? (char)dbus_message_iter_get_element_type(in_iter(in)) : 0;
+}
+
 static void read_basic(struct msgbus_in *in, char type, void *ret)
 {
 	DBusBasicValue value;

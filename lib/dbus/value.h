@@ -32,6 +32,10 @@ struct msgbus_out {
  */
 char msgbus_in_type(struct msgbus_in *in);
 
+/** msgbus_in_element_type - of the array that is next: type code of its elements, also if it is empty; 0 if no array is
+ * next. */
+char msgbus_in_element_type(struct msgbus_in *in);
+
 /**
  * msgbus_in_read - read values in the order of @types, moving on.
  * @types: of each value: 's', 'o', 'g': const char ** (valid as long as the message); 'b': bool *; 'y': uint8_t *; 'i',

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The processes that serve a VM's guest, which the worker runs: what it tells of them, and their upgrade.
+ *
+ * Theory of operation: the worker starts and replaces them, also while no vmmgmtd is there. Of the one that holds locks
+ * on images vmmgmtd keeps track itself: the VM has not ended before that process has, however the worker ended. A
+ * worker runs a guest and is not believed: only a process that descends from it is watched, and killed at the end.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "dbus/session.h"
+#include "vm_int.h"
+
+/* Which installed program serves what. */
+static const struct {
+	const char *service, *program;
+} programs[] = {
+	{VM_SERVICE_STORAGE, "vsp-storaged"},
+};
+
+const struct worker_service *vm_service_find(const struct vm *vm, const char *name)
+{
+	for (size_t i = 0; i < vm->service_count; i++) {
+		if (!strcmp(vm->services[i].name, name))
+			return &vm->services[i];
+	}
+	return NULL;
+}
+
+/* ---- what the worker tells ---- */
+
+static void tell_change(const struct vm *vm, const struct worker_service *now)
+{
+	const struct worker_service *before = vm_service_find(vm, now->name);
+
+	if (!before ||
+	    (before->state == now->state && before->deaths == now->deaths && before->upgrades == now->upgrades))
+		return;
+	log_info(vm->domain.name, "service %s: %s%s%s", now->name, vm_service_state_name(now->state),
+		 *now->message ? ": " : "", now->message);
+}
+
+/* The process that works on the images now. */
+static void follow(struct vm *vm, const struct worker_service *service)
+{
+	const struct launcher_ops *ops = vm->env->launcher->ops;
+	struct launched *process;
+	struct launch_id id;
+	int r;
+
+	if (!service->pid || !vm->worker || (vm->storage && ops->id(vm->storage).pid == service->pid))
+		return;
+	r = launch_identify(service->pid, vm->worker_pid, &id);
+	if (r == -EPERM) {
+		log_warn(vm->domain.name, "service %s: process %d is not the worker's: it is not watched",
+			 service->name, (int)service->pid);
+		return;
+	}
+	if (r < 0 || ops->adopt(vm->env->launcher, &id, &vm_storage_launch_events, vm, &process) < 0)
+		return; /* gone already: the worker will tell */
+	if (vm->storage)
+		ops->release(vm->storage);
+	vm->storage = process;
+	vm_save_runtime(vm, !vm->starting);
+}
+
+void vm_services_set(struct vm *vm, const struct worker_status *status)
+{
+	const struct worker_service *storage;
+
+	for (size_t i = 0; i < status->service_count; i++)
+		tell_change(vm, &status->services[i]);
+	vm->service_count = MIN(status->service_count, ARRAY_SIZE(vm->services));
+	if (vm->service_count)
+		memcpy(vm->services, status->services, vm->service_count * sizeof(*vm->services));
+	storage = vm_service_find(vm, VM_SERVICE_STORAGE);
+	if (storage && vm->has_folder)
+		follow(vm, storage);
+}
+
+/* ---- upgrade ---- */
+
+struct upgrade {
+	vm_done_fn done;
+	void *arg;
+};
+
+static void on_upgraded(int error, const char *text, void *arg)
+{
+	struct upgrade *upgrade = arg;
+
+	if (error == -ETIMEDOUT)
+		text = "the worker has not finished it yet: see \"vmctl service list\" and the VM's log";
+	upgrade->done(error, error && !*text ? strerror(-error) : text, upgrade->arg);
+	free(upgrade);
+}
+
+static int check_service(const struct vm *vm, const char *name, struct err *err)
+{
+	char known[256] = "";
+
+	if (vm_service_find(vm, name))
+		return 0;
+	for (size_t i = 0; i < vm->service_count; i++) {
+		size_t len = strlen(known);
+
+		snprintf(known + len, sizeof(known) - len, "%s%s", i ? ", " : "", vm->services[i].name);
+	}
+	return err_set(err, -ENOENT, "VM %s: it has no service %s: it has %s", vm->domain.name, name,
+		       *known ? known : "none");
+}
+
+/* @path: "" for the installed program. */
+static int open_program(const char *service, const char *path, struct err *err, int *ret_fd)
+{
+	char installed[PATH_MAX];
+	int r = *path && *path != '/' ? err_set(err, -EINVAL, "program %s: give its absolute path", path) : 0;
+
+	if (r == 0 && !*path) {
+		size_t i = 0;
+
+		while (i < ARRAY_SIZE(programs) && strcmp(programs[i].service, service) != 0)
+			i++;
+		r = i < ARRAY_SIZE(programs)
+			    ? session_program(programs[i].program, installed, sizeof(installed), err)
+			    : err_set(err, -EINVAL, "service %s: name its program: there is no installed one", service);
+		path = installed;
+	}
+	return r < 0 ? r : broker_open_program(path, err, ret_fd);
+}
+
+void vm_upgrade(struct vm *vm, const char *service, const char *path, vm_done_fn done, void *arg)
+{
+	_cleanup_close_ int fd = -1;
+	struct upgrade *upgrade = NULL;
+	struct err err = {0};
+	int r = vm_must_run(vm, &err);
+
+	if (r == 0)
+		r = check_service(vm, service, &err);
+	if (r == 0)
+		r = open_program(service, path, &err, &fd);
+	if (r == 0 && !(upgrade = malloc(sizeof(*upgrade))))
+		r = err_set(&err, -ENOMEM, "no memory");
+	if (r == 0) {
+		*upgrade = (struct upgrade){done, arg};
+		r = worker_upgrade(vm->conn, service, fd, on_upgraded, upgrade);
+		if (r < 0)
+			err_set(&err, r, "VM %s: its vmworker cannot be asked: %s", vm->domain.name, strerror(-r));
+	}
+	if (r < 0) {
+		free(upgrade);
+		done(r, err.text, arg);
+	}
+}
+
+/* ---- the program for the start ---- */
+
+int vm_service_open_program(const char *service, struct err *err, int *ret_fd)
+{
+	return open_program(service, "", err, ret_fd);
+}
