@@ -12,17 +12,24 @@ static uint8_t again[DATA_BYTES] __attribute__((aligned(4096)));
 
 void disk_connect(struct vmbus_channel *channel, uint32_t version, uint32_t cpu)
 {
+	disk_connect_ring(channel, version, cpu, RING_PAGES);
+}
+
+void disk_connect_ring(struct vmbus_channel *channel, uint32_t version, uint32_t cpu, uint32_t pages)
+{
 	static struct vmbus_msg_offer_channel offers[VMBUS_OFFERS];
 	const struct vmbus_msg_offer_channel *offer;
 	struct abi_guid type = VMBUS_GUID_SCSI;
 	uint32_t status;
 
+	if (pages < 4 || pages > RING_PAGES)
+		rt_fail("rings of %u pages", pages);
 	if (!vmbus_contact(version, 0))
 		rt_fail("version %#x is refused", version);
 	offer = vmbus_find(offers, vmbus_request_offers(offers), type);
 	if (!offer)
 		rt_fail("no SCSI controller is offered");
-	status = vmbus_open(channel, offer, ring_memory, RING_PAGES, cpu);
+	status = vmbus_open(channel, offer, ring_memory, pages, cpu);
 	if (status)
 		rt_fail("open: status %#x", status);
 	storvsc_start(channel);

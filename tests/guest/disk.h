@@ -13,6 +13,9 @@
  * storvsc. */
 void disk_connect(struct vmbus_channel *channel, uint32_t version, uint32_t cpu);
 
+/** disk_connect_ring - the same with rings of @pages / 2 pages each (4..32), header included. */
+void disk_connect_ring(struct vmbus_channel *channel, uint32_t version, uint32_t cpu, uint32_t pages);
+
 /** disk_check_pattern - write, flush, read back and compare in several sizes and alignments; @seed makes the data
  * differ. */
 void disk_check_pattern(struct vmbus_channel *channel, uint32_t seed);

@@ -18,7 +18,14 @@
 #define APIC_BASE_EXTD	 0x400u
 #define X2APIC_ID	 0x802u
 #define X2APIC_SPURIOUS	 0x80fu
+#define X2APIC_EOI	 0x80bu
 #define X2APIC_ICR	 0x830u
+#define X2APIC_LVT_TIMER 0x832u
+#define LVT_PERIODIC	 0x20000u
+#define X2APIC_INITIAL	 0x838u
+#define X2APIC_DIVIDE	 0x83eu
+#define DIVIDE_BY_128	 0xau
+#define APIC_HZ		 1000000000u /* KVM's, if nobody has chosen another */
 #define ICR_INIT	 0x4500u
 #define ICR_SIPI	 0x4600u
 
@@ -49,6 +56,7 @@ struct rt_frame {
 };
 
 #define VECTOR_GP	13u
+#define VECTOR_TICK	0xfdu
 #define VECTOR_SPURIOUS 0xffu
 
 volatile uint64_t rt_recover; /* where to go on after the general protection fault that is expected; 0: none is */
@@ -203,6 +211,19 @@ void rt_interrupt(struct rt_frame *frame)
 void rt_set_handler(uint8_t vector, void (*fn)(void))
 {
 	handlers[vector] = fn;
+}
+
+static void on_tick(void)
+{
+	rt_wrmsr(X2APIC_EOI, 0);
+}
+
+void rt_tick(uint32_t ms)
+{
+	rt_set_handler(VECTOR_TICK, on_tick);
+	rt_wrmsr(X2APIC_DIVIDE, DIVIDE_BY_128);
+	rt_wrmsr(X2APIC_LVT_TIMER, LVT_PERIODIC | VECTOR_TICK);
+	rt_wrmsr(X2APIC_INITIAL, (uint64_t)ms * (APIC_HZ / 1000) / 128);
 }
 
 uint32_t rt_cpu(void)

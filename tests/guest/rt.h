@@ -32,6 +32,8 @@ void rt_reset(void) __attribute__((noreturn));
 /** rt_set_handler - @fn is called for @vector (32..254) on any vCPU, interrupts off; it signals the end of interrupt
  * itself. */
 void rt_set_handler(uint8_t vector, void (*fn)(void));
+/** rt_tick - an interrupt every @ms from now on, which does nothing but wake this vCPU. */
+void rt_tick(uint32_t ms);
 /** rt_cpu - the vCPU that we run on. */
 uint32_t rt_cpu(void);
 /** rt_had_x2apic - whether the boot vCPU's APIC was in x2APIC mode before we came. */

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A disk under load while the process that serves it dies. Many requests are in flight, the ring is so small that it
+ * fills; whatever happens on the other side, each request is answered once, in time, and the disk has what was written.
+ *
+ * Theory of operation. Each disk has a model in memory: which generation each block has. A block on disk carries its
+ * place, its generation and, in all its other words, a key that follows from them. Requests in flight never overlap, so
+ * that the model says exactly what a read must bring. A transaction id names a slot and a turn: a second answer to a
+ * request, or one to a request that was never made, is found out. A periodic timer looks for requests that wait too
+ * long.
+ *
+ * Three parts run through the same machine: all blocks are written, then comes the load, then all blocks are read.
+ *
+ * Limits. Options: seed, depth (of requests), ops or seconds (of load), luns, blocks (of each disk), ring (pages).
+ * Blocks are of 512 bytes, requests of up to 64 KiB; answers are due in 60 s.
+ */
+#include "abi/hyperv.h"
+#include "disk.h"
+#include "rt.h"
+
+#define DEPTH_MAX    32u
+#define LUNS_MAX     2u
+#define BLOCKS_MAX   16384u /* of a disk */
+#define REQUEST_MAX  128u   /* blocks */
+#define BUFFER_BYTES (REQUEST_MAX * DISK_BLOCK + 4096u)
+#define SECOND	     10000000u /* of reference time, 100 ns */
+#define DUE	     (60ull * SECOND)
+#define TICK_MS	     100u
+#define FLUSH_ONE_IN 50u
+#define PICKS	     64u /* of a place, until it is one that nobody uses */
+#define WORDS	     (DISK_BLOCK / 8)
+#define KEY_WORD     2u /* from here on */
+#define NO_REQUEST   0u
+
+enum kind { READ, WRITE, FLUSH, KINDS };
+
+static const char *const kind_names[KINDS] = {"read", "write", "flush"};
+
+struct request {
+	uint64_t id; /* NO_REQUEST: free */
+	uint64_t since, generation;
+	enum kind kind;
+	uint8_t lun;
+	uint32_t lba, blocks;
+	uint8_t *data;
+};
+
+/* What a request is about, before it has a slot. */
+struct wish {
+	enum kind kind;
+	uint8_t lun;
+	uint32_t lba, blocks;
+};
+
+static struct {
+	uint32_t depth, luns, blocks;
+	uint64_t ops, seconds, until; /* seconds 0: as many as ops says */
+} load;
+
+static struct vmbus_channel channel;
+static struct request requests[DEPTH_MAX];
+static uint8_t buffers[DEPTH_MAX][BUFFER_BYTES] __attribute__((aligned(4096)));
+static uint64_t model[LUNS_MAX][BLOCKS_MAX];
+static bool claimed[LUNS_MAX][BLOCKS_MAX];
+static uint64_t random_state, turns, generations, counts[KINDS], full, longest;
+static uint32_t in_flight, at_lun, at_lba; /* where a part that takes all blocks in turn is */
+
+static uint64_t now(void)
+{
+	return rt_rdmsr(HV_X64_MSR_TIME_REF_COUNT);
+}
+
+static uint64_t mix(uint64_t x)
+{
+	x ^= x << 13;
+	x ^= x >> 7;
+	return x ^ x << 17;
+}
+
+static uint32_t random_below(uint32_t n)
+{
+	random_state = mix(random_state);
+	return (uint32_t)((random_state >> 16) % n);
+}
+
+/* ---- blocks ---- */
+
+/* A block: its place, its generation, a key that follows from both in all its other words. String instructions: they
+ * are cheap also where a guest's instructions are emulated. */
+static uint64_t block_key(uint64_t place, uint64_t generation)
+{
+	return mix((generation << 32 ^ place) * 0x9e3779b97f4a7c15ull | 1);
+}
+
+static uint64_t block_place(const struct request *request, uint32_t lba)
+{
+	return (uint64_t)request->lun << 32 | lba;
+}
+
+static void block_fill(uint64_t *words, uint64_t place, uint64_t generation)
+{
+	uint64_t *at = words + KEY_WORD, count = WORDS - KEY_WORD;
+
+	words[0] = place;
+	words[1] = generation;
+	__asm__ volatile("rep stosq" : "+D"(at), "+c"(count) : "a"(block_key(place, generation)) : "memory");
+}
+
+static bool block_has(const uint64_t *words, uint64_t key)
+{
+	const uint64_t *at = words + KEY_WORD;
+	uint64_t count = WORDS - KEY_WORD;
+	bool same;
+
+	__asm__ volatile("repe scasq" : "+D"(at), "+c"(count), "=@cce"(same) : "a"(key) : "memory");
+	return same;
+}
+
+static void block_check(const uint64_t *words, const struct request *request, uint32_t lba)
+{
+	uint64_t place = block_place(request, lba), generation = model[request->lun][lba];
+	bool same = block_has(words, block_key(place, generation));
+
+	if (words[0] == place && words[1] == generation && same)
+		return;
+	rt_fail("request %#lx: block %u of disk %u: place %#lx, generation %lu, not %lu, its other bytes are %s",
+		(unsigned long)request->id, lba, request->lun, (unsigned long)words[0], (unsigned long)words[1],
+		(unsigned long)generation, same ? "right" : "others");
+}
+
+static uint64_t *block_of(const struct request *request, uint32_t i)
+{
+	return (uint64_t *)(void *)(request->data + i * DISK_BLOCK);
+}
+
+/* ---- requests ---- */
+
+static bool is_free(const struct wish *wish)
+{
+	const bool *at = &claimed[wish->lun][wish->lba];
+	uint64_t count = wish->blocks;
+	bool free;
+
+	__asm__ volatile("repe scasb" : "+D"(at), "+c"(count), "=@cce"(free) : "a"(false) : "memory");
+	return free;
+}
+
+static void claim(const struct request *request, bool taken)
+{
+	memset(&claimed[request->lun][request->lba], taken, request->blocks);
+}
+
+static void prepare_data(struct request *request, uint32_t slot)
+{
+	/* anywhere in a page */
+	request->data = buffers[slot] + random_below(8) * DISK_BLOCK;
+	request->generation = request->kind == WRITE ? ++generations : 0;
+	for (uint32_t i = 0; i < request->blocks; i++)
+		if (request->kind == WRITE)
+			block_fill(block_of(request, i), block_place(request, request->lba + i), request->generation);
+		else
+			memset(block_of(request, i), 0xee, DISK_BLOCK);
+}
+
+/* Return: false if the ring is full. */
+static bool submit(struct request *request)
+{
+	uint8_t cdb[10] = {SCSI_SYNCHRONIZE_CACHE_10};
+
+	if (request->kind != FLUSH)
+		storvsc_rw10(cdb, request->kind == WRITE, request->lba, (uint16_t)request->blocks);
+	request->since = now();
+	return storvsc_submit(&channel, request->id, request->lun, cdb, sizeof(cdb), request->kind == WRITE,
+			      request->data, request->blocks * DISK_BLOCK);
+}
+
+/* Return: false if the ring is full; then nothing has happened. */
+static bool begin(const struct wish *wish)
+{
+	uint32_t slot = 0;
+	struct request *request;
+
+	while (requests[slot].id != NO_REQUEST)
+		slot++;
+	request = &requests[slot];
+	request->kind = wish->kind;
+	request->lun = wish->lun;
+	request->lba = wish->lba;
+	request->blocks = wish->blocks;
+	request->id = (turns + 1) * DEPTH_MAX + slot;
+	prepare_data(request, slot);
+	if (!submit(request)) {
+		request->id = NO_REQUEST;
+		full++;
+		return false;
+	}
+	turns++;
+	in_flight++;
+	claim(request, true);
+	return true;
+}
+
+static struct request *request_of(uint64_t id)
+{
+	struct request *request = &requests[id % DEPTH_MAX];
+
+	if (id != NO_REQUEST && request->id == id)
+		return request;
+	rt_fail("%s request %#lx", id / DEPTH_MAX && id / DEPTH_MAX <= turns ? "a second answer to" : "an answer to no",
+		(unsigned long)id);
+}
+
+static void finish(const struct storvsc_result *result)
+{
+	struct request *request = request_of(result->id);
+	uint64_t took = now() - request->since;
+
+	if ((result->srb_status & 0x3f) != SRB_STATUS_SUCCESS || result->scsi_status != SCSI_STATUS_GOOD ||
+	    result->transferred != request->blocks * DISK_BLOCK)
+		rt_fail("request %#lx: %s of %u blocks at %u of disk %u: SRB %#x, SCSI %#x, sense %#x/%#x/%#x, %u "
+			"bytes",
+			(unsigned long)request->id, kind_names[request->kind], request->blocks, request->lba,
+			request->lun, result->srb_status, result->scsi_status, result->sense[2], result->sense[12],
+			result->sense[13], result->transferred);
+	for (uint32_t i = 0; i < request->blocks; i++)
+		if (request->kind == WRITE)
+			model[request->lun][request->lba + i] = request->generation;
+		else
+			block_check(block_of(request, i), request, request->lba + i);
+	longest = took > longest ? took : longest;
+	counts[request->kind]++;
+	claim(request, false);
+	request->id = NO_REQUEST;
+	in_flight--;
+}
+
+/* ---- waiting ---- */
+
+static bool is_empty(void)
+{
+	return __atomic_load_n(&channel.in.header->write_index, __ATOMIC_ACQUIRE) == channel.in.cursor;
+}
+
+static void check_due(void)
+{
+	uint64_t at = now();
+
+	for (uint32_t i = 0; i < DEPTH_MAX; i++) {
+		const struct request *request = &requests[i];
+
+		if (request->id != NO_REQUEST && at - request->since > DUE)
+			rt_fail("request %#lx, %s of %u blocks at %u of disk %u, is not answered",
+				(unsigned long)request->id, kind_names[request->kind], request->blocks, request->lba,
+				request->lun);
+	}
+}
+
+/* Wait for at least one answer; take all that are there. Signals are asked for only while we sleep. */
+static void take_answers(void)
+{
+	struct storvsc_result result;
+
+	while (is_empty()) {
+		rt_idle(is_empty());
+		check_due();
+	}
+	channel.in.header->interrupt_mask = 1;
+	do {
+		while (storvsc_poll(&channel, &result))
+			finish(&result);
+		channel.in.header->interrupt_mask = 0;
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		/* what came before the mask was open again brings no interrupt */
+	} while (!is_empty());
+}
+
+/* ---- the three parts ---- */
+
+/* The next request of a part. Return: false if there is none any more. */
+typedef bool (*next_fn)(struct wish *ret_wish);
+
+static bool next_in_turn(struct wish *ret_wish, enum kind kind)
+{
+	if (at_lba == load.blocks) {
+		at_lba = 0;
+		at_lun++;
+	}
+	if (at_lun == load.luns)
+		return false;
+	*ret_wish = (struct wish){kind, (uint8_t)at_lun, at_lba, load.blocks - at_lba};
+	if (ret_wish->blocks > REQUEST_MAX)
+		ret_wish->blocks = REQUEST_MAX;
+	at_lba += ret_wish->blocks;
+	return true;
+}
+
+static bool next_write(struct wish *ret_wish)
+{
+	return next_in_turn(ret_wish, WRITE);
+}
+
+static bool next_read(struct wish *ret_wish)
+{
+	return next_in_turn(ret_wish, READ);
+}
+
+/* Half of the requests are of up to 8 KiB. A place in use: a flush instead, should it be hard to find another. */
+static bool next_random(struct wish *ret_wish)
+{
+	uint8_t lun = (uint8_t)random_below(load.luns);
+
+	if (load.seconds ? now() >= load.until : !load.ops)
+		return false;
+	if (!load.seconds)
+		load.ops--;
+	if (random_below(FLUSH_ONE_IN)) {
+		for (uint32_t i = 0; i < PICKS; i++) {
+			ret_wish->kind = random_below(2) ? WRITE : READ;
+			ret_wish->lun = lun;
+			ret_wish->blocks = 1 + random_below(random_below(2) ? 16 : REQUEST_MAX);
+			ret_wish->lba = random_below(load.blocks - ret_wish->blocks);
+			if (is_free(ret_wish))
+				return true;
+		}
+	}
+	*ret_wish = (struct wish){FLUSH, lun, 0, 0};
+	return true;
+}
+
+static void run(next_fn next)
+{
+	struct wish wish;
+	bool wanted = next(&wish);
+
+	while (wanted || in_flight) {
+		while (wanted && in_flight < load.depth && begin(&wish))
+			wanted = next(&wish);
+		if (in_flight)
+			take_answers();
+	}
+	at_lun = at_lba = 0;
+}
+
+static void parse(const char *cmdline)
+{
+	random_state = rt_option(cmdline, "seed", 1) * 0x9e3779b97f4a7c15ull | 1;
+	load.ops = rt_option(cmdline, "ops", 2000);
+	load.seconds = rt_option(cmdline, "seconds", 0);
+	load.depth = (uint32_t)rt_option(cmdline, "depth", 16);
+	load.luns = (uint32_t)rt_option(cmdline, "luns", 1);
+	load.blocks = (uint32_t)rt_option(cmdline, "blocks", 2048);
+	if (!load.depth || load.depth > DEPTH_MAX || !load.luns || load.luns > LUNS_MAX ||
+	    load.blocks <= 2 * REQUEST_MAX || load.blocks > BLOCKS_MAX)
+		rt_fail("options: depth 1..%u, luns 1..%u, blocks %u..%u", DEPTH_MAX, LUNS_MAX, 2 * REQUEST_MAX + 1,
+			BLOCKS_MAX);
+}
+
+void rt_main(const char *cmdline)
+{
+	vmbus_start();
+	vmbus_synic_start(0);
+	parse(cmdline);
+	disk_connect_ring(&channel, VMBUS_VERSION_5_3, 0, (uint32_t)rt_option(cmdline, "ring", 4));
+	rt_tick(TICK_MS);
+	run(next_write);
+	rt_printf("guest: load\n");
+	load.until = now() + load.seconds * SECOND;
+	run(next_random);
+	run(next_read);
+	rt_printf("recovery: %lu reads, %lu writes, %lu flushes; ring full %lu times, longest wait %lu ms\n",
+		  (unsigned long)counts[READ], (unsigned long)counts[WRITE], (unsigned long)counts[FLUSH],
+		  (unsigned long)full, (unsigned long)(longest / (SECOND / 1000)));
+	vmbus_close(&channel);
+	vmbus_unload();
+	rt_pass();
+}
