@@ -83,6 +83,11 @@ bool engine_cancel(struct engine *engine, struct engine_io *io)
 	return true;
 }
 
+int engine_keep(struct engine *engine)
+{
+	return engine->ops->keep ? engine->ops->keep(engine) : -ENOENT;
+}
+
 /* Drop @bytes from the front of the iovecs. Return: whether something is left. */
 static bool consume(struct engine_io *io, size_t bytes)
 {

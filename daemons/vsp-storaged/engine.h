@@ -60,6 +60,7 @@ struct engine_ops {
 	void (*submit)(struct engine *engine, struct engine_io *io);
 	void (*flush)(struct engine *engine);
 	bool (*cancel)(struct engine *engine, struct engine_io *io);
+	int (*keep)(struct engine *engine); /* as engine_keep(); may be NULL */
 	void (*close)(struct engine *engine);
 };
 
@@ -100,6 +101,13 @@ void engine_flush(struct engine *engine);
  * called; false: it goes on as before.
  */
 bool engine_cancel(struct engine *engine, struct engine_io *io);
+
+/**
+ * engine_keep - what is to be left with the worker before the first submit, so that a successor can wait until all I/O
+ * of this engine is over, however this process ends: see fence.h.
+ * Return: a descriptor, the engine's; -ENOENT: the end of the process is enough.
+ */
+int engine_keep(struct engine *engine);
 
 /* ---- for implementations ---- */
 

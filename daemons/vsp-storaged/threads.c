@@ -3,6 +3,8 @@
  * The engine of threads, for hosts without io_uring: THREADS of them take I/Os from one queue, and hand them back by
  * another, which the loop empties when it is woken.
  *
+ * A process of which threads still do I/O has not ended: its end is the fence for a successor.
+ *
  * Limits: at most THREADS I/Os are with the host at a time.
  */
 #include "engine.h"

@@ -10,8 +10,7 @@
  * the page cache could keep us here for ever, and our own eventfd brings us back.
  *
  * The ring starts disabled, takes its restrictions (the opcodes below, registered files only, no further registration)
- * and is then enabled. It is made without SINGLE_ISSUER and DEFER_TASKRUN: such a ring outlives a killed maker whose
- * descriptor another process holds, and completes what was submitted.
+ * and is then enabled. Its last registered file is the fence for a successor (fence.h), which no entry names.
  *
  * Limits: if the kernel takes no entries for lack of memory, they are offered again after RETRY_NS.
  */
@@ -30,6 +29,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "fence.h"
 
 #define SQ_ENTRIES 256u
 #define REAP_BATCH 64u
@@ -40,6 +40,7 @@ struct uring {
 	struct engine engine;
 	struct io_uring ring;
 	int event_fd;
+	int fence_fd; /* ends with the ring */
 	struct loop_source *event, *retry;
 	unsigned int in_ring; /* entries filled in and not reaped: at most ENGINE_DEPTH */
 	struct engine_queue waiting;
@@ -212,6 +213,11 @@ static bool uring_cancel(struct engine *engine, struct engine_io *io)
 	return engine_queue_remove(&to_uring(engine)->waiting, io);
 }
 
+static int uring_keep(struct engine *engine)
+{
+	return to_uring(engine)->fence_fd;
+}
+
 static void uring_free(struct uring *uring)
 {
 	loop_remove(&uring->event);
@@ -219,6 +225,7 @@ static void uring_free(struct uring *uring)
 	if (uring->ring.ring_fd >= 0)
 		io_uring_queue_exit(&uring->ring);
 	fd_close(&uring->event_fd);
+	fd_close(&uring->fence_fd);
 	free(uring);
 }
 
@@ -261,6 +268,21 @@ static int restrict_ring(struct uring *uring)
 	return register_op(uring, IORING_REGISTER_RESTRICTIONS, rule, (unsigned int)n);
 }
 
+/* The images, and behind them the fence. */
+static int register_files(struct uring *uring, const int *fds, size_t count)
+{
+	int files[ENGINE_FILES_MAX + 1];
+	int r = fence_pipe(&files[count], &uring->fence_fd);
+
+	if (r < 0)
+		return r;
+	if (count > 0)
+		memcpy(files, fds, count * sizeof(*fds));
+	r = io_uring_register_files(&uring->ring, files, (unsigned int)count + 1);
+	fd_close(&files[count]);
+	return r;
+}
+
 static int set_up(struct uring *uring, const int *fds, size_t count, const char **ret_what)
 {
 	struct io_uring_params params = {
@@ -278,7 +300,7 @@ static int set_up(struct uring *uring, const int *fds, size_t count, const char 
 	if (params.cq_entries < ENGINE_DEPTH)
 		return -ENOMEM;
 	*ret_what = "cannot register the images";
-	r = count > 0 ? io_uring_register_files(&uring->ring, fds, (unsigned int)count) : 0;
+	r = register_files(uring, fds, count);
 	if (r < 0)
 		return r;
 	*ret_what = "cannot register an eventfd";
@@ -302,6 +324,7 @@ static int uring_open(struct loop *loop, const int *fds, size_t count, struct en
 	if (!uring)
 		return err_set(err, r, "io_uring: %s", what);
 	uring->ring.ring_fd = -1;
+	uring->fence_fd = -1;
 	uring->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (uring->event_fd < 0) {
 		r = -errno;
@@ -329,5 +352,6 @@ const struct engine_ops uring_engine = {
 	.submit = uring_submit,
 	.flush = uring_flush,
 	.cancel = uring_cancel,
+	.keep = uring_keep,
 	.close = uring_close,
 };

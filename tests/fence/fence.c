@@ -18,6 +18,8 @@
  *
  *   fence [--control] [VARIANT...]
  *   FENCE_PATH     file or block device of 16 MiB, overwritten (default: a temporary file in the working directory)
+ *   FENCE_FAST     another way to the same blocks, past a delay: there, what direct writes are followed by can overtake
+ *                  them (default: FENCE_PATH)
  *   FENCE_ROUNDS   of each variant (2)
  *   FENCE_LATE_MS  how long to wait for late writes (40): more than the device takes
  *   FENCE_KILL_US  the submitter lives at most so long (8000)
@@ -72,7 +74,7 @@ struct tally {
 };
 
 static struct {
-	char path[256];
+	char path[256], fast[256];
 	unsigned int rounds, late_ms, kill_us;
 	bool control;
 } options = {.rounds = 2, .late_ms = 40, .kill_us = 8000};
@@ -97,9 +99,9 @@ __attribute__((format(printf, 2, 3))) static bool bad(const struct variant *vari
 	return false;
 }
 
-static int open_file(const struct variant *variant)
+static int open_file(const struct variant *variant, const char *path)
 {
-	return open(options.path, O_RDWR | O_CLOEXEC | (variant->direct ? O_DIRECT : 0));
+	return open(path, O_RDWR | O_CLOEXEC | (variant->direct ? O_DIRECT : 0));
 }
 
 /* ---- the submitter ---- */
@@ -223,13 +225,14 @@ static void look_for_late(int fd, struct shared *mine, uint32_t old, struct tall
 static bool one_round(const struct variant *variant, struct shared *shared, struct shared *mine, struct tally *tally)
 {
 	uint32_t pattern = generation++;
-	int fence, fd = open_file(variant);
+	int fence, fd = open_file(variant, options.path);
+	int fast = open_file(variant, variant->direct ? options.fast : options.path);
 	bool good = true;
 	uint64_t begin;
 	pid_t pid;
 
-	if (fd < 0)
-		die(options.path);
+	if (fd < 0 || fast < 0)
+		die("cannot open the file");
 	memset(shared->completions, 0, sizeof(shared->completions));
 	fill(shared, pattern);
 	pid = start(variant, fd, shared, &fence);
@@ -240,10 +243,11 @@ static bool one_round(const struct variant *variant, struct shared *shared, stru
 	if (!options.control)
 		good = good && check_completed(variant, fd, shared, mine, pattern, tally);
 	if (good)
-		look_for_late(fd, mine, pattern, tally);
+		look_for_late(fast, mine, pattern, tally);
 	if (!variant->threads && !wait_fence(variant, fence))
 		good = false;
 	close(fence);
+	close(fast);
 	close(fd);
 	return good;
 }
@@ -253,7 +257,7 @@ static const char *why_not(const struct variant *variant, struct shared *shared)
 {
 	struct io_uring_cqe *cqe;
 	struct io_uring ring;
-	int r, fd = open_file(variant);
+	int r, fd = open_file(variant, options.path);
 
 	if (fd < 0)
 		return "the file does not open so";
@@ -307,18 +311,17 @@ static unsigned int number(const char *name, unsigned int value)
 
 static void prepare_file(void)
 {
-	const char *path = getenv("FENCE_PATH");
+	const char *path = getenv("FENCE_PATH"), *fast = getenv("FENCE_FAST");
 	int fd;
 
-	if (path) {
-		snprintf(options.path, sizeof(options.path), "%s", path);
-		return;
+	snprintf(options.path, sizeof(options.path), "%s", path ? path : "fence-XXXXXX");
+	if (!path) {
+		fd = mkstemp(options.path);
+		if (fd < 0 || posix_fallocate(fd, 0, FILE_LEN) != 0)
+			die("cannot make a file");
+		close(fd);
 	}
-	snprintf(options.path, sizeof(options.path), "fence-XXXXXX");
-	fd = mkstemp(options.path);
-	if (fd < 0 || posix_fallocate(fd, 0, FILE_LEN) != 0)
-		die("cannot make a file");
-	close(fd);
+	snprintf(options.fast, sizeof(options.fast), "%s", fast ? fast : options.path);
 }
 
 static struct shared *map_shared(void)
