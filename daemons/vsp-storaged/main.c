@@ -4,6 +4,8 @@
  *
  * It opens one path, its worker's socket; everything else it is handed there. It ends when the worker goes away.
  */
+#include "config.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -190,6 +192,8 @@ static int serve(struct server *server, const struct options *options, struct er
 {
 	struct vsp_config config = {
 		.name = "storage",
+		.program = PROGRAM " " PACKAGE_VERSION,
+		.state_version = STORVSP_STATE_VERSION,
 		.worker_path = options->path,
 		.worker_gone = worker_gone,
 		.arg = server,

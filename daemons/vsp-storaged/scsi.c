@@ -130,6 +130,11 @@ void scsi_check(struct scsi_request *request, uint8_t key, uint16_t asc)
 	scsi_end(request, SCSI_COMPLETE);
 }
 
+void scsi_fail(struct scsi_request *request)
+{
+	scsi_check(request, SCSI_SENSE_HARDWARE_ERROR, SCSI_ASC_INTERNAL_TARGET_FAILURE);
+}
+
 void scsi_invalid_field(struct scsi_request *request)
 {
 	scsi_check(request, SCSI_SENSE_ILLEGAL_REQUEST, SCSI_ASC_INVALID_FIELD_IN_CDB);

@@ -104,6 +104,9 @@ void scsi_lun_done(struct scsi_lun *lun);
  */
 void scsi_execute(struct scsi_controller *controller, struct scsi_request *request);
 
+/** scsi_fail - instead of scsi_execute(): done() with CHECK CONDITION, HARDWARE ERROR. */
+void scsi_fail(struct scsi_request *request);
+
 /** scsi_abort - end @request early if the host has not begun with it; it is done() either way, now or later. */
 void scsi_abort(struct scsi_request *request);
 

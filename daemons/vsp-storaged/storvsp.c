@@ -95,14 +95,20 @@ static void complain(struct vsp_channel *channel, const char *what, uint32_t ope
 
 /* ---- completions ---- */
 
-static void reply(struct storvsp_request *request, uint32_t status)
+/* @state: what the negotiated state becomes; NULL: it stays. */
+static void reply_state(struct storvsp_request *request, uint32_t status, const struct storvsp_negotiated *state)
 {
 	struct vstor_packet *packet = &request->vstor.packet;
 
 	packet->operation = VSTOR_OPERATION_COMPLETE_IO;
 	packet->flags = 0;
 	packet->status = status;
-	vsp_complete(request->vsp, packet, request->vstor.reply_len);
+	vsp_complete_state(request->vsp, packet, request->vstor.reply_len, state);
+}
+
+static void reply(struct storvsp_request *request, uint32_t status)
+{
+	reply_state(request, status, NULL);
 }
 
 struct srb_outcome {
@@ -237,15 +243,17 @@ static void op_reset(struct vsp_channel *channel, struct storvsp_request *reques
 
 /* ---- initialization ---- */
 
-static struct storvsp_negotiated *negotiated(struct vsp_channel *channel)
+static const struct storvsp_negotiated *negotiated(struct vsp_channel *channel)
 {
 	return vsp_channel_state(channel);
 }
 
 static void advance(struct vsp_channel *channel, struct storvsp_request *request, enum storvsp_state state)
 {
-	negotiated(channel)->state = state;
-	reply(request, VSTOR_STATUS_SUCCESS);
+	struct storvsp_negotiated next = *negotiated(channel);
+
+	next.state = state;
+	reply_state(request, VSTOR_STATUS_SUCCESS, &next);
 }
 
 static void op_begin(struct vsp_channel *channel, struct storvsp_request *request)
@@ -259,11 +267,13 @@ static const uint16_t versions[] = {
 
 static void op_version(struct vsp_channel *channel, struct storvsp_request *request)
 {
+	struct storvsp_negotiated next = {.state = STORVSP_PROPERTIES};
+
 	for (size_t i = 0; i < ARRAY_SIZE(versions); i++) {
 		if (versions[i] != request->vstor.version)
 			continue;
-		negotiated(channel)->version = versions[i];
-		advance(channel, request, STORVSP_PROPERTIES);
+		next.version = versions[i];
+		reply_state(request, VSTOR_STATUS_SUCCESS, &next);
 		return;
 	}
 	reply(request, VSTOR_STATUS_REVISION_MISMATCH);
@@ -369,6 +379,42 @@ static int storvsp_open(struct vsp_channel *channel, const uint8_t user_data[120
 	return 0;
 }
 
+static int storvsp_recover(struct vsp_channel *channel)
+{
+	const struct storvsp_negotiated *state = negotiated(channel);
+	bool known = state->state <= STORVSP_VERSION && state->version == 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(versions); i++)
+		known |= state->state > STORVSP_VERSION && state->state <= STORVSP_READY &&
+			 state->version == versions[i];
+	if (!known)
+		return -EPROTO;
+	storvsp_of(channel)->channel = channel;
+	return 0;
+}
+
+static void srb_failed(struct scsi_request *scsi)
+{
+	reply_srb(CONTAINER_OF(scsi, struct storvsp_request, scsi), scsi->outcome);
+}
+
+/* As a disk that breaks on it. */
+static void storvsp_fail(struct vsp_channel *channel, struct vsp_request *vsp)
+{
+	struct storvsp_request *request = vsp->device_data;
+
+	request->vsp = vsp;
+	if (vsp->type == VMPACKET_COMPLETION || vstor_parse(vsp->payload, vsp->payload_len, &request->vstor) < 0) {
+		refuse(request, VSTOR_STATUS_INVALID_PARAMETER);
+	} else if (request->vstor.operation == VSTOR_OPERATION_EXECUTE_SRB) {
+		request->scsi.done = srb_failed;
+		scsi_fail(&request->scsi);
+	} else {
+		reply(request, VSTOR_STATUS_IO_DEVICE_ERROR);
+	}
+	(void)channel;
+}
+
 static void storvsp_close(struct vsp_channel *channel)
 {
 	struct storvsp_channel *state = vsp_channel_data(channel);
@@ -397,8 +443,11 @@ const struct vsp_device_ops storvsp_ops = {
 	.channel_size = sizeof(struct storvsp_channel),
 	.slots = STORVSP_SLOTS,
 	.state_size = sizeof(struct storvsp_negotiated),
+	.state_version = STORVSP_STATE_VERSION,
 	.open = storvsp_open,
+	.recover = storvsp_recover,
 	.packet = storvsp_packet,
+	.fail = storvsp_fail,
 	.batch_end = storvsp_batch_end,
 	.close = storvsp_close,
 };

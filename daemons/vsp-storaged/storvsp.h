@@ -7,7 +7,8 @@
 #include "scsi.h"
 #include "vsp/vsp.h"
 
-#define STORVSP_MAX_TRANSFER DISK_MAX_TRANSFER /* bytes, told to the guest */
+#define STORVSP_STATE_VERSION 1u		/* of what a successor finds in the channel's state block */
+#define STORVSP_MAX_TRANSFER  DISK_MAX_TRANSFER /* bytes, told to the guest */
 
 /* A controller as it is offered; the argument of vsp_offer(). */
 struct storvsp {

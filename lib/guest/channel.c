@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "base/death.h"
 #include "base/fd.h"
 
 /* ---- signal cells ---- */
@@ -97,7 +98,7 @@ static int map_rings(struct channel *channel, const struct channel_params *param
 }
 
 /* A channel that was just opened begins where its indices stand (Linux: 0), copied once. */
-static int start_rings(struct channel *channel)
+int channel_start(struct channel *channel)
 {
 	int r;
 
@@ -109,8 +110,15 @@ static int start_rings(struct channel *channel)
 				__atomic_load_n(&channel->out_ring.header->write_index, __ATOMIC_ACQUIRE));
 }
 
-int channel_init(struct channel *channel, const struct guest_mem *mem, const struct signal_map *cells,
-		 const struct channel_params *params)
+int channel_resume(struct channel *channel, const struct channel_cursors *cursors)
+{
+	int r = ring_reader_resume(&channel->in, &channel->in_ring, cursors->in_read);
+
+	return r < 0 ? r : ring_writer_resume(&channel->out, &channel->out_ring, cursors->out_write);
+}
+
+int channel_map(struct channel *channel, const struct guest_mem *mem, const struct signal_map *cells,
+		const struct channel_params *params)
 {
 	int r;
 
@@ -126,8 +134,6 @@ int channel_init(struct channel *channel, const struct guest_mem *mem, const str
 	};
 	r = map_rings(channel, params);
 	if (r == 0)
-		r = start_rings(channel);
-	if (r == 0)
 		r = fd_set_nonblock(params->kick_fd, true);
 	if (r == 0)
 		r = fd_set_nonblock(params->irq_fd, true);
@@ -138,6 +144,22 @@ int channel_init(struct channel *channel, const struct guest_mem *mem, const str
 	channel->kick_fd = params->kick_fd;
 	channel->irq_fd = params->irq_fd;
 	return 0;
+}
+
+int channel_init(struct channel *channel, const struct guest_mem *mem, const struct signal_map *cells,
+		 const struct channel_params *params)
+{
+	int r = channel_map(channel, mem, cells, params);
+
+	if (r < 0)
+		return r;
+	r = channel_start(channel);
+	if (r < 0) {
+		/* Still the caller's. */
+		channel->kick_fd = channel->irq_fd = -1;
+		channel_done(channel);
+	}
+	return r;
 }
 
 void channel_done(struct channel *channel)
@@ -178,12 +200,16 @@ void channel_signal(struct channel *channel)
 int channel_commit(struct channel *channel)
 {
 	int room = ring_reader_commit(&channel->in);
-	int news = room < 0 ? room : ring_writer_commit(&channel->out);
+	int news;
 
+	DEATH(ACCEPT_PUBLISHED);
+	news = room < 0 ? room : ring_writer_commit(&channel->out);
+	DEATH(COMMIT_PUBLISHED);
 	if (news < 0)
 		return news;
 	if (room || news)
 		channel_signal(channel);
+	DEATH(COMMIT_SIGNALLED);
 	return 0;
 }
 

@@ -41,6 +41,11 @@ int signal_map_init(struct signal_map *map, int fd);
 /** signal_map_done - unmap; zeroed is allowed. */
 void signal_map_done(struct signal_map *map);
 
+/* Where a predecessor stopped; inside their rings. */
+struct channel_cursors {
+	uint32_t in_read, out_write;
+};
+
 /* What a channel is made of, as the worker says it. */
 struct channel_params {
 	const struct guest_range *ring; /* whole pages: both rings, the guest's outgoing one first */
@@ -70,6 +75,20 @@ struct channel {
  */
 int channel_init(struct channel *channel, const struct guest_mem *mem, const struct signal_map *cells,
 		 const struct channel_params *params);
+
+/**
+ * channel_map - channel_init() without looking at the rings' indices: channel_start() or channel_resume() follows.
+ * Return: as channel_init(), but never -EPROTO.
+ */
+int channel_map(struct channel *channel, const struct guest_mem *mem, const struct signal_map *cells,
+		const struct channel_params *params);
+
+/** channel_start - begin where the guest's indices stand. Return: 0 or -EPROTO. */
+int channel_start(struct channel *channel);
+
+/** channel_resume - go on where a predecessor stopped; both indices are published. Return: 0 or -EPROTO (not inside the
+ * rings). */
+int channel_resume(struct channel *channel, const struct channel_cursors *cursors);
 
 /** channel_done - unmap, close. The guest may use its pages for something else afterwards. */
 void channel_done(struct channel *channel);

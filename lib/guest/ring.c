@@ -182,6 +182,17 @@ static int refresh_write(struct ring_reader *reader)
 	return 0;
 }
 
+int ring_reader_resume(struct ring_reader *reader, struct ring *ring, uint32_t cursor)
+{
+	int r = ring_reader_init(reader, ring, cursor);
+
+	if (r < 0)
+		return r;
+	/* release: pairs with the writer's acquire of read_index; the predecessor had copied all that lies before */
+	store_fence(&ring->header->read_index, cursor);
+	return 0;
+}
+
 int ring_empty(struct ring_reader *reader)
 {
 	int r = refresh_write(reader);
@@ -275,6 +286,17 @@ int ring_writer_init(struct ring_writer *writer, struct ring *ring, uint32_t cur
 	writer->read = index_add(ring, cursor, 8);
 	__atomic_store_n(&ring->header->pending_send_size, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&ring->header->feature_bits, RING_FEATURE_PENDING_SEND_SIZE, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int ring_writer_resume(struct ring_writer *writer, struct ring *ring, uint32_t cursor)
+{
+	int r = ring_writer_init(writer, ring, cursor);
+
+	if (r < 0)
+		return r;
+	/* release: pairs with the reader's acquire of write_index; the predecessor's packets are whole before it */
+	store_fence(&ring->header->write_index, cursor);
 	return 0;
 }
 

@@ -92,6 +92,10 @@ int ring_packet_parse(const struct vmpacket_descriptor *desc, uint32_t avail, st
  */
 int ring_reader_init(struct ring_reader *reader, struct ring *ring, uint32_t cursor);
 
+/** ring_reader_resume - go on where a predecessor stopped: @cursor is published as read_index at once, whatever stands
+ * there. Return: 0, or -EPROTO if @cursor is not an index of this ring. */
+int ring_reader_resume(struct ring_reader *reader, struct ring *ring, uint32_t cursor);
+
 /**
  * ring_read - copy the packet at the cursor out, and move the cursor behind it.
  * @buf:     room for @cap bytes; gets the whole packet, its descriptor as it was checked.
@@ -120,6 +124,9 @@ int ring_reader_unmask(struct ring_reader *reader);
 
 /** ring_writer_init - begin at @cursor; announces that we honour pending_send_size. Return: 0 or -EPROTO. */
 int ring_writer_init(struct ring_writer *writer, struct ring *ring, uint32_t cursor);
+
+/** ring_writer_resume - the same for a writer: @cursor is published as write_index at once. */
+int ring_writer_resume(struct ring_writer *writer, struct ring *ring, uint32_t cursor);
 
 /**
  * ring_write - put a packet at the cursor, which moves; nothing is published yet.

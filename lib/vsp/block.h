@@ -10,15 +10,20 @@
  *             the caller then publishes the ring's read_index.
  *             slot.accepted repeats header.accepted, so that a death between the two stores shows: the one ACCEPTED
  *             slot whose sequence is one ahead is the newest, and its cursor counts.
- *   outcome   block_outcome():  reply bytes -> slot.state = DONE. It waits there for room in the ring.
- *   commit    block_commit_add() for each completion that was written into the ring, then
- *             block_commit_begin(): old and new write index -> commit.valid;
+ *   outcome   block_outcome():  reply bytes, and the device's new state if it has one -> slot.state = DONE -> the state
+ *             into the state area -> header.state_sequence. A slot waits DONE for room in the ring. A DONE slot whose
+ *             state_sequence is one ahead of the header's died in between: its state is stored again.
+ *   commit    block_commit_add() for each completion that was written into the ring, and for each request that wants
+ *             none, then block_commit_begin(): old and new write index, the new count of completions -> commit.valid;
  *             the caller then publishes write_index;
- *             block_commit_end():   header.out_write -> slots FREE -> commit.valid = 0.
+ *             block_commit_end():   header.out_write -> header.completed -> slots FREE -> commit.valid = 0.
  *
- * At most one commit is under way. A successor that finds commit.valid compares the ring's write_index with new_write:
- * equal, the guest may have seen all of it, and the slots are to be freed; else the index is to be published again (the
- * bytes are in the ring). What a guest did to write_index itself concerns only that guest.
+ * At most one commit is under way. A successor that finds commit.valid publishes new_write again (the bytes are in the
+ * ring; if the predecessor had published it the guest may have seen all of it) and ends the commit; without it, bits
+ * that are set are from a commit that never began. What a guest did to write_index itself concerns only that guest.
+ *
+ * Sequence numbers and the count of completions are 32 bits and wrap: accepted - completed = slots in use, always. What
+ * is missing there was lost, what is too much was completed twice; recovery says how many.
  *
  * Limits: BLOCK_SLOTS_MAX slots, BLOCK_RANGES_MAX ranges in a request, BLOCK_BYTES_MAX in all.
  */
@@ -32,8 +37,11 @@
 
 #include "guest/mem.h"
 
-#define BLOCK_MAGIC	     0x4b4c4248u /* "HBLK" */
-#define BLOCK_VERSION	     1u
+#define BLOCK_MAGIC 0x4b4c4248u /* "HBLK" */
+#ifndef BLOCK_VERSION		/* a test build has another one */
+#define BLOCK_VERSION 1u
+#endif
+#define BLOCK_VERSION_OLDEST 1u /* that can be recovered */
 #define BLOCK_SLOTS_MAX	     1024u
 #define BLOCK_RANGES_MAX     68u /* 65 pages of a 256 KiB transfer that starts within a page, and room */
 #define BLOCK_PACKET_DEFAULT 1024u
@@ -49,6 +57,7 @@ struct block_geometry {
 	uint32_t packet_max; /* bytes of the longest packet from the guest, descriptor included */
 	uint32_t reply_max;  /* bytes of the longest completion payload */
 	uint32_t state_len;  /* bytes of the device's own negotiated state */
+	uint32_t state_version;
 };
 
 enum block_slot_state {
@@ -70,9 +79,11 @@ struct block_slot {
 	uint32_t data_len;
 	uint32_t ranges; /* checked against guest memory */
 	uint32_t reply_len;
-	uint64_t reserved[2];
+	uint32_t state_sequence; /* DONE: the state behind the reply is the device's; 0: it has none */
+	uint32_t reserved0;
+	uint64_t reserved1;
 	struct guest_range range[BLOCK_RANGES_MAX];
-	uint8_t bytes[]; /* packet_max, then reply_max */
+	uint8_t bytes[]; /* packet_max, then reply_max, then state_len */
 };
 
 /* The publication that is under way. */
@@ -80,7 +91,8 @@ struct block_commit {
 	_Atomic uint32_t valid;
 	uint32_t old_write;
 	uint32_t new_write;
-	uint32_t reserved[13];
+	uint32_t completed; /* what header.completed becomes */
+	uint32_t reserved[12];
 	uint64_t slots[BLOCK_SLOTS_MAX / 64]; /* bit n: it completes slot n */
 };
 
@@ -98,11 +110,16 @@ struct block_header {
 	uint32_t state_len;
 	uint32_t in_data_len; /* of the ring that we read, without its header */
 	uint32_t out_data_len;
-	uint64_t reserved0[2];
-	_Atomic uint64_t accepted;  /* sequence of the last accept << 32 | private read cursor */
-	_Atomic uint32_t out_write; /* private write cursor: all before it is published */
+	uint32_t state_version;
+	uint32_t reserved0[3];
+	_Atomic uint64_t accepted;	 /* sequence of the last accept << 32 | private read cursor */
+	_Atomic uint32_t out_write;	 /* private write cursor: all before it is published */
+	_Atomic uint32_t completed;	 /* requests that were completed, in all */
+	_Atomic uint32_t state_sequence; /* of the device's state; 0 is skipped */
+	_Atomic uint32_t failed;	 /* 1: the guest broke the protocol: nothing is read or written any more */
+	_Atomic uint32_t trial;		 /* slot + 1 that is replayed alone, 0: none */
 	uint32_t reserved1;
-	uint64_t reserved2[6];
+	uint64_t reserved2[4];
 	struct block_commit commit;
 };
 
@@ -152,15 +169,23 @@ static inline uint8_t *block_slot_reply(const struct block *block, uint32_t n)
 	return block_slot(block, n)->bytes + block->header->packet_max;
 }
 
+/** block_slot_state - where the device's new state lies, state_len bytes. */
+static inline uint8_t *block_slot_state(const struct block *block, uint32_t n)
+{
+	return block_slot_reply(block, n) + block->header->reply_max;
+}
+
 /**
  * block_accept - slot @n, filled by the caller, becomes a request, and @in_read the private read cursor, at once.
  * The ring's read_index may be published afterwards, not before.
  */
 void block_accept(struct block *block, uint32_t n, uint32_t in_read);
 
-/** block_outcome - the request in slot @n is executed and answers with @len bytes of @reply (@len at most reply_max).
+/**
+ * block_outcome - the request in slot @n is executed and answers with @len bytes of @reply (@len at most reply_max).
+ * @state: state_len bytes that the device's state becomes with it; NULL: it stays.
  */
-void block_outcome(struct block *block, uint32_t n, const void *reply, uint32_t len);
+void block_outcome(struct block *block, uint32_t n, const void *reply, uint32_t len, const void *state);
 
 /** block_commit_add - the next commit publishes the completion of slot @n. */
 void block_commit_add(struct block *block, uint32_t n);
@@ -171,7 +196,53 @@ void block_commit_begin(struct block *block, uint32_t old_write, uint32_t new_wr
 /** block_commit_end - write_index is published: the commit's slots are free. */
 void block_commit_end(struct block *block);
 
-/** block_release - free slot @n, whose request wants no completion. */
-void block_release(struct block *block, uint32_t n);
+/** block_set_failed - the channel is to be left alone from now on, by successors too. */
+void block_set_failed(struct block *block);
+
+/** block_set_trial - slot @n is about to be replayed alone; block_end_trial() when it is done. */
+void block_set_trial(struct block *block, uint32_t n);
+void block_end_trial(struct block *block);
+
+/* ---- recovery ---- */
+
+/* What a successor finds. */
+struct block_recovery {
+	uint32_t in_read, out_write; /* where to go on; to be published */
+	uint32_t lost, duplicate;    /* requests that the counters miss, completions that they have too many */
+	int trial;		     /* slot that the predecessor was trying alone when it died, -1: none */
+	bool failed;
+	uint32_t count;			/* slots in use */
+	uint16_t slot[BLOCK_SLOTS_MAX]; /* which, in the order in which they were accepted */
+};
+
+/**
+ * block_check - whether @len bytes are a block that a successor can go on with. Pure; nothing in it is trusted.
+ * @expect: state_len and state_version must fit it, the version being the newest that we know; slots, packet_max,
+ * reply_max may differ.
+ * @in_data_len, @out_data_len: of the rings.
+ * Return: 0; -ENODATA (never formatted); -EPROTONOSUPPORT (of another version of ours); -EPROTO; each with what is
+ * wrong in *@ret_why.
+ */
+int block_check(const void *bytes, size_t len, const struct block_geometry *expect, uint32_t in_data_len,
+		uint32_t out_data_len, const char **ret_why);
+
+/**
+ * block_attach - map a predecessor's block and check it. It must not change its size any more (a sealed memfd).
+ * @fd: stays the caller's.
+ * Return: as block_check(); what mmap or fstat refused; -EPERM (not sealed).
+ */
+int block_attach(struct block *block, int fd, const struct block_geometry *expect, uint32_t in_data_len,
+		 uint32_t out_data_len, const char **ret_why);
+
+/**
+ * block_recover_begin - put right what a death between two stores left of accepts and of the device's state; say where
+ * the rings go on. The caller publishes both cursors, then calls block_recover_end(). Both may be done again by the
+ * next successor, whenever this one dies.
+ */
+void block_recover_begin(struct block *block, struct block_recovery *ret);
+
+/** block_recover_end - finish the predecessor's commit, whose write_index is published; fill in the rest of @recovery.
+ */
+void block_recover_end(struct block *block, struct block_recovery *recovery);
 
 #endif

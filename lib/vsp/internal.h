@@ -8,7 +8,9 @@
 #include "vsp/block.h"
 #include "vsp/vsp.h"
 
-#define VSP_FDS_MAX 64u
+#define VSP_FDS_MAX	  64u
+#define VSP_KEEPSAKES_MAX 8u
+#define VSP_KEY_MAX	  31u
 
 struct rpc_conn;
 
@@ -32,15 +34,16 @@ struct slot_list {
 
 /*
  * An offer and, while the guest has it open, its channel. Owner: the vsp.
- * Each slot is in exactly one place: free, in flight (with the device), waiting (done, no room in the ring), or written
- * (in the ring, not yet published).
+ * Each slot is in exactly one place: free, replay (accepted by a predecessor), in flight (with the device), waiting
+ * (done, no room in the ring), or written (in the ring, not yet published).
  */
 struct vsp_channel {
 	struct vsp *vsp;
 	const struct vsp_device_ops *ops;
 	void *device;
 	char name[64];
-	struct block_geometry geometry;
+	struct block_geometry offered;	/* of a fresh block */
+	struct block_geometry geometry; /* of the block there is: a predecessor's may differ */
 	uint32_t offer_id;
 	struct log_limit limit;
 
@@ -51,6 +54,8 @@ struct vsp_channel {
 	bool again;	/* packets wait in the ring for their turn */
 	bool dirty;	/* in vsp->dirty */
 	bool wait_room; /* pending_send_size is set */
+	bool cautious;	/* replay alone, one after another; ends with the last one */
+	int culprit;	/* slot whose request is failed instead of replayed; -1: none */
 	struct channel channel;
 	struct block block;
 	struct loop_source *kick;
@@ -59,9 +64,17 @@ struct vsp_channel {
 	uint8_t *device_data;	      /* ops->request_size for each slot */
 	size_t device_stride;
 	void *data; /* ops->channel_size */
-	struct slot_list free, waiting, written;
+	struct slot_list free, waiting, written, replay;
 	uint32_t in_flight;
 	struct vsp_done closed;
+};
+
+/* What a predecessor left. */
+struct vsp_keepsake {
+	char key[VSP_KEY_MAX + 1];
+	uint8_t *data;
+	size_t len;
+	int fd;
 };
 
 struct vsp {
@@ -76,6 +89,10 @@ struct vsp {
 	size_t config_len;
 	int fds[VSP_FDS_MAX];
 	size_t fd_count;
+	uint32_t generation;
+	bool cautious;
+	struct vsp_keepsake keepsakes[VSP_KEEPSAKES_MAX];
+	size_t keepsake_count;
 
 	struct vsp_channel *channels[VSP_CHANNELS_MAX];
 	size_t channel_count;
@@ -104,12 +121,18 @@ void vsp_channel_touched(struct vsp_channel *channel);
 struct vsp_open {
 	struct channel_params params;
 	int block_fd;
+	bool recover; /* if the block was formatted, go on with it */
 	uint8_t user_data[120];
 };
 
-/** vsp_channel_open - Return: 0; -EBUSY (it is open); what mapping or the device refused. It takes over kick_fd and
- * irq_fd. */
-int vsp_channel_open(struct vsp_channel *channel, const struct vsp_open *open);
+/* What a recovery found; all 0 for a fresh channel. */
+struct vsp_recovered {
+	uint32_t replayed, lost, duplicate, failed;
+};
+
+/** vsp_channel_open - Return: 0; -EBUSY (it is open); what mapping, the block's check or the device refused. It takes
+ * over kick_fd and irq_fd. */
+int vsp_channel_open(struct vsp_channel *channel, const struct vsp_open *open, struct vsp_recovered *ret);
 
 /** vsp_channel_close - stop reading; @done once everything is drained and unmapped. Return: 0 or -EBUSY (it is
  * closing). */
@@ -127,6 +150,33 @@ void vsp_channel_work(struct vsp_channel *channel);
 /** vsp_channel_drop - unmap and free what an open channel holds, at once. */
 void vsp_channel_drop(struct vsp_channel *channel);
 
+/** vsp_channel_fill - the request that slot @n, whose contents are checked, holds. Return: 0, or why its pages cannot
+ * be used. */
+int vsp_channel_fill(struct vsp_channel *channel, uint32_t n);
+
+/** vsp_channel_give - the filled request of slot @n, on no list, goes to the device by @give. */
+void vsp_channel_give(struct vsp_channel *channel, uint32_t n,
+		      void (*give)(struct vsp_channel *channel, struct vsp_request *request));
+
+/* ---- vsp_list.c: slot numbers ---- */
+
+int slot_list_alloc(struct slot_list *list, uint32_t slots);
+void slot_list_free(struct slot_list *list);
+/** slot_push - at the end, of a stack. slot_put, slot_pop - a queue's end and front. */
+void slot_push(struct slot_list *list, uint32_t slot);
+void slot_put(struct slot_list *list, uint32_t slots, uint32_t slot);
+uint32_t slot_pop(struct slot_list *list, uint32_t slots);
+
+/* ---- vsp_recover.c ---- */
+
+/** vsp_channel_recover - take over the attached block and the mapped rings, where the predecessor stopped; nothing is
+ * given to the device yet. */
+int vsp_channel_recover(struct vsp_channel *channel, struct vsp_recovered *ret);
+
+/** vsp_channel_replay - give the device what the predecessor had accepted. Return: whether all of it is given, so that
+ * new packets may be read. */
+bool vsp_channel_replay(struct vsp_channel *channel);
+
 /* ---- rpc.c ---- */
 
 /* What the worker's answer to Attach holds. Arrays are valid during the call; descriptors are the callee's if it takes
@@ -141,14 +191,19 @@ struct vsp_attachment {
 	const char *vm_name;
 	int *fds;
 	size_t fd_count;
+	uint32_t generation;
+	bool cautious;
+	struct vsp_keepsake keepsakes[VSP_KEEPSAKES_MAX]; /* data is the callee's if it takes it (NULL), fd too (-1) */
+	size_t keepsake_count;
 };
 
 /** vsp_attached - vsp.c: take over what the worker handed out. */
-int vsp_attached(struct vsp *vsp, const struct vsp_attachment *attachment, struct err *err);
+int vsp_attached(struct vsp *vsp, struct vsp_attachment *attachment, struct err *err);
 /** vsp_rpc_attach - connect and attach; calls vsp_attached(). */
 int vsp_rpc_attach(struct vsp *vsp, struct err *err);
 /** vsp_rpc_offer - make an offer; @channel->offer_id is set before anything else of the worker is looked at. */
 int vsp_rpc_offer(struct vsp_channel *channel, const struct vsp_offer_desc *desc, size_t block_bytes, struct err *err);
 int vsp_rpc_ready(struct vsp *vsp, struct err *err);
+int vsp_rpc_keep(struct vsp *vsp, const char *key, int fd, const void *data, size_t len, struct err *err);
 
 #endif

@@ -3,12 +3,15 @@
 #include "ipc/rpc.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "base/death.h"
+#include "base/fd.h"
 #include "proto/methods.h"
 #include "proto/types.pb-c.h"
 #include "proto/vsp.pb-c.h"
@@ -17,6 +20,7 @@
 #define GUID_LEN	  16u
 #define USER_DATA_LEN	  120u
 #define OFFER_DEADLINE_MS 30000u
+#define NO_DEADLINE	  UINT_MAX /* 49 days */
 
 /* ---- what the worker calls ---- */
 
@@ -51,8 +55,10 @@ static void handle_open(struct rpc_conn *conn, struct rpc_call *call, const Prot
 {
 	const Bulkhead__Vsp__OpenRequest *req = (const Bulkhead__Vsp__OpenRequest *)msg;
 	struct vsp_channel *channel = named_channel(arg, req->offer_id, call);
+	Bulkhead__Vsp__OpenReply reply = BULKHEAD__VSP__OPEN_REPLY__INIT;
 	_cleanup_free_ struct guest_range *ranges = NULL;
-	struct vsp_open open = {.block_fd = fds[2]};
+	struct vsp_recovered recovered;
+	struct vsp_open open = {.block_fd = fds[2], .recover = req->recover};
 	int r;
 
 	if (!channel)
@@ -72,7 +78,7 @@ static void handle_open(struct rpc_conn *conn, struct rpc_call *call, const Prot
 		.irq_fd = fds[1],
 	};
 	memcpy(open.user_data, req->user_data.data, MIN(req->user_data.len, (size_t)USER_DATA_LEN));
-	r = vsp_channel_open(channel, &open);
+	r = vsp_channel_open(channel, &open, &recovered);
 	if (r < 0) {
 		rpc_fail(call, r, "%s: cannot open the channel: %s", channel->name, err_name(r));
 		return;
@@ -80,7 +86,11 @@ static void handle_open(struct rpc_conn *conn, struct rpc_call *call, const Prot
 	/* The channel has taken them over. */
 	(void)take_fd(&fds[0]);
 	(void)take_fd(&fds[1]);
-	reply_empty(call);
+	reply.replayed = recovered.replayed;
+	reply.lost = recovered.lost;
+	reply.duplicate = recovered.duplicate;
+	reply.failed = recovered.failed;
+	rpc_reply(call, &reply.base, NULL, 0);
 }
 
 static void handle_close(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
@@ -122,15 +132,33 @@ static void handle_quiesce(struct rpc_conn *conn, struct rpc_call *call, const P
 		rpc_fail(call, r, "quiescing already");
 }
 
+static void handed_over(void *arg)
+{
+	DEATH(HAND_OVER);
+	reply_empty(arg);
+}
+
+/* What is left in the blocks and rings is our successor's. */
+static void handle_hand_over(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			     size_t nfds, void *arg)
+{
+	int r = vsp_quiesce(arg, (struct vsp_done){.fn = handed_over, .arg = call});
+
+	if (r < 0)
+		rpc_fail(call, r, "quiescing already");
+}
+
 static const struct rpc_method methods[] = {
-	{VSP_OPEN, "Open", &bulkhead__vsp__open_request__descriptor, &bulkhead__empty__descriptor, 3, 3, RPC_ROLE_ANY,
-	 handle_open},
+	{VSP_OPEN, "Open", &bulkhead__vsp__open_request__descriptor, &bulkhead__vsp__open_reply__descriptor, 3, 3,
+	 RPC_ROLE_ANY, handle_open},
 	{VSP_CLOSE, "Close", &bulkhead__vsp__channel_request__descriptor, &bulkhead__empty__descriptor, 0, 0,
 	 RPC_ROLE_ANY, handle_close},
 	{VSP_RETARGET, "Retarget", &bulkhead__vsp__retarget_request__descriptor, &bulkhead__empty__descriptor, 0, 0,
 	 RPC_ROLE_ANY, handle_retarget},
 	{VSP_QUIESCE, "Quiesce", &bulkhead__empty__descriptor, &bulkhead__empty__descriptor, 0, 0, RPC_ROLE_ANY,
 	 handle_quiesce},
+	{VSP_HAND_OVER, "HandOver", &bulkhead__empty__descriptor, &bulkhead__empty__descriptor, 0, 0, RPC_ROLE_ANY,
+	 handle_hand_over},
 	{0},
 };
 
@@ -150,6 +178,33 @@ static const struct rpc_conn_ops conn_ops = {.closed = on_closed};
 
 /* ---- what we call ---- */
 
+static int take_keepsake(struct vsp_keepsake *keepsake, const Bulkhead__Vsp__Keepsake *from, int *fd)
+{
+	if (strlen(from->key) > VSP_KEY_MAX || from->data.len > VSP_KEEPSAKE_MAX)
+		return -EPROTO;
+	keepsake->data = malloc(MAX(from->data.len, (size_t)1));
+	if (!keepsake->data)
+		return -ENOMEM;
+	strcpy(keepsake->key, from->key);
+	if (from->data.len > 0)
+		memcpy(keepsake->data, from->data.data, from->data.len);
+	keepsake->len = from->data.len;
+	keepsake->fd = take_fd(fd);
+	return 0;
+}
+
+static int take_keepsakes(struct vsp_attachment *attachment, const Bulkhead__Vsp__AttachReply *reply, int *fds)
+{
+	for (size_t i = 0; i < reply->n_keepsakes; i++) {
+		int r = take_keepsake(&attachment->keepsakes[i], reply->keepsakes[i], &fds[i]);
+
+		if (r < 0)
+			return r;
+		attachment->keepsake_count++;
+	}
+	return 0;
+}
+
 static int decode_attach(struct vsp *vsp, const Bulkhead__Vsp__AttachReply *reply, int *fds, size_t nfds,
 			 struct err *err)
 {
@@ -162,10 +217,14 @@ static int decode_attach(struct vsp *vsp, const Bulkhead__Vsp__AttachReply *repl
 		.config_len = reply->config.len,
 		.vm_name = reply->vm_name,
 		.fd_count = reply->fd_count,
+		.generation = reply->generation,
+		.cautious = reply->cautious,
 	};
+	int r;
 
 	if (reply->n_memory > GUEST_MEM_REGIONS_MAX || reply->fd_count > VSP_FDS_MAX ||
-	    nfds != reply->n_memory + 1 + reply->fd_count)
+	    reply->n_keepsakes > VSP_KEEPSAKES_MAX ||
+	    nfds != reply->n_memory + 1 + reply->fd_count + reply->n_keepsakes)
 		return err_set(err, -EPROTO, "worker: its answer to Attach has %zu descriptors, not those it names",
 			       nfds);
 	for (size_t i = 0; i < reply->n_memory; i++)
@@ -177,7 +236,16 @@ static int decode_attach(struct vsp *vsp, const Bulkhead__Vsp__AttachReply *repl
 		};
 	attachment.cells_fd = fds[reply->n_memory];
 	attachment.fds = fds + reply->n_memory + 1;
-	return vsp_attached(vsp, &attachment, err);
+	r = take_keepsakes(&attachment, reply, attachment.fds + reply->fd_count);
+	if (r < 0)
+		err_set(err, r, "worker: what our predecessor left cannot be taken: %s", err_name(r));
+	else
+		r = vsp_attached(vsp, &attachment, err);
+	for (size_t i = 0; i < attachment.keepsake_count; i++) {
+		fd_close(&attachment.keepsakes[i].fd);
+		free(attachment.keepsakes[i].data);
+	}
+	return r;
 }
 
 int vsp_rpc_attach(struct vsp *vsp, struct err *err)
@@ -194,8 +262,11 @@ int vsp_rpc_attach(struct vsp *vsp, struct err *err)
 		return err_set(err, r, "worker %s: cannot connect: %s", vsp->config.worker_path, err_name(r));
 	req.name = (char *)vsp->config.name;
 	req.block_version = BLOCK_VERSION;
-	r = rpc_call_wait(vsp->conn, WORKER_VSP_ATTACH, &req.base, &bulkhead__vsp__attach_reply__descriptor, NULL, 0, 0,
-			  err, &reply, fds, &nfds);
+	req.state_version = vsp->config.state_version;
+	req.program = (char *)(vsp->config.program ? vsp->config.program : "");
+	/* The worker answers once our predecessor, if there is one, has come to its end. */
+	r = rpc_call_wait(vsp->conn, WORKER_VSP_ATTACH, &req.base, &bulkhead__vsp__attach_reply__descriptor, NULL, 0,
+			  NO_DEADLINE, err, &reply, fds, &nfds);
 	if (r < 0)
 		return r;
 	r = decode_attach(vsp, (const Bulkhead__Vsp__AttachReply *)reply, fds, nfds, err);
@@ -203,7 +274,23 @@ int vsp_rpc_attach(struct vsp *vsp, struct err *err)
 	for (size_t i = 0; i < nfds; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
+	DEATH_GENERATION(vsp->generation);
+	DEATH(ATTACHED);
 	return r;
+}
+
+int vsp_rpc_keep(struct vsp *vsp, const char *key, int fd, const void *data, size_t len, struct err *err)
+{
+	Bulkhead__Vsp__KeepRequest req = BULKHEAD__VSP__KEEP_REQUEST__INIT;
+	Bulkhead__Vsp__Keepsake keepsake = BULKHEAD__VSP__KEEPSAKE__INIT;
+
+	if (!vsp->conn)
+		return err_set(err, -ENOTCONN, "worker: gone");
+	keepsake.key = (char *)key;
+	keepsake.data = (ProtobufCBinaryData){len, (uint8_t *)data};
+	req.keepsake = &keepsake;
+	return rpc_call_wait(vsp->conn, WORKER_VSP_KEEP, &req.base, &bulkhead__empty__descriptor, &fd, 1, 0, err, NULL,
+			     NULL, NULL);
 }
 
 /* The outcome of an offer. */
@@ -253,15 +340,19 @@ int vsp_rpc_offer(struct vsp_channel *channel, const struct vsp_offer_desc *desc
 		rpc_conn_free(take_ptr(vsp->conn));
 		return err_set(err, r, "%s: event loop: %s", channel->name, err_name(r));
 	}
+	DEATH(OFFERED);
 	return wait.result;
 }
 
 int vsp_rpc_ready(struct vsp *vsp, struct err *err)
 {
 	Bulkhead__Vsp__ReadyRequest req = BULKHEAD__VSP__READY_REQUEST__INIT;
+	int r;
 
 	if (!vsp->conn)
 		return err_set(err, -ENOTCONN, "worker: gone");
-	return rpc_call_wait(vsp->conn, WORKER_VSP_READY, &req.base, &bulkhead__empty__descriptor, NULL, 0, 0, err,
-			     NULL, NULL, NULL);
+	r = rpc_call_wait(vsp->conn, WORKER_VSP_READY, &req.base, &bulkhead__empty__descriptor, NULL, 0, 0, err, NULL,
+			  NULL, NULL);
+	DEATH(READY);
+	return r;
 }

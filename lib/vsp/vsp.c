@@ -114,7 +114,7 @@ static int take_regions(struct vsp *vsp, const struct vsp_attachment *attachment
 	return 0;
 }
 
-int vsp_attached(struct vsp *vsp, const struct vsp_attachment *attachment, struct err *err)
+int vsp_attached(struct vsp *vsp, struct vsp_attachment *attachment, struct err *err)
 {
 	int r = take_regions(vsp, attachment, err);
 
@@ -136,6 +136,11 @@ int vsp_attached(struct vsp *vsp, const struct vsp_attachment *attachment, struc
 	vsp->config_len = attachment->config_len;
 	for (size_t i = 0; i < attachment->fd_count; i++)
 		vsp->fds[vsp->fd_count++] = take_fd(&attachment->fds[i]);
+	memcpy(vsp->keepsakes, attachment->keepsakes, sizeof(vsp->keepsakes));
+	vsp->keepsake_count = attachment->keepsake_count;
+	attachment->keepsake_count = 0;
+	vsp->generation = attachment->generation;
+	vsp->cautious = attachment->cautious;
 	return 0;
 }
 
@@ -183,6 +188,10 @@ void vsp_free(struct vsp *vsp)
 	guest_mem_done(&vsp->mem);
 	for (size_t i = 0; i < vsp->fd_count; i++)
 		fd_close(&vsp->fds[i]);
+	for (size_t i = 0; i < vsp->keepsake_count; i++) {
+		fd_close(&vsp->keepsakes[i].fd);
+		free(vsp->keepsakes[i].data);
+	}
 	free(vsp->config_bytes);
 	free(vsp->vm_name);
 	free(vsp);
@@ -209,6 +218,29 @@ uint32_t vsp_cpus(const struct vsp *vsp)
 	return vsp->cpus;
 }
 
+uint32_t vsp_generation(const struct vsp *vsp)
+{
+	return vsp->generation;
+}
+
+int vsp_keep(struct vsp *vsp, const char *key, int fd, const void *data, size_t len, struct err *err)
+{
+	assert(strlen(key) <= VSP_KEY_MAX && len <= VSP_KEEPSAKE_MAX);
+	return vsp_rpc_keep(vsp, key, fd, data, len, err);
+}
+
+int vsp_keepsake(const struct vsp *vsp, const char *key, const void **ret_data, size_t *ret_len)
+{
+	for (size_t i = 0; i < vsp->keepsake_count; i++) {
+		if (strcmp(vsp->keepsakes[i].key, key) != 0)
+			continue;
+		*ret_data = vsp->keepsakes[i].data;
+		*ret_len = vsp->keepsakes[i].len;
+		return vsp->keepsakes[i].fd;
+	}
+	return -ENOENT;
+}
+
 /* ---- offers ---- */
 
 static struct vsp_channel *channel_new(struct vsp *vsp, const struct vsp_offer_desc *desc,
@@ -223,12 +255,14 @@ static struct vsp_channel *channel_new(struct vsp *vsp, const struct vsp_offer_d
 	channel->device = device;
 	channel->offer_id = UINT32_MAX;
 	channel->channel.kick_fd = channel->channel.irq_fd = -1;
-	channel->geometry = (struct block_geometry){
+	channel->offered = (struct block_geometry){
 		.slots = ops->slots,
 		.packet_max = (uint32_t)(ops->packet_max ? ops->packet_max : BLOCK_PACKET_DEFAULT),
 		.reply_max = (uint32_t)(ops->reply_max ? ops->reply_max : BLOCK_REPLY_DEFAULT),
 		.state_len = (uint32_t)ops->state_size,
+		.state_version = ops->state_version,
 	};
+	channel->geometry = channel->offered;
 	snprintf(channel->name, sizeof(channel->name), "%s", desc->name);
 	return channel;
 }
@@ -245,7 +279,7 @@ int vsp_offer(struct vsp *vsp, const struct vsp_offer_desc *desc, const struct v
 	channel = channel_new(vsp, desc, ops, device);
 	if (!channel)
 		return err_set(err, -ENOMEM, "out of memory");
-	bytes = block_size(&channel->geometry);
+	bytes = block_size(&channel->offered);
 	assert(bytes > 0);
 	vsp->channels[vsp->channel_count++] = channel;
 	r = vsp_rpc_offer(channel, desc, bytes, err);

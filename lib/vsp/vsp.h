@@ -9,6 +9,12 @@
  * request exactly once. Close and quiesce stop reading the ring, wait until every accepted request is completed, call
  * ops->close, then unmap and acknowledge.
  *
+ * Recovery: if a predecessor of this process had the channel open, the library takes over where it stopped: what it had
+ * published counts, what it had executed is published, what it had accepted comes again through ops->packet, in the old
+ * order, before anything new. The device's negotiated state lies in the block; it changes only together with a
+ * completion, by vsp_complete_state(). The device must see to it before vsp_ready() that no I/O of the predecessor's is
+ * under way any more (the fence): what it needs for that it finds among the keepsakes.
+ *
  * Completions made inside ops->packet, ops->batch_end or between vsp_batch_begin() and vsp_batch_end() are published
  * together (one commit, at most one interrupt); outside of these each is published at once.
  *
@@ -32,6 +38,7 @@ struct vsp_channel;
 
 #define VSP_IOV_MAX	 68u /* a 256 KiB transfer that starts within a page, and room */
 #define VSP_CHANNELS_MAX 256u
+#define VSP_KEEPSAKE_MAX 4096u
 
 /* One packet of the guest, accepted; lives in a slot until vsp_complete(). */
 struct vsp_request {
@@ -61,9 +68,15 @@ struct vsp_device_ops {
 	size_t packet_max;   /* bytes of the longest packet, with descriptor and page list; 0: BLOCK_PACKET_DEFAULT */
 	size_t reply_max;    /* bytes of the longest completion payload; 0: BLOCK_REPLY_DEFAULT */
 	size_t state_size;   /* bytes of negotiated state that a successor needs: vsp_channel_state() */
+	uint32_t state_version; /* of its layout; what is older is known too */
 	int (*open)(struct vsp_channel *channel,
 		    const uint8_t user_data[120]); /* 0 or a negative errno: the open fails */
+	/* Instead of open(), at a recovery: vsp_channel_state() is a predecessor's, to be checked. 0 or a negative
+	 * errno: the channel stays stopped. NULL: nothing to check. */
+	int (*recover)(struct vsp_channel *channel);
 	void (*packet)(struct vsp_channel *channel, struct vsp_request *request);
+	/* Predecessors have died of this request: answer it with the protocol's error, without executing it. */
+	void (*fail)(struct vsp_channel *channel, struct vsp_request *request);
 	void (*batch_end)(struct vsp_channel *channel); /* after the last packet of a batch: submit now; may be NULL */
 	void (*close)(struct vsp_channel *channel);	/* no request is in flight any more */
 };
@@ -80,6 +93,8 @@ struct vsp_offer_desc {
 
 struct vsp_config {
 	const char *name;	 /* "storage" */
+	const char *program;	 /* name and version, for people; NULL: none */
+	uint32_t state_version;	 /* the newest of its devices' ops */
 	const char *worker_path; /* the worker's socket */
 	/* The worker went away: the VSP must end. Do not vsp_free() inside. */
 	void (*worker_gone)(void *arg, const char *why);
@@ -100,6 +115,19 @@ int vsp_config_fd(const struct vsp *vsp, size_t index); /* -1 if there is no suc
 const char *vsp_vm_name(const struct vsp *vsp);
 uint32_t vsp_cpus(const struct vsp *vsp);
 
+/** vsp_generation - how many processes have served under this name before: 0 for the first. */
+uint32_t vsp_generation(const struct vsp *vsp);
+
+/**
+ * vsp_keep - leave something with the worker for our successors; replaces what has the same @key.
+ * @fd: stays the caller's. @data: @len bytes, at most VSP_KEEPSAKE_MAX.
+ */
+int vsp_keep(struct vsp *vsp, const char *key, int fd, const void *data, size_t len, struct err *err);
+
+/** vsp_keepsake - what a predecessor left. Return: its descriptor, which stays the vsp's, or -ENOENT. Nothing of it is
+ * to be trusted. */
+int vsp_keepsake(const struct vsp *vsp, const char *key, const void **ret_data, size_t *ret_len);
+
 /** vsp_offer - make an offer; waits for the worker's answer. @device: argument for vsp_channel_device(). */
 int vsp_offer(struct vsp *vsp, const struct vsp_offer_desc *desc, const struct vsp_device_ops *ops, void *device,
 	      struct err *err);
@@ -112,8 +140,8 @@ void *vsp_channel_device(struct vsp_channel *channel);
 const char *vsp_channel_name(const struct vsp_channel *channel);
 
 /** vsp_channel_state - state_size bytes in the channel's state block, zeroed at open; a fixed layout of the device's
- * own. */
-void *vsp_channel_state(struct vsp_channel *channel);
+ * own; vsp_complete_state() changes them. */
+const void *vsp_channel_state(const struct vsp_channel *channel);
 
 /**
  * vsp_complete - finish a request: the completion packet (type 11) goes into the ring, the slot is freed. The
@@ -123,6 +151,9 @@ void *vsp_channel_state(struct vsp_channel *channel);
  * It never calls back into the device. @request is gone afterwards.
  */
 void vsp_complete(struct vsp_request *request, const void *payload, size_t len);
+
+/** vsp_complete_state - the same, and the device's state becomes @state (state_size bytes) with it: both or neither. */
+void vsp_complete_state(struct vsp_request *request, const void *payload, size_t len, const void *state);
 
 /**
  * vsp_batch_begin, vsp_batch_end - a back end reaps many results: what is completed in between, on any channel of @vsp,

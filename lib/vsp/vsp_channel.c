@@ -22,40 +22,11 @@
 #include "abi/ring.h"
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "base/death.h"
 #include "guest/gpa.h"
 #include "vsp/internal.h"
 
 #define DRAIN_BUDGET 256u
-
-/* ---- lists of slots ---- */
-
-static int list_alloc(struct slot_list *list, uint32_t slots)
-{
-	*list = (struct slot_list){.slot = calloc(slots, sizeof(*list->slot))};
-	return list->slot ? 0 : -ENOMEM;
-}
-
-static void list_free(struct slot_list *list)
-{
-	free(list->slot);
-	*list = (struct slot_list){0};
-}
-
-static void push(struct slot_list *list, uint32_t slot)
-{
-	list->slot[list->count++] = (uint16_t)slot;
-}
-
-static void queue_put(struct slot_list *list, uint32_t slots, uint32_t slot)
-{
-	list->slot[(list->head + list->count++) % slots] = (uint16_t)slot;
-}
-
-static void queue_pop(struct slot_list *list, uint32_t slots)
-{
-	list->head = (list->head + 1) % slots;
-	list->count--;
-}
 
 /* ---- open and close ---- */
 
@@ -70,12 +41,12 @@ static int alloc_requests(struct vsp_channel *channel)
 	channel->data = calloc(1, MAX(channel->ops->channel_size, (size_t)1));
 	if (!channel->requests || !channel->busy || !channel->device_data || !channel->data)
 		return -ENOMEM;
-	if (list_alloc(&channel->free, slots) < 0 || list_alloc(&channel->waiting, slots) < 0 ||
-	    list_alloc(&channel->written, slots) < 0)
+	if (slot_list_alloc(&channel->free, slots) < 0 || slot_list_alloc(&channel->waiting, slots) < 0 ||
+	    slot_list_alloc(&channel->written, slots) < 0 || slot_list_alloc(&channel->replay, slots) < 0)
 		return -ENOMEM;
 	/* Last in, first out, beginning with 0: an idle channel touches few pages. */
 	for (uint32_t i = slots; i > 0; i--)
-		push(&channel->free, i - 1);
+		slot_push(&channel->free, i - 1);
 	for (uint32_t i = 0; i < slots; i++) {
 		channel->requests[i].channel = channel;
 		channel->requests[i].slot = i;
@@ -94,36 +65,66 @@ static void on_kick(int fd, unsigned int events, void *arg)
 	vsp_channel_drain(channel);
 }
 
-static int set_up(struct vsp_channel *channel, const struct vsp_open *open)
+static int set_up_fresh(struct vsp_channel *channel, const struct vsp_open *open)
 {
-	struct vsp *vsp = channel->vsp;
 	struct channel *ch = &channel->channel;
-	int r;
+	int r = channel_start(ch);
 
-	r = block_format(&channel->block, open->block_fd, &channel->geometry, ch->in_ring.data_len,
-			 ch->out_ring.data_len, ch->in.cursor, ch->out.cursor);
-	if (r < 0)
-		return r;
-	r = alloc_requests(channel);
-	if (r < 0)
-		return r;
-	r = loop_add_fd(vsp->loop, ch->kick_fd, LOOP_READ, on_kick, channel, &channel->kick);
-	if (r < 0)
-		return r;
-	return channel->ops->open(channel, open->user_data);
+	channel->geometry = channel->offered;
+	if (r == 0)
+		r = block_format(&channel->block, open->block_fd, &channel->geometry, ch->in_ring.data_len,
+				 ch->out_ring.data_len, ch->in.cursor, ch->out.cursor);
+	DEATH(OPEN_FORMATTED);
+	if (r == 0)
+		r = alloc_requests(channel);
+	return r < 0 ? r : channel->ops->open(channel, open->user_data);
 }
 
-int vsp_channel_open(struct vsp_channel *channel, const struct vsp_open *open)
+/* The block is a predecessor's, and sound. */
+static int set_up_again(struct vsp_channel *channel, struct vsp_recovered *ret)
+{
+	const struct block_header *header = channel->block.header;
+	int r;
+
+	channel->geometry.slots = header->slots;
+	channel->geometry.packet_max = header->packet_max;
+	channel->geometry.reply_max = header->reply_max;
+	r = alloc_requests(channel);
+	return r < 0 ? r : vsp_channel_recover(channel, ret);
+}
+
+static int set_up(struct vsp_channel *channel, const struct vsp_open *open, struct vsp_recovered *ret)
+{
+	struct channel *ch = &channel->channel;
+	const char *why = "";
+	int r = -ENODATA;
+
+	if (open->recover)
+		r = block_attach(&channel->block, open->block_fd, &channel->offered, ch->in_ring.data_len,
+				 ch->out_ring.data_len, &why);
+	if (r < 0 && r != -ENODATA)
+		log_error(channel->name, "the state that its last service left cannot be used: %s", why);
+	else
+		r = r < 0 ? set_up_fresh(channel, open) : set_up_again(channel, ret);
+	if (r < 0 || channel->failed)
+		return r;
+	return loop_add_fd(channel->vsp->loop, ch->kick_fd, LOOP_READ, on_kick, channel, &channel->kick);
+}
+
+int vsp_channel_open(struct vsp_channel *channel, const struct vsp_open *open, struct vsp_recovered *ret)
 {
 	int r;
 
+	*ret = (struct vsp_recovered){0};
 	if (channel->state != VSP_CHANNEL_CLOSED)
 		return -EBUSY;
-	r = channel_init(&channel->channel, &channel->vsp->mem, &channel->vsp->cells, &open->params);
+	r = channel_map(&channel->channel, &channel->vsp->mem, &channel->vsp->cells, &open->params);
 	if (r < 0)
 		return r;
+	DEATH(OPEN_MAPPED);
 	channel->state = VSP_CHANNEL_OPEN;
-	r = set_up(channel, open);
+	channel->culprit = -1;
+	r = set_up(channel, open, ret);
 	if (r < 0) {
 		/* Our caller still owns them: it closes what it passed. */
 		channel->channel.kick_fd = -1;
@@ -134,6 +135,7 @@ int vsp_channel_open(struct vsp_channel *channel, const struct vsp_open *open)
 	/* The guest may have written before we listened. */
 	channel->again = true;
 	loop_wake(channel->vsp->work);
+	DEATH(OPENED);
 	return 0;
 }
 
@@ -144,15 +146,16 @@ void vsp_channel_drop(struct vsp_channel *channel)
 	loop_remove(&channel->kick);
 	channel_done(&channel->channel);
 	block_done(&channel->block);
-	list_free(&channel->free);
-	list_free(&channel->waiting);
-	list_free(&channel->written);
+	slot_list_free(&channel->free);
+	slot_list_free(&channel->waiting);
+	slot_list_free(&channel->written);
+	slot_list_free(&channel->replay);
 	free(take_ptr(channel->requests));
 	free(take_ptr(channel->busy));
 	free(take_ptr(channel->device_data));
 	free(take_ptr(channel->data));
 	channel->in_flight = 0;
-	channel->failed = channel->starved = channel->again = channel->wait_room = false;
+	channel->failed = channel->starved = channel->again = channel->wait_room = channel->cautious = false;
 	channel->state = VSP_CHANNEL_CLOSED;
 }
 
@@ -194,6 +197,7 @@ void vsp_channel_fail(struct vsp_channel *channel, const char *why)
 	if (channel->failed || channel->state == VSP_CHANNEL_CLOSED)
 		return;
 	channel->failed = true;
+	block_set_failed(&channel->block);
 	loop_remove(&channel->kick);
 	if (log_allowed(&channel->limit, channel->name))
 		log_warn(channel->name, "channel stopped until the guest closes it: %s", why);
@@ -201,10 +205,17 @@ void vsp_channel_fail(struct vsp_channel *channel, const char *why)
 
 /* ---- guest to device ---- */
 
-/* The packet's page list, checked against memory, into slot and request. Return: 0 or -EPROTO (not a page list at all).
- */
-static int take_pages(struct vsp_channel *channel, struct block_slot *slot, struct vsp_request *request,
-		      const uint8_t *packet)
+static uint32_t iov_bytes(const struct vsp_request *request)
+{
+	size_t bytes = 0;
+
+	for (unsigned int i = 0; i < request->iovs; i++)
+		bytes += request->iov[i].iov_len;
+	return (uint32_t)bytes;
+}
+
+/* The packet's page list, checked against memory, into the slot. Return: 0 or -EPROTO (not a page list at all). */
+static int take_pages(struct block_slot *slot, const uint8_t *packet)
 {
 	size_t list_len = slot->payload_offset - sizeof(struct vmpacket_descriptor);
 	int r;
@@ -215,21 +226,34 @@ static int take_pages(struct vsp_channel *channel, struct block_slot *slot, stru
 		return r;
 	if (r >= 0) {
 		slot->ranges = (uint32_t)r;
-		r = guest_mem_iov(&channel->vsp->mem, slot->range, slot->ranges, request->iov, VSP_IOV_MAX);
-	}
-	if (r < 0) {
+	} else {
 		slot->data_error = r;
-		slot->ranges = slot->data_len = 0;
-		return 0;
+		slot->data_len = 0;
 	}
-	request->iovs = (unsigned int)r;
 	return 0;
+}
+
+int vsp_channel_fill(struct vsp_channel *channel, uint32_t n)
+{
+	struct vsp_request *request = &channel->requests[n];
+	struct block_slot *slot = block_slot(&channel->block, n);
+	int r = guest_mem_iov(&channel->vsp->mem, slot->range, slot->ranges, request->iov, VSP_IOV_MAX);
+
+	request->iovs = r < 0 ? 0 : (unsigned int)r;
+	request->transaction_id = slot->transaction_id;
+	request->type = slot->type;
+	request->wants_completion = slot->flags & VMPACKET_FLAG_COMPLETION_REQUESTED;
+	request->payload = block_slot_packet(&channel->block, n) + slot->payload_offset;
+	request->payload_len = slot->packet_len - slot->payload_offset;
+	request->data_len = r < 0 ? 0 : iov_bytes(request);
+	request->data_error = slot->data_error;
+	memset(request->device_data, 0, channel->ops->request_size);
+	return r < 0 ? r : 0;
 }
 
 /* One packet from the ring into slot @n. Return: 0, -EAGAIN (empty), or why the ring is corrupt. */
 static int accept_packet(struct vsp_channel *channel, uint32_t n)
 {
-	struct vsp_request *request = &channel->requests[n];
 	struct block_slot *slot = block_slot(&channel->block, n);
 	uint8_t *bytes = block_slot_packet(&channel->block, n);
 	struct ring_packet packet;
@@ -245,23 +269,26 @@ static int accept_packet(struct vsp_channel *channel, uint32_t n)
 	slot->payload_offset = packet.payload_offset;
 	slot->data_error = 0;
 	slot->data_len = slot->ranges = slot->reply_len = 0;
-	request->iovs = 0;
 	if (packet.type == VMPACKET_DATA_GPA_DIRECT) {
-		r = take_pages(channel, slot, request, bytes);
+		r = take_pages(slot, bytes);
 		if (r < 0)
 			return r;
 	}
+	r = vsp_channel_fill(channel, n);
+	if (r < 0) {
+		slot->data_error = channel->requests[n].data_error = r;
+		slot->ranges = slot->data_len = 0;
+	}
 	block_accept(&channel->block, n, channel->channel.in.cursor);
-
-	request->transaction_id = packet.transaction_id;
-	request->type = packet.type;
-	request->wants_completion = packet.flags & VMPACKET_FLAG_COMPLETION_REQUESTED;
-	request->payload = bytes + packet.payload_offset;
-	request->payload_len = packet.len - packet.payload_offset;
-	request->data_len = slot->data_len;
-	request->data_error = slot->data_error;
-	memset(request->device_data, 0, channel->ops->request_size);
 	return 0;
+}
+
+void vsp_channel_give(struct vsp_channel *channel, uint32_t n,
+		      void (*give)(struct vsp_channel *channel, struct vsp_request *request))
+{
+	channel->busy[n] = true;
+	channel->in_flight++;
+	give(channel, &channel->requests[n]);
 }
 
 static const char *corrupt_text(int error)
@@ -280,10 +307,8 @@ static int take_batch(struct vsp_channel *channel, unsigned int *budget)
 		if (r < 0)
 			return r;
 		channel->free.count--;
-		channel->busy[n] = true;
-		channel->in_flight++;
 		(*budget)--;
-		channel->ops->packet(channel, &channel->requests[n]);
+		vsp_channel_give(channel, n, channel->ops->packet);
 	}
 	return 0;
 }
@@ -323,6 +348,18 @@ static void drain_ring(struct vsp_channel *channel)
 	}
 }
 
+/* What a predecessor left comes first. Return: whether the ring's turn has come. */
+static bool replay(struct vsp_channel *channel)
+{
+	bool given = channel->replay.count > 0 || channel->waiting.count > 0, over = vsp_channel_replay(channel);
+
+	if (given && channel->ops->batch_end)
+		channel->ops->batch_end(channel);
+	if (given)
+		vsp_channel_flush(channel);
+	return over;
+}
+
 void vsp_channel_drain(struct vsp_channel *channel)
 {
 	if (channel->draining || channel->failed || channel->state != VSP_CHANNEL_OPEN)
@@ -330,7 +367,8 @@ void vsp_channel_drain(struct vsp_channel *channel)
 	channel->draining = true;
 	channel->starved = channel->again = false;
 	channel->vsp->batch_depth++;
-	drain_ring(channel);
+	if (replay(channel))
+		drain_ring(channel);
 	channel->vsp->batch_depth--;
 	channel->draining = false;
 	if (channel->vsp->batch_depth == 0 && channel->vsp->dirty_count > 0) {
@@ -342,17 +380,19 @@ void vsp_channel_drain(struct vsp_channel *channel)
 
 /* ---- device to guest ---- */
 
-/* Put the completion of a DONE slot into the ring. Return: 0, -EAGAIN, -EPROTO. */
+/* Put the completion of a DONE slot, if it wants one, into the ring. Return: 0, -EAGAIN, -EPROTO. */
 static int write_completion(struct vsp_channel *channel, uint32_t n)
 {
 	const struct block_slot *slot = block_slot(&channel->block, n);
-	int r = ring_write(&channel->channel.out, VMPACKET_COMPLETION, 0, slot->transaction_id,
-			   block_slot_reply(&channel->block, n), slot->reply_len);
+	int r = 0;
 
+	if (slot->flags & VMPACKET_FLAG_COMPLETION_REQUESTED)
+		r = ring_write(&channel->channel.out, VMPACKET_COMPLETION, 0, slot->transaction_id,
+			       block_slot_reply(&channel->block, n), slot->reply_len);
 	if (r < 0)
 		return r;
 	block_commit_add(&channel->block, n);
-	push(&channel->written, n);
+	slot_push(&channel->written, n);
 	return 0;
 }
 
@@ -364,7 +404,7 @@ static int write_waiting(struct vsp_channel *channel)
 
 		if (r < 0)
 			return r;
-		queue_pop(&channel->waiting, channel->geometry.slots);
+		(void)slot_pop(&channel->waiting, channel->geometry.slots);
 	}
 	return 0;
 }
@@ -372,7 +412,7 @@ static int write_waiting(struct vsp_channel *channel)
 static int publish(struct vsp_channel *channel)
 {
 	struct ring_writer *out = &channel->channel.out;
-	bool news = out->cursor != out->published;
+	bool news = out->cursor != out->published || channel->written.count > 0;
 	int r;
 
 	if (news)
@@ -381,7 +421,7 @@ static int publish(struct vsp_channel *channel)
 	if (news)
 		block_commit_end(&channel->block);
 	while (channel->written.count > 0)
-		push(&channel->free, channel->written.slot[--channel->written.count]);
+		slot_push(&channel->free, channel->written.slot[--channel->written.count]);
 	return r;
 }
 
@@ -424,30 +464,44 @@ void vsp_channel_flush(struct vsp_channel *channel)
 		vsp_channel_fail(channel, corrupt_text(r));
 }
 
-void vsp_complete(struct vsp_request *request, const void *payload, size_t len)
+/* The outcome is in the block: into the ring with it, or behind those that wait. */
+static void queue_completion(struct vsp_channel *channel, uint32_t n)
+{
+	int r = channel->waiting.count > 0 ? -EAGAIN : write_completion(channel, n);
+
+	if (r < 0)
+		slot_put(&channel->waiting, channel->geometry.slots, n);
+	if (r < 0 && r != -EAGAIN)
+		vsp_channel_fail(channel, corrupt_text(r));
+}
+
+void vsp_complete_state(struct vsp_request *request, const void *payload, size_t len, const void *state)
 {
 	struct vsp_channel *channel = request->channel;
 	uint32_t n = request->slot;
-	int r = 0;
 
 	assert(channel->busy[n] && len <= channel->geometry.reply_max);
 	channel->busy[n] = false;
 	channel->in_flight--;
-	if (channel->failed || !request->wants_completion) {
-		block_release(&channel->block, n);
-		push(&channel->free, n);
+	if (channel->failed) {
+		slot_push(&channel->free, n);
 	} else {
-		block_outcome(&channel->block, n, payload, (uint32_t)len);
-		/* Those that wait already go first. */
-		r = channel->waiting.count > 0 ? -EAGAIN : write_completion(channel, n);
-		if (r < 0)
-			queue_put(&channel->waiting, channel->geometry.slots, n);
+		block_outcome(&channel->block, n, payload, request->wants_completion ? (uint32_t)len : 0, state);
+		queue_completion(channel, n);
 	}
-	if (r < 0 && r != -EAGAIN)
-		vsp_channel_fail(channel, corrupt_text(r));
+	if (channel->cautious) {
+		/* The next one's turn; not from in here. */
+		channel->again = true;
+		loop_wake(channel->vsp->work);
+	}
 	vsp_channel_touched(channel);
 	if (channel->state == VSP_CHANNEL_CLOSING && channel->in_flight == 0)
 		loop_wake(channel->vsp->work);
+}
+
+void vsp_complete(struct vsp_request *request, const void *payload, size_t len)
+{
+	vsp_complete_state(request, payload, len, NULL);
 }
 
 int vsp_send(struct vsp_channel *channel, uint64_t transaction_id, const void *payload, size_t len)
@@ -486,7 +540,7 @@ const char *vsp_channel_name(const struct vsp_channel *channel)
 	return channel->name;
 }
 
-void *vsp_channel_state(struct vsp_channel *channel)
+const void *vsp_channel_state(const struct vsp_channel *channel)
 {
 	return block_state(&channel->block);
 }

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Places at which a test build of a VSP kills itself, so that recovery is shown from each of them. In every other build
+ * (BULKHEAD_DEATHS is not defined) DEATH() is nothing.
+ *
+ * BULKHEAD_DEATHS="POINT[:N][,POINT[:N]]...": entry i is for generation i, the first process being generation 0: it
+ * dies by SIGKILL at the N-th passage (1 if not said) of POINT. "-" stands for no death.
+ */
+#ifndef BASE_DEATH_H
+#define BASE_DEATH_H
+
+/* Point, and what has just happened there. */
+#define DEATH_POINTS(X)                                                                                                \
+	X(ATTACHED, "attached", "the worker has answered Attach")                                                      \
+	X(OFFERED, "offered", "an offer was made")                                                                     \
+	X(READY, "ready", "Ready was answered")                                                                        \
+	X(OPEN_MAPPED, "open-mapped", "the rings are mapped, the block is not")                                        \
+	X(OPEN_FORMATTED, "open-formatted", "a fresh block is formatted")                                              \
+	X(OPENED, "opened", "the channel runs, the worker does not know")                                              \
+	X(ACCEPT_FILLED, "accept-filled", "the slot is full, its state is FREE")                                       \
+	X(ACCEPT_SLOT, "accept-slot", "the slot is ACCEPTED, the cursor is old")                                       \
+	X(ACCEPT_CURSOR, "accept-cursor", "the cursor is new")                                                         \
+	X(ACCEPT_PUBLISHED, "accept-published", "read_index is published")                                             \
+	X(OUTCOME_REPLY, "outcome-reply", "the reply's bytes are in the slot")                                         \
+	X(OUTCOME_DONE, "outcome-done", "the slot is DONE")                                                            \
+	X(OUTCOME_STATE, "outcome-state", "half of the device's state is new")                                         \
+	X(OUTCOME_SEQUENCE, "outcome-sequence", "the device's state is new")                                           \
+	X(COMMIT_ADD, "commit-add", "the slot's bit is set, the record not valid")                                     \
+	X(COMMIT_RECORD, "commit-record", "the record is full, not valid")                                             \
+	X(COMMIT_VALID, "commit-valid", "the record is valid, nothing published")                                      \
+	X(COMMIT_PUBLISHED, "commit-published", "write_index is published")                                            \
+	X(COMMIT_SIGNALLED, "commit-signalled", "the guest was signalled")                                             \
+	X(COMMIT_CURSOR, "commit-cursor", "the write cursor is new")                                                   \
+	X(COMMIT_COUNTED, "commit-counted", "the completions are counted")                                             \
+	X(COMMIT_FREE, "commit-free", "one slot of the commit is FREE")                                                \
+	X(COMMIT_OVER, "commit-over", "the record is not valid, its bits are set")                                     \
+	X(RECOVER_CHECKED, "recover-checked", "the block was found sound")                                             \
+	X(RECOVER_ACCEPT, "recover-accept", "the newest slot's cursor is taken")                                       \
+	X(RECOVER_STATE, "recover-state", "the device's state is put right")                                           \
+	X(RECOVER_PUBLISHED, "recover-published", "both indices are published")                                        \
+	X(RECOVER_COMMIT, "recover-commit", "the commit is finished")                                                  \
+	X(RECOVER_TRIAL, "recover-trial", "a request is marked as on trial")                                           \
+	X(RECOVER_REPLAY, "recover-replay", "a request was given to the device")                                       \
+	X(RECOVER_SIGNALLED, "recover-signalled", "the guest was signalled")                                           \
+	X(HAND_OVER, "hand-over", "the last request in flight is done")
+
+enum death_point {
+#define X(id, name, what) DEATH_AT_##id,
+	DEATH_POINTS(X)
+#undef X
+};
+
+#ifdef BULKHEAD_DEATHS
+void death(enum death_point point);
+/** death_generation - how many processes there were before: which entry counts from now on. */
+void death_generation(unsigned int generation);
+/** death_list - print the points, a name a line. */
+void death_list(void);
+#define DEATH(id)		     death(DEATH_AT_##id)
+#define DEATH_GENERATION(generation) death_generation(generation)
+#else
+#define DEATH(id)		     ((void)0)
+#define DEATH_GENERATION(generation) ((void)(generation))
+#endif
+
+#endif
