@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 
 #include "base/err.h"
+#include "base/syscalls.h"
 #include "engine.h"
 
 #define DISK_MAX_TRANSFER (256u * 1024u) /* bytes of one request */
@@ -71,6 +72,7 @@ struct disk {
 };
 
 extern const struct disk_ops disk_raw;
+extern const struct syscall_list disk_raw_setup_calls; /* to open one in the sandbox */
 
 /**
  * disk_open - open a disk with a back end.

@@ -21,6 +21,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -41,6 +42,16 @@ struct raw {
 	void *pool_stack[BOUNCE_BUFFERS];
 	struct disk_request *wait_head, *wait_tail; /* for a buffer */
 };
+
+static const struct syscall_rule setup_rules[] = {
+	{SYS_ioctl, 1, UINT32_MAX, BLKGETSIZE64},
+	{SYS_ioctl, 1, UINT32_MAX, BLKPBSZGET},
+	{SYS_ioctl, 1, UINT32_MAX, BLKSSZGET},
+	{SYS_statx},
+	{-1},
+};
+
+const struct syscall_list disk_raw_setup_calls = {.name = "raw images, set-up", .rules = setup_rules};
 
 static struct raw *to_raw(struct disk *disk)
 {

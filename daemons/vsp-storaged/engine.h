@@ -20,6 +20,7 @@
 #include <sys/uio.h>
 
 #include "base/err.h"
+#include "base/syscalls.h"
 #include "ipc/loop.h"
 
 #define ENGINE_DEPTH	   1024u
@@ -74,6 +75,9 @@ struct engine {
 };
 
 extern const struct engine_ops uring_engine, threads_engine;
+
+/* What each needs for the sandbox: to be opened, and then. */
+extern const struct syscall_list uring_setup_calls, uring_calls, threads_setup_calls, threads_calls;
 
 /**
  * engine_open - choose an engine and start it.

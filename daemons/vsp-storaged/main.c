@@ -19,8 +19,11 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
+#include "daemon/sandbox.h"
+#include "disk.h"
 #include "engine.h"
 #include "ipc/loop.h"
+#include "ipc/rpc.h"
 #include "storaged.h"
 #include "vsp/vsp.h"
 
@@ -39,6 +42,18 @@ struct server {
 	struct vsp *vsp;
 	struct storaged *storaged;
 	bool gone; /* the worker */
+};
+
+/* To attach, and to open the disks: no path can be read in it, nothing executed, nobody reached but the worker. */
+static const struct sandbox setup_sandbox = {
+	.calls = (const struct syscall_list *const[]){&rpc_connect_calls, &disk_raw_setup_calls, &uring_setup_calls,
+						      &uring_calls, &threads_setup_calls, &threads_calls, NULL},
+	.narrows_later = true,
+};
+
+/* What is left before the first byte of a guest or an image is read. */
+static const struct sandbox service_sandbox = {
+	.calls = (const struct syscall_list *const[]){&uring_calls, &threads_calls, NULL},
 };
 
 static const struct option long_options[] = {
@@ -79,6 +94,7 @@ static void probe(void)
 	if (engine)
 		uring_engine.close(engine);
 	loop_free(loop);
+	sandbox_probe(stdout);
 }
 
 /* Return: 0; 1: what was asked for is done; -EINVAL: told on stderr. */
@@ -201,14 +217,17 @@ static int serve(struct server *server, const struct options *options, struct er
 	char status[STATUS_LEN];
 	int r;
 
-	r = vsp_attach(server->loop, &config, &server->vsp, err);
+	r = daemon_drop_privileges(getuid(), getgid(), err);
+	if (r == 0)
+		r = sandbox_enter(&setup_sandbox, err);
+	if (r == 0)
+		r = vsp_attach(server->loop, &config, &server->vsp, err);
 	if (r < 0)
 		return r;
 	log_init(PROGRAM, vsp_vm_name(server->vsp));
-	/* Before the first byte of an image or a guest is read. */
-	r = daemon_drop_privileges(getuid(), getgid(), err);
+	r = open_disks(server, options, err);
 	if (r == 0)
-		r = open_disks(server, options, err);
+		r = sandbox_enter(&service_sandbox, err);
 	if (r == 0)
 		r = offer_controllers(server, err);
 	if (r < 0 || server->gone)

@@ -11,15 +11,33 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 
 #define THREADS 8u
+
+static const struct syscall_rule setup_rules[] = {
+	{SYS_clone, 0, CLONE_THREAD, CLONE_THREAD},
+	{-1},
+};
+
+const struct syscall_list threads_setup_calls = {.name = "threads, set-up", .rules = setup_rules};
+
+static const struct syscall_rule service_rules[] = {
+	{SYS_preadv},
+	{SYS_pwritev2},
+	{SYS_fdatasync},
+	{-1},
+};
+
+const struct syscall_list threads_calls = {.name = "threads", .rules = service_rules};
 
 struct threads {
 	struct engine engine;

@@ -47,6 +47,22 @@ struct uring {
 	bool running; /* uring_run() is on the stack */
 };
 
+static const struct syscall_rule setup_rules[] = {
+	{SYS_io_uring_setup},
+	{SYS_io_uring_register},
+	{-1},
+};
+
+const struct syscall_list uring_setup_calls = {.name = "io_uring, set-up", .rules = setup_rules};
+
+/* With a ring made later, without restrictions, any file could be opened past the filter. */
+static const struct syscall_rule service_rules[] = {
+	{SYS_io_uring_enter},
+	{-1},
+};
+
+const struct syscall_list uring_calls = {.name = "io_uring", .rules = service_rules};
+
 static const uint8_t opcodes[] = {IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC};
 
 static struct uring *to_uring(struct engine *engine)

@@ -5,10 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 #include "base/cleanup.h"
 #include "ipc/conn.h"
+
+static const struct syscall_rule connect_rules[] = {
+	{SYS_socket, 0, UINT32_MAX, AF_UNIX},
+	{SYS_connect},
+	{SYS_openat, 2, O_PATH, O_PATH}, /* the folder: such a descriptor reads nothing */
+	{-1},
+};
+
+const struct syscall_list rpc_connect_calls = {.name = "connecting", .rules = connect_rules};
 
 int address_from_path(const char *path, struct sockaddr_un *ret_address, int *ret_dir_fd, const char **ret_name)
 {

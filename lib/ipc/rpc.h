@@ -28,6 +28,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "base/syscalls.h"
 #include "ipc/loop.h"
 
 #define RPC_MSG_MAX (128u * 1024u)
@@ -85,6 +86,9 @@ struct rpc_peer {
 };
 
 /* ---- connections ---- */
+
+/* what rpc_conn_connect() needs in a sandbox. */
+extern const struct syscall_list rpc_connect_calls;
 
 /**
  * rpc_conn_connect - connect to a listening socket.
@@ -166,6 +170,9 @@ void rpc_fail(struct rpc_call *call, int error, const char *fmt, ...) __attribut
 /* ---- listening ---- */
 
 struct rpc_server;
+
+/* what rpc_server_new() needs in a sandbox, and its end. */
+extern const struct syscall_list rpc_server_calls;
 
 /**
  * rpc_server_new - listen on @path (made with mode 0600; an old socket file is replaced).

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -19,6 +20,16 @@
 #define BACKLOG		128
 /* How long nobody is accepted after we ran out of descriptors: the socket stays readable all the while. */
 #define ACCEPT_PAUSE_NS (100 * NS_PER_MS)
+
+static const struct syscall_rule server_rules[] = {
+	{SYS_accept4},
+	/* at the end: the socket's file */
+	{SYS_newfstatat},
+	{SYS_unlinkat},
+	{-1},
+};
+
+const struct syscall_list rpc_server_calls = {.name = "listening", .rules = server_rules};
 
 struct rpc_server {
 	struct loop *loop;
