@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vsp-storaged as a test build: it dies where it is told to, and lists the places. */
+#include <string.h>
+
+#include "base/death.h"
+
+#undef main /* the daemon's is storaged_main() */
+
+int storaged_main(int argc, char **argv);
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && strcmp(argv[1], "--deaths") == 0) {
+		death_list();
+		return 0;
+	}
+	return storaged_main(argc, argv);
+}
