@@ -18,8 +18,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -30,6 +32,7 @@
 #include "base/log.h"
 #include "console_queue.h"
 
+#define PTY_PATH_MAX	    64
 #define CONSOLE_LOG_BUFFER  (64u * 1024u * 1024u)
 #define CONSOLE_SOCKETS_MAX 32u
 #define CONSOLE_GATHER_NS   (2 * NS_PER_MS)
@@ -64,7 +67,7 @@ struct console {
 	struct sink *sinks;
 	unsigned int sockets;
 	int pty_slave; /* held open: without it the master would report a hang-up for ever */
-	char pty_path[64];
+	char pty_path[PTY_PATH_MAX];
 	struct console_queue backlog;
 	struct loop_source *output_wake, *input_wake, *gather_timer;
 	uint64_t drained_ns;
@@ -353,22 +356,63 @@ void console_input_ready(struct console *console)
 
 /* ---- life ---- */
 
+static const struct syscall_rule console_rules[] = {
+	{SYS_socketpair, 0, UINT32_MAX, AF_UNIX},
+	{SYS_ioctl, 1, UINT32_MAX, TIOCGPTN},
+	{SYS_ioctl, 1, UINT32_MAX, TCSETS},
+	{-1},
+};
+
+const struct syscall_list console_calls = {.name = "the console", .rules = console_rules};
+
+/* The PTY of the one VM that this process will have, opened while paths may still be opened. */
+static struct {
+	bool reserved;
+	int error, master, slave;
+} spare_pty = {.master = -1, .slave = -1};
+
+/* Return: 0 or a negative errno; what was opened is the caller's in both cases. */
+static int open_pty(int *ret_master, int *ret_slave)
+{
+	char path[PTY_PATH_MAX];
+
+	*ret_slave = -1;
+	*ret_master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (*ret_master < 0 || grantpt(*ret_master) < 0 || unlockpt(*ret_master) < 0 ||
+	    ptsname_r(*ret_master, path, sizeof(path)) != 0)
+		return -errno;
+	*ret_slave = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	return *ret_slave < 0 ? -errno : 0;
+}
+
+void console_reserve_pty(void)
+{
+	spare_pty.reserved = true;
+	spare_pty.error = open_pty(&spare_pty.master, &spare_pty.slave);
+}
+
+static int take_pty(int *ret_master, int *ret_slave)
+{
+	int r = spare_pty.error;
+
+	if (!spare_pty.reserved)
+		return open_pty(ret_master, ret_slave);
+	*ret_master = take_fd(&spare_pty.master);
+	*ret_slave = take_fd(&spare_pty.slave);
+	/* A second one would have to be opened. */
+	spare_pty.error = -EBUSY;
+	return r;
+}
+
 static int console_open_pty(struct console *console, struct err *err)
 {
 	struct termios raw;
 	struct sink *sink;
-	int master, r;
+	int master, r = take_pty(&master, &console->pty_slave);
 
-	master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (master < 0)
-		return err_set(err, -errno, "no PTY for the console: %s; is /dev/pts mounted?", strerror(errno));
-	if (grantpt(master) < 0 || unlockpt(master) < 0 ||
-	    ptsname_r(master, console->pty_path, sizeof(console->pty_path)) != 0)
+	if (r == 0 && (ptsname_r(master, console->pty_path, sizeof(console->pty_path)) != 0 ||
+		       tcgetattr(console->pty_slave, &raw) < 0))
 		r = -errno;
-	else {
-		console->pty_slave = open(console->pty_path, O_RDWR | O_NOCTTY | O_CLOEXEC);
-		r = console->pty_slave < 0 || tcgetattr(console->pty_slave, &raw) < 0 ? -errno : 0;
-	}
 	if (r == 0) {
 		cfmakeraw(&raw); /* the guest has a terminal driver of its own */
 		r = tcsetattr(console->pty_slave, TCSANOW, &raw) < 0 ? -errno : 0;

@@ -11,7 +11,11 @@
 #include <stddef.h>
 
 #include "base/err.h"
+#include "base/syscalls.h"
 #include "ipc/loop.h"
+
+/* What a console needs, its PTY reserved in the sandbox. */
+extern const struct syscall_list console_calls;
 
 #define CONSOLE_BACKLOG (64u * 1024u)
 #define CONSOLE_BUFFER (1024u * 1024u)
@@ -41,6 +45,10 @@ void console_input_ready(struct console *console);
  * @backlog: begin with the last CONSOLE_BACKLOG bytes. Return: descriptor or a negative errno: -EMFILE (too many consoles are
  * attached) ... Context: the loop's thread. */
 int console_open(struct console *console, bool backlog);
+
+/** console_reserve_pty - open now the PTY that a console_new() will want: in the sandbox it could not. If it cannot be
+ * opened, console_new() tells. Context: once, before there are threads. */
+void console_reserve_pty(void);
 
 /** console_pty_path - "" if there is none. */
 const char *console_pty_path(const struct console *console);

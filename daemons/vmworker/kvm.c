@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -60,6 +61,13 @@ struct kvm_vcpu {
 	struct kvm_regs regs; /* where KVM has no shared registers */
 	struct vcpu_state power_on;
 };
+
+static const struct syscall_rule kvm_rules[] = {
+	{SYS_ioctl, 1, 0xff00, KVMIO << 8},
+	{-1},
+};
+
+const struct syscall_list kvm_calls = {.name = "KVM", .rules = kvm_rules};
 
 static int kvm_ioctl(int fd, unsigned long request, void *arg)
 {

@@ -11,6 +11,10 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/syscalls.h"
+
+/* What KVM needs in the sandbox. */
+extern const struct syscall_list kvm_calls;
 
 struct kvm;	 /* a VM */
 struct kvm_vcpu; /* one of its vCPUs; its APIC id is its index */

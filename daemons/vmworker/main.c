@@ -9,13 +9,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "console.h"
 #include "daemon/daemon.h"
+#include "daemon/sandbox.h"
 #include "ipc/loop.h"
+#include "ipc/rpc.h"
+#include "kvm.h"
+#include "memory.h"
 #include "probe.h"
 #include "rpc.h"
+#include "vcpu.h"
 
 #define SOCKET_NAME  "worker.sock"
 #define EXIT_CRASHED 3 /* the guest, or we with it; EXIT_FAILURE: never started */
@@ -63,6 +71,7 @@ static int parse(int argc, char **argv, struct options *options)
 			options->runtime_dir = optarg;
 			break;
 		case 'P':
+			sandbox_probe(stdout);
 			return probe_kvm(stdout);
 		case 'h':
 			usage(stdout);
@@ -106,6 +115,31 @@ static void raise_descriptor_limit(void)
 		log_warn(NULL, "cannot raise the limit of open descriptors: %s", strerror(errno));
 }
 
+/* To wait for the end of VSPs, and to end them. */
+static const struct syscall_rule vsp_rules[] = {
+	{SYS_pidfd_open},
+	{SYS_pidfd_send_signal},
+	{-1},
+};
+
+static const struct syscall_list vsp_calls = {.name = "VSPs", .rules = vsp_rules};
+
+/*
+ * What the VM needs is handed to us as descriptors; no path is opened any more. The socket's file can still be removed.
+ */
+static int enter_sandbox(const struct options *options, struct err *err)
+{
+	const struct syscall_list *const calls[] = {&rpc_server_calls, &kvm_calls, &vcpu_calls, &memory_calls,
+						    &console_calls,    &vsp_calls, NULL};
+	const struct sandbox_path paths[] = {{options->runtime_dir, true}, {0}};
+	const struct sandbox sandbox = {.calls = calls, .paths = paths};
+
+	console_reserve_pty();
+	setenv("TZ", ":/etc/localtime", 0);
+	tzset(); /* reads it, for the last time */
+	return sandbox_enter(&sandbox, err);
+}
+
 static int serve(const struct options *options, struct err *err)
 {
 	struct loop_source *signals[2] = {NULL, NULL};
@@ -131,6 +165,9 @@ static int serve(const struct options *options, struct err *err)
 	}
 	if (r >= 0) {
 		daemon_ready("waiting for the manager");
+		r = enter_sandbox(options, err); /* before a byte of a peer is read */
+	}
+	if (r >= 0) {
 		r = loop_run(loop);
 		log_notice(NULL, "ends: VM %s", rpc_result(rpc, &crashed));
 		if (r < 0)

@@ -4,6 +4,7 @@
 #include <linux/memfd.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
@@ -31,6 +32,14 @@ static int check_size(uint64_t bytes, bool huge_pages, struct err *err)
 			       (unsigned long long)(bytes >> 20), (unsigned long long)(host >> 20));
 	return 0;
 }
+
+static const struct syscall_rule memory_rules[] = {
+	{SYS_memfd_create},
+	{SYS_ftruncate},
+	{-1},
+};
+
+const struct syscall_list memory_calls = {.name = "memory", .rules = memory_rules};
 
 static int ram_memfd(uint64_t bytes, bool huge_pages)
 {

@@ -7,8 +7,12 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/syscalls.h"
 #include "guest/mem.h"
 #include "guest/signal.h"
+
+/* What guest memory needs in the sandbox. */
+extern const struct syscall_list memory_calls;
 
 #define MEMORY_GRANULE (1024u * 1024u)
 #define MEMORY_HUGE    (2u * 1024u * 1024u)

@@ -9,11 +9,13 @@
 #include <errno.h>
 #include <linux/kvm.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "abi/hyperv.h"
 #include "base/bytes.h"
@@ -22,6 +24,13 @@
 #define KICK_SIGNAL SIGUSR1
 
 enum wish { WISH_PARK, WISH_RUN, WISH_END };
+
+static const struct syscall_rule vcpu_rules[] = {
+	{SYS_clone, 0, CLONE_THREAD, CLONE_THREAD},
+	{-1},
+};
+
+const struct syscall_list vcpu_calls = {.name = "vCPUs", .rules = vcpu_rules};
 
 struct vcpu {
 	struct vcpus *all;

@@ -9,8 +9,12 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/syscalls.h"
 #include "hv/hv.h"
 #include "kvm.h"
+
+/* What threads of vCPUs need in the sandbox. */
+extern const struct syscall_list vcpu_calls;
 
 struct vcpus;
 

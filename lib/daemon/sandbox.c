@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/seccomp.h>
+#include <malloc.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <string.h>
@@ -28,6 +29,7 @@
 #define SANITIZED 0
 #endif
 
+#define ARENAS_MAX    16
 #define PRCTL_SET_VMA 0x53564d41 /* the C library names its memory */
 #define ONLY	      UINT64_C(0xffffffff)
 
@@ -216,6 +218,8 @@ int sandbox_enter(const struct sandbox *sandbox, struct err *err)
 	if (r < 0)
 		return r;
 	entered = true;
+	/* Else malloc() counts the processors when there are many threads, and opens a file for that. */
+	mallopt(M_ARENA_MAX, ARENAS_MAX);
 	if (!SANITIZED && have_seccomp())
 		return seccomp_enter(sandbox, err);
 	if (first && SANITIZED)
