@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "ipc/rpc.h"
@@ -18,6 +19,7 @@
 #include "proto/vsp.pb-c.h"
 
 #define OFFER_ID_BASE 100u
+#define KEEPSAKES_MAX 4u
 
 struct fake_worker {
 	struct loop *loop;
@@ -32,7 +34,15 @@ struct fake_worker {
 	size_t fd_count;
 	struct fake_offer offers[FAKE_WORKER_OFFERS_MAX];
 	size_t offer_count;
-	bool ready;
+	bool ready, cautious;
+	uint32_t generation; /* of the next VSP */
+	struct {
+		char key[32];
+		uint8_t data[4096];
+		size_t len;
+		int fd;
+	} keepsakes[KEEPSAKES_MAX];
+	size_t keepsake_count;
 };
 
 /* ---- served to the VSP ---- */
@@ -45,7 +55,8 @@ static void handle_attach(struct rpc_conn *conn, struct rpc_call *call, const Pr
 	Bulkhead__Vsp__AttachReply reply = BULKHEAD__VSP__ATTACH_REPLY__INIT;
 	Bulkhead__Vsp__MemoryRegion region = BULKHEAD__VSP__MEMORY_REGION__INIT;
 	Bulkhead__Vsp__MemoryRegion *regions[] = {&region};
-	int out[RPC_FDS_MAX + 2] = {worker->guest->mem_fd, worker->guest->cells_fd};
+	Bulkhead__Vsp__Keepsake kept[KEEPSAKES_MAX], *list[KEEPSAKES_MAX];
+	int out[RPC_FDS_MAX + 2 + KEEPSAKES_MAX] = {worker->guest->mem_fd, worker->guest->cells_fd};
 
 	if (strcmp(req->name, worker->name) != 0) {
 		rpc_fail(call, -ENOENT, "no provider %s", req->name);
@@ -59,8 +70,20 @@ static void handle_attach(struct rpc_conn *conn, struct rpc_call *call, const Pr
 	reply.fd_count = (uint32_t)worker->fd_count;
 	reply.vm_name = worker->vm_name;
 	reply.vm_uuid = (char *)"00000000-0000-4000-8000-000000000001";
+	reply.generation = worker->generation++;
+	reply.cautious = worker->cautious;
 	memcpy(out + 2, worker->fds, worker->fd_count * sizeof(int));
-	rpc_reply(call, &reply.base, out, worker->fd_count + 2);
+	reply.keepsakes = list;
+	for (; reply.n_keepsakes < worker->keepsake_count; reply.n_keepsakes++) {
+		size_t i = reply.n_keepsakes;
+
+		bulkhead__vsp__keepsake__init(&kept[i]);
+		kept[i].key = worker->keepsakes[i].key;
+		kept[i].data = (ProtobufCBinaryData){worker->keepsakes[i].len, worker->keepsakes[i].data};
+		list[i] = &kept[i];
+		out[2 + worker->fd_count + i] = worker->keepsakes[i].fd;
+	}
+	rpc_reply(call, &reply.base, out, worker->fd_count + 2 + worker->keepsake_count);
 }
 
 static void handle_offer(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
@@ -74,6 +97,14 @@ static void handle_offer(struct rpc_conn *conn, struct rpc_call *call, const Pro
 	if (worker->offer_count == FAKE_WORKER_OFFERS_MAX || req->interface_guid.len != 16 ||
 	    req->instance_guid.len != 16) {
 		rpc_fail(call, -EINVAL, "bad offer");
+		return;
+	}
+	/* A successor makes its predecessor's offers again. */
+	for (size_t i = 0; i < worker->offer_count; i++) {
+		if (memcmp(worker->offers[i].instance_guid.b, req->instance_guid.data, 16) != 0)
+			continue;
+		reply.offer_id = (uint32_t)(OFFER_ID_BASE + i);
+		rpc_reply(call, &reply.base, NULL, 0);
 		return;
 	}
 	offer = &worker->offers[worker->offer_count];
@@ -94,6 +125,31 @@ static void handle_ready(struct rpc_conn *conn, struct rpc_call *call, const Pro
 	rpc_reply(call, &empty.base, NULL, 0);
 }
 
+static void handle_keep(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			size_t nfds, void *arg)
+{
+	const Bulkhead__Vsp__Keepsake *req = ((const Bulkhead__Vsp__KeepRequest *)msg)->keepsake;
+	struct fake_worker *worker = arg;
+	Bulkhead__Empty empty = BULKHEAD__EMPTY__INIT;
+	size_t i = 0;
+
+	assert(req && strlen(req->key) < sizeof(worker->keepsakes[0].key));
+	assert(req->data.len <= sizeof(worker->keepsakes[0].data));
+	while (i < worker->keepsake_count && strcmp(worker->keepsakes[i].key, req->key) != 0)
+		i++;
+	assert(i < KEEPSAKES_MAX);
+	if (i < worker->keepsake_count)
+		fd_close(&worker->keepsakes[i].fd);
+	else
+		worker->keepsake_count++;
+	strcpy(worker->keepsakes[i].key, req->key);
+	if (req->data.len > 0)
+		memcpy(worker->keepsakes[i].data, req->data.data, req->data.len);
+	worker->keepsakes[i].len = req->data.len;
+	worker->keepsakes[i].fd = take_fd(&fds[0]);
+	rpc_reply(call, &empty.base, NULL, 0);
+}
+
 static const struct rpc_method methods[] = {
 	{WORKER_VSP_ATTACH, "Attach", &bulkhead__vsp__attach_request__descriptor,
 	 &bulkhead__vsp__attach_reply__descriptor, 0, 0, RPC_ROLE_ANY, handle_attach},
@@ -101,6 +157,8 @@ static const struct rpc_method methods[] = {
 	 0, 0, RPC_ROLE_ANY, handle_offer},
 	{WORKER_VSP_READY, "Ready", &bulkhead__vsp__ready_request__descriptor, &bulkhead__empty__descriptor, 0, 0,
 	 RPC_ROLE_ANY, handle_ready},
+	{WORKER_VSP_KEEP, "Keep", &bulkhead__vsp__keep_request__descriptor, &bulkhead__empty__descriptor, 1, 1,
+	 RPC_ROLE_ANY, handle_keep},
 	{0},
 };
 
@@ -112,8 +170,10 @@ static void on_closed(struct rpc_conn *conn, int error, const char *why, void *a
 	struct fake_worker *worker = arg;
 
 	rpc_conn_free(conn);
-	if (worker->conn == conn)
+	if (worker->conn == conn) {
 		worker->conn = NULL;
+		worker->ready = false;
+	}
 }
 
 static const struct rpc_conn_ops conn_ops = {.closed = on_closed};
@@ -166,6 +226,8 @@ void fake_worker_free(struct fake_worker *worker)
 		fd_close(&worker->offers[i].block_fd);
 	for (size_t i = 0; i < worker->fd_count; i++)
 		fd_close(&worker->fds[i]);
+	for (size_t i = 0; i < worker->keepsake_count; i++)
+		fd_close(&worker->keepsakes[i].fd);
 	rmdir(worker->dir);
 	free(worker->config);
 	free(worker->name);
@@ -183,6 +245,7 @@ void fake_worker_disconnect(struct fake_worker *worker)
 	struct rpc_conn *conn = worker->conn;
 
 	worker->conn = NULL;
+	worker->ready = false;
 	rpc_conn_free(conn);
 }
 
@@ -275,7 +338,43 @@ static int call(struct fake_worker *worker, uint32_t method, const ProtobufCMess
 	return fake_worker_run_until(worker, is_answered, &outcome) < 0 ? -ETIMEDOUT : outcome;
 }
 
-int fake_worker_open(struct fake_worker *worker, size_t index, struct fake_channel *channel)
+/* An open under way. */
+struct opening {
+	struct fake_recovered *ret;
+	int *outcome;
+};
+
+static void on_opened(int error, const char *text, const ProtobufCMessage *msg, int *fds, size_t nfds, void *arg)
+{
+	const Bulkhead__Vsp__OpenReply *reply = (const Bulkhead__Vsp__OpenReply *)msg;
+	struct opening *opening = arg;
+
+	if (error == 0 && opening->ret)
+		*opening->ret = (struct fake_recovered){reply->replayed, reply->lost, reply->duplicate, reply->failed};
+	*opening->outcome = error;
+	free(opening);
+}
+
+static void send_open(struct fake_worker *worker, const Bulkhead__Vsp__OpenRequest *req, const int fds[3],
+		      struct fake_recovered *ret, int *outcome)
+{
+	struct opening *opening = malloc(sizeof(*opening));
+	int r;
+
+	assert(opening);
+	*opening = (struct opening){ret, outcome};
+	*outcome = 1;
+	r = worker->conn ? rpc_request(worker->conn, VSP_OPEN, &req->base, &bulkhead__vsp__open_reply__descriptor, fds,
+				       3, 0, on_opened, opening)
+			 : -ENOTCONN;
+	if (r < 0) {
+		*outcome = r;
+		free(opening);
+	}
+}
+
+void fake_worker_open_begin(struct fake_worker *worker, size_t index, struct fake_channel *channel, bool recover,
+			    struct fake_recovered *ret, int *outcome)
 {
 	Bulkhead__Vsp__OpenRequest req = BULKHEAD__VSP__OPEN_REQUEST__INIT;
 	Bulkhead__MemoryRange range = BULKHEAD__MEMORY_RANGE__INIT;
@@ -285,8 +384,10 @@ int fake_worker_open(struct fake_worker *worker, size_t index, struct fake_chann
 	int fds[3];
 
 	assert(index < worker->offer_count);
-	fd_close(&offer->block_fd);
-	offer->block_fd = fd_memfd("fake-block", offer->block_bytes);
+	if (!recover) {
+		fd_close(&offer->block_fd);
+		offer->block_fd = fd_memfd("fake-block", offer->block_bytes);
+	}
 	assert(offer->block_fd >= 0);
 	range.gpa = channel->ring_gpa;
 	range.len = 2ull * channel->ring_pages * GUEST_PAGE_SIZE;
@@ -297,10 +398,36 @@ int fake_worker_open(struct fake_worker *worker, size_t index, struct fake_chann
 	req.downstream_page = channel->ring_pages;
 	req.target_vp = channel->target_vp;
 	req.user_data = (ProtobufCBinaryData){sizeof(user_data), user_data};
+	req.recover = recover;
 	fds[0] = channel->kick_fd;
 	fds[1] = channel->irq_fd;
 	fds[2] = offer->block_fd;
-	return call(worker, VSP_OPEN, &req.base, fds, 3);
+	send_open(worker, &req, fds, ret, outcome);
+}
+
+int fake_worker_open(struct fake_worker *worker, size_t index, struct fake_channel *channel)
+{
+	static int outcome;
+
+	fake_worker_open_begin(worker, index, channel, false, NULL, &outcome);
+	return fake_worker_run_until(worker, is_answered, &outcome) < 0 ? -ETIMEDOUT : outcome;
+}
+
+int fake_worker_hand_over(struct fake_worker *worker)
+{
+	Bulkhead__Empty req = BULKHEAD__EMPTY__INIT;
+
+	return call(worker, VSP_HAND_OVER, &req.base, NULL, 0);
+}
+
+bool fake_worker_is_ready(const struct fake_worker *worker)
+{
+	return worker->ready;
+}
+
+void fake_worker_set_cautious(struct fake_worker *worker, bool cautious)
+{
+	worker->cautious = cautious;
 }
 
 int fake_worker_close(struct fake_worker *worker, size_t index)

@@ -58,6 +58,25 @@ void fake_worker_close_begin(struct fake_worker *worker, size_t index, int *outc
 /** fake_worker_disconnect - drop the VSP's connection. */
 void fake_worker_disconnect(struct fake_worker *worker);
 
+/* What a recovery found, as the VSP's answer to Open says. */
+struct fake_recovered {
+	uint32_t replayed, lost, duplicate, failed;
+};
+
+/** fake_worker_open_begin - fake_worker_open() without waiting. @recover: with the block of the last open, which a
+ * predecessor may have left; *@outcome as in fake_worker_close_begin(). @ret: may be NULL; filled with the answer. */
+void fake_worker_open_begin(struct fake_worker *worker, size_t index, struct fake_channel *channel, bool recover,
+			    struct fake_recovered *ret, int *outcome);
+
+/** fake_worker_hand_over - VSP_HAND_OVER, waiting. */
+int fake_worker_hand_over(struct fake_worker *worker);
+
+/** fake_worker_is_ready - whether the VSP that is connected now has called Ready. */
+bool fake_worker_is_ready(const struct fake_worker *worker);
+
+/** fake_worker_set_cautious - what the next Attach is told. */
+void fake_worker_set_cautious(struct fake_worker *worker, bool cautious);
+
 /** fake_worker_run - run what the loop has to do now, without waiting. */
 void fake_worker_run(struct fake_worker *worker);
 /** fake_worker_run_until - run the loop until @done says so. Return: 0 or -ETIMEDOUT (FAKE_WAIT_MS). */

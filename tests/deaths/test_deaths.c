@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A vsp-storaged that dies at each place of base/death.h in turn, over a fake guest: whatever it dies of, every request
+ * is completed exactly once and brings what it must, and the image holds what was written.
+ *
+ * Usage: test_deaths [PLAN]...   a PLAN is a value of BULKHEAD_DEATHS; without: each point alone, at its first and at
+ * its fifth passage, and, with BULKHEAD_CHECK_LONG=1, each followed by each point of the recovery.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "abi/ring.h"
+#include "abi/scsi.h"
+#include "abi/vstor.h"
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/death.h"
+#include "base/fd.h"
+#include "fake_worker.h"
+#include "proto/storage.pb-c.h"
+
+#define PROGRAM	   "tests/deaths/vsp-storaged-deaths"
+#define TEXT(s)	   ((char *)(s)) /* argv and generated structs have no const */
+#define DISK_LEN   (1u << 20)
+#define IO_LEN	   4096u
+#define BURST	   48u /* more than a ring of one page holds */
+#define ROUNDS	   3u
+#define RING_PAGES 2u
+#define PATIENCE   (20 * NS_PER_SEC)
+#define CONTROL_ID 1000u
+
+/* Everything of one run. */
+static struct {
+	struct loop *loop;
+	struct fake_guest guest;
+	struct fake_channel peer;
+	struct fake_worker *worker;
+	int image;
+	pid_t child;
+	unsigned int deaths, failures;
+	bool was_opened; /* the channel was asked for once: from then on it is recovered */
+	int opened;	 /* outcome of the Open under way: 1 none yet, 0 open */
+	bool open_asked; /* at the process that runs now */
+	struct fake_recovered recovered;
+	uint32_t replayed, refused;
+	bool poison; /* successors are cautious: one request is refused, and sent again */
+	int refused_id;
+	uint64_t page[BURST];
+	bool in_flight[CONTROL_ID + 1];
+	unsigned int waiting;
+	struct vstor_packet answer;
+	uint8_t model[DISK_LEN];
+} run;
+
+static const char *plan;
+
+static void fail(const char *what, unsigned long number)
+{
+	if (run.failures++ < 10)
+		printf("FAIL: %s: %s (%lu)\n", plan, what, number);
+}
+
+/* ---- the process ---- */
+
+static void spawn(void)
+{
+	run.child = fork();
+	if (run.child == 0) {
+		char *argv[] = {TEXT(PROGRAM),	TEXT("--worker"), TEXT(fake_worker_path(run.worker)),
+				TEXT("--name"), TEXT("deaths"),	  NULL};
+		int null = open("/dev/null", O_WRONLY);
+
+		if (!getenv("BULKHEAD_DEBUG"))
+			dup2(null, STDERR_FILENO);
+		setenv("BULKHEAD_DEATHS", plan, 1);
+		execv(PROGRAM, argv);
+		_exit(127);
+	}
+	run.open_asked = false;
+	run.opened = 1;
+}
+
+static void count_recovered(void)
+{
+	if (run.recovered.lost)
+		fail("requests lost", run.recovered.lost);
+	if (run.recovered.failed > run.poison)
+		fail("requests refused", run.recovered.failed);
+	if (run.recovered.duplicate)
+		fail("completions twice", run.recovered.duplicate);
+	run.replayed += run.recovered.replayed;
+}
+
+/* The worker's part: a process that has died is replaced, and its channel handed to the next. */
+static void supervise(void)
+{
+	int status;
+
+	fake_worker_run(run.worker);
+	if (run.child > 0 && waitpid(run.child, &status, WNOHANG) == run.child) {
+		if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+			run.deaths++;
+		else
+			fail("the service ended by itself, status", (unsigned long)status);
+		fake_worker_disconnect(run.worker);
+		fake_worker_set_cautious(run.worker, run.poison);
+		spawn();
+	}
+	if (run.was_opened && !run.open_asked && fake_worker_is_ready(run.worker)) {
+		run.open_asked = true;
+		run.recovered = (struct fake_recovered){0};
+		fake_worker_open_begin(run.worker, 0, &run.peer, true, &run.recovered, &run.opened);
+	} else if (run.open_asked && run.opened == 0) {
+		run.opened = -EALREADY; /* counted */
+		count_recovered();
+	}
+}
+
+static bool wait_for(bool (*done)(void), const char *what)
+{
+	uint64_t deadline = clock_now_ns() + PATIENCE;
+
+	while (!done()) {
+		supervise();
+		if (clock_now_ns() > deadline || run.failures > 10) {
+			fail(what, 0);
+			return false;
+		}
+		if (!done())
+			poll(NULL, 0, 1);
+	}
+	return true;
+}
+
+/* ---- the guest ---- */
+
+static void receive(void)
+{
+	struct fake_packet packet;
+
+	while (fake_get(&run.peer, &packet) == 0) {
+		if (packet.type != VMPACKET_COMPLETION || packet.transaction_id > CONTROL_ID ||
+		    !run.in_flight[packet.transaction_id]) {
+			fail("a completion of what is not in flight", packet.transaction_id);
+			continue;
+		}
+		run.in_flight[packet.transaction_id] = false;
+		run.waiting--;
+		memcpy(&run.answer, packet.payload, sizeof(run.answer));
+		if (run.answer.status == 0)
+			continue;
+		if (!run.poison || run.refused++ > 0 || run.answer.vm_srb.scsi_status != SCSI_STATUS_CHECK_CONDITION)
+			fail("a request failed", packet.transaction_id);
+		run.refused_id = (int)packet.transaction_id;
+	}
+}
+
+static bool all_answered(void)
+{
+	receive();
+	return run.waiting == 0;
+}
+
+static bool is_open(void)
+{
+	return run.open_asked && run.opened <= 0;
+}
+
+static bool is_ready(void)
+{
+	return fake_worker_is_ready(run.worker);
+}
+
+static void sent(uint64_t id)
+{
+	if (run.in_flight[id])
+		abort();
+	run.in_flight[id] = true;
+	run.waiting++;
+}
+
+static bool control(uint32_t operation, uint16_t version)
+{
+	struct vstor_packet packet = {.operation = operation, .flags = VSTOR_REQUEST_COMPLETION_FLAG};
+
+	packet.version.major_minor = version;
+	if (fake_put_inband(&run.peer, CONTROL_ID, &packet, sizeof(packet)) < 0)
+		abort();
+	sent(CONTROL_ID);
+	return wait_for(all_answered, "a control message is not answered");
+}
+
+static void put(uint32_t i, uint8_t opcode)
+{
+	struct vstor_packet packet = {.operation = VSTOR_OPERATION_EXECUTE_SRB, .flags = VSTOR_REQUEST_COMPLETION_FLAG};
+	struct vmscsi_request *srb = &packet.vm_srb;
+
+	srb->cdb_length = 10;
+	srb->sense_info_length = 20;
+	srb->data_in = opcode == SCSI_WRITE_10 ? VSTOR_DATA_OUT : VSTOR_DATA_IN;
+	srb->data_transfer_length = IO_LEN;
+	srb->cdb[0] = opcode;
+	put_be32(&srb->cdb[2], i * (IO_LEN / 512));
+	put_be16(&srb->cdb[7], IO_LEN / 512);
+	while (fake_put_pages(&run.peer, i, &run.page[i], 1, 0, IO_LEN, &packet, sizeof(packet)) == -EAGAIN) {
+		supervise();
+		receive();
+		if (run.failures)
+			return;
+	}
+	sent(i);
+}
+
+static bool burst(uint8_t opcode)
+{
+	run.refused_id = -1;
+	for (uint32_t i = 0; i < BURST && !run.failures; i++)
+		put(i, opcode);
+	if (!wait_for(all_answered, "requests are not answered"))
+		return false;
+	if (run.refused_id < 0)
+		return true;
+	put((uint32_t)run.refused_id, opcode);
+	return wait_for(all_answered, "the refused request is not answered");
+}
+
+static void check_pages(void)
+{
+	for (uint32_t i = 0; i < BURST; i++)
+		if (memcmp(fake_guest_ptr(&run.guest, run.page[i]), run.model + (size_t)i * IO_LEN, IO_LEN) != 0)
+			fail("a read brought something else, block", i);
+}
+
+static bool one_round(unsigned int round)
+{
+	for (uint32_t i = 0; i < BURST; i++) {
+		memset(run.model + (size_t)i * IO_LEN, (int)(round * 61 + i + 1), IO_LEN);
+		memcpy(fake_guest_ptr(&run.guest, run.page[i]), run.model + (size_t)i * IO_LEN, IO_LEN);
+	}
+	if (!burst(SCSI_WRITE_10))
+		return false;
+	for (uint32_t i = 0; i < BURST; i++)
+		memset(fake_guest_ptr(&run.guest, run.page[i]), 0xee, IO_LEN);
+	if (!burst(SCSI_READ_10))
+		return false;
+	check_pages();
+	return true;
+}
+
+static bool shake_hands(void)
+{
+	if (!wait_for(is_ready, "it is never ready"))
+		return false;
+	run.was_opened = run.open_asked = true;
+	fake_worker_open_begin(run.worker, 0, &run.peer, false, &run.recovered, &run.opened);
+	return wait_for(is_open, "it does not open the channel") && control(VSTOR_OPERATION_BEGIN_INITIALIZATION, 0) &&
+	       control(VSTOR_OPERATION_QUERY_PROTOCOL_VERSION, VSTOR_VERSION_WIN10) &&
+	       control(VSTOR_OPERATION_QUERY_PROPERTIES, 0) && control(VSTOR_OPERATION_END_INITIALIZATION, 0);
+}
+
+/* A planned end: with requests in the ring that nobody has read. */
+static void hand_over(void)
+{
+	int r = fake_worker_hand_over(run.worker), status;
+
+	fake_worker_disconnect(run.worker);
+	if (waitpid(run.child, &status, 0) != run.child)
+		abort();
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+		run.deaths++;
+	else if (r < 0 || status != 0)
+		fail("the hand-over failed", (unsigned long)status);
+	spawn();
+}
+
+/* ---- one run ---- */
+
+static void set_up(void)
+{
+	const char *dir = getenv("TMPDIR");
+	uint8_t guid[16] = {7}, config[512];
+	Bulkhead__Storage__Lun lun = BULKHEAD__STORAGE__LUN__INIT, *luns = &lun;
+	Bulkhead__Storage__Controller controller = BULKHEAD__STORAGE__CONTROLLER__INIT, *controllers = &controller;
+	Bulkhead__Storage__Config message = BULKHEAD__STORAGE__CONFIG__INIT;
+	struct fake_provider provider = {.name = "storage", .config = config, .fds = &run.image, .fd_count = 1};
+	char path[256];
+
+	memset(&run, 0, sizeof(run));
+	snprintf(path, sizeof(path), "%s/deaths-XXXXXX", dir ? dir : "/tmp");
+	run.image = mkostemp(path, O_CLOEXEC);
+	if (run.image < 0 || unlink(path) < 0 || ftruncate(run.image, DISK_LEN) < 0 || loop_new(&run.loop) < 0)
+		abort();
+	lun.alias = TEXT("sda");
+	lun.image = TEXT("/images/test.raw");
+	lun.logical_block_bytes = 512;
+	controller.instance_guid = (ProtobufCBinaryData){sizeof(guid), guid};
+	controller.luns = &luns;
+	controller.n_luns = 1;
+	message.version = 1;
+	message.controllers = &controllers;
+	message.n_controllers = 1;
+	provider.config_len = bulkhead__storage__config__pack(&message, config);
+	fake_guest_init(&run.guest, 4u << 20, 2);
+	fake_channel_init(&run.peer, &run.guest, 9, 0, RING_PAGES);
+	for (uint32_t i = 0; i < BURST; i++)
+		run.page[i] = fake_guest_alloc(&run.guest, 1);
+	run.worker = fake_worker_new(run.loop, &run.guest, &provider);
+}
+
+static void tear_down(void)
+{
+	kill(run.child, SIGKILL);
+	waitpid(run.child, NULL, 0);
+	fake_worker_free(run.worker);
+	fake_channel_done(&run.peer);
+	fake_guest_done(&run.guest);
+	loop_free(run.loop);
+	close(run.image);
+}
+
+static unsigned int planned(void)
+{
+	unsigned int count = *plan != '-';
+
+	for (const char *at = plan; (at = strchr(at, ',')); at++)
+		count += at[1] != '-';
+	return count;
+}
+
+static void check_image(void)
+{
+	static uint8_t disk[DISK_LEN];
+
+	if (fd_read_full(run.image, disk, sizeof(disk), 0) < 0 || memcmp(disk, run.model, sizeof(disk)) != 0)
+		fail("the image holds something else", 0);
+}
+
+/* Return: whether all was well. */
+static bool run_plan(const char *text, bool poison, bool *ret_never)
+{
+	bool ok;
+
+	plan = text;
+	set_up();
+	run.poison = poison;
+	spawn();
+	ok = shake_hands();
+	for (unsigned int round = 0; ok && round < ROUNDS; round++)
+		ok = one_round(round);
+	if (ok) {
+		hand_over();
+		ok = one_round(ROUNDS);
+	}
+	if (ok)
+		check_image();
+	ok = ok && run.failures == 0;
+	*ret_never = ok && run.deaths < planned();
+	if (ok && run.deaths > planned()) {
+		fail("died more often than it should", run.deaths);
+		ok = false;
+	}
+	if (ok && poison && run.refused != 1) {
+		fail("refused requests, not one", run.refused);
+		ok = false;
+	}
+	printf("%s: %s: %u deaths, %u requests done again%s\n", ok ? "ok" : "FAIL", plan, run.deaths, run.replayed,
+	       *ret_never ? " (not passed so often)" : "");
+	fflush(stdout);
+	tear_down();
+	return ok;
+}
+
+static const char *const points[] = {
+#define X(id, name, what) name,
+	DEATH_POINTS(X)
+#undef X
+};
+
+static bool is_of_recovery(size_t i)
+{
+	return strncmp(points[i], "recover-", 8) == 0;
+}
+
+/* Points of a recovery are reached after a first death only. */
+static bool run_point(const char *first, size_t i, unsigned int passage, bool must_pass)
+{
+	char text[128];
+	bool never, ok;
+
+	snprintf(text, sizeof(text), "%s%s%s:%u", first, *first ? "," : "", points[i], passage);
+	ok = run_plan(text, false, &never);
+	if (!never || !must_pass)
+		return ok;
+	printf("FAIL: %s: never passed\n", text);
+	return false;
+}
+
+/* One replays for the second time what it died of, and the third refuses it. */
+static bool run_poison(void)
+{
+	bool never;
+
+	return run_plan("accept-cursor:9,recover-trial", true, &never) && !never;
+}
+
+static bool run_all(void)
+{
+	bool is_long = getenv("BULKHEAD_CHECK_LONG") && strcmp(getenv("BULKHEAD_CHECK_LONG"), "1") == 0;
+	bool ok = run_poison();
+
+	for (size_t i = 0; i < ARRAY_SIZE(points); i++) {
+		if (i == DEATH_AT_RECOVER_TRIAL) /* the cautious only */
+			continue;
+		if (is_of_recovery(i)) {
+			ok &= run_point("accept-cursor:30", i, 1, true);
+			ok &= run_point("commit-valid:3", i, 1, false);
+		} else {
+			ok &= run_point("", i, 1, true);
+			ok &= run_point("", i, 5, false);
+		}
+		for (size_t j = 0; is_long && !is_of_recovery(i) && j < ARRAY_SIZE(points); j++)
+			if (is_of_recovery(j) && j != DEATH_AT_RECOVER_TRIAL)
+				ok &= run_point(points[i], j, 1, false);
+	}
+	return ok;
+}
+
+int main(int argc, char **argv)
+{
+	bool ok = true, never;
+
+	if (argc == 1)
+		ok = run_all();
+	for (int i = 1; i < argc; i++)
+		ok &= run_plan(argv[i], false, &never) && !never;
+	return ok ? 0 : 1;
+}
