@@ -145,8 +145,9 @@ static void disconnect(struct bus *bus, enum bus_next next)
 	{
 		if (!provider_in_use(provider))
 			continue;
-		provider->quiescing = true;
-		provider->ops->quiesce(provider->arg);
+		provider->quiescing = !provider->away || !bus->ending;
+		if (!provider->away)
+			provider->ops->quiesce(provider->arg);
 	}
 	bus->hold--;
 	bus_disconnected(bus);
@@ -158,6 +159,17 @@ void bus_reset(struct bus *bus, void (*done)(void *arg), void *arg)
 	bus->reset_done = done;
 	bus->reset_arg = arg;
 	disconnect(bus, BUS_NEXT_RESET);
+}
+
+void bus_end(struct bus *bus)
+{
+	struct bus_provider *provider;
+
+	bus->ending = true;
+	TAILQ_FOREACH(provider, &bus->providers, link)
+	if (provider->away)
+		provider->quiescing = false;
+	bus_disconnected(bus);
 }
 
 void bus_reraise(struct bus *bus, uint32_t vp)

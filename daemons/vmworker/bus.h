@@ -7,6 +7,7 @@
 #ifndef VMWORKER_BUS_H
 #define VMWORKER_BUS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,8 +42,9 @@ struct bus_guest_ops {
 /*
  * What a provider is told to do with a channel. Each call is answered exactly once, by bus_opened(), bus_closed(),
  * bus_retargeted(), bus_quiesced(), before it returns or later, and calls of one kind for one offer in their order. A
- * provider that can answer no more is reported by bus_provider_gone(), which must not be called from inside one of
- * these functions. Once it has answered "quiesce", all its channels are closed, whatever else it still has to answer.
+ * provider that can answer no more is reported by bus_provider_away(), which must not be called from inside one of
+ * these functions; nothing is called while it is away. Once it has answered "quiesce", all its channels are closed,
+ * whatever else it still has to answer.
  */
 struct bus_open {
 	uint32_t relid;
@@ -52,7 +54,8 @@ struct bus_open {
 	uint32_t downstream_page;
 	const void *user_data; /* 120 bytes; valid during the call */
 	int kick_fd, irq_fd;   /* the bus's; valid until closed */
-	int block_fd;	       /* state block memfd, the bus's */
+	int block_fd;	       /* state block memfd, the bus's; sealed against a change of its size */
+	bool recover;	       /* an earlier open of this channel may have reached a process that is dead now */
 };
 
 struct bus_provider_ops {
@@ -62,6 +65,7 @@ struct bus_provider_ops {
 	void (*quiesce)(void *arg); /* drain and close every channel */
 };
 
+/* Lives as long as the bus, whatever happens to the processes that serve it. */
 struct bus_provider;
 
 struct bus_offer_desc {
@@ -86,9 +90,13 @@ void bus_message(struct bus *bus, uint32_t connection_id, uint32_t type, const v
 /**
  * bus_reset - the guest is being reset: every channel is closed at its provider, all guest state is dropped, offers
  * stay. The vCPUs stand still, and what they have posted before is thrown away by the caller. One reset at a time.
- * @done: called once all providers have acknowledged (or are gone); that may be before bus_reset() returns.
+ * @done: called once all providers have acknowledged, or are back again; that may be before bus_reset() returns.
  */
 void bus_reset(struct bus *bus, void (*done)(void *arg), void *arg);
+
+/** bus_end - nothing will be opened any more: from now on a reset does not wait for providers that are away. One that
+ * waits already may call its @done from inside. */
+void bus_end(struct bus *bus);
 
 /** bus_reraise - after a change of @vp's SIEFP or SINT2: raise the flags of every open channel that targets it.
  * Context: event loop. */
@@ -96,19 +104,33 @@ void bus_reraise(struct bus *bus, uint32_t vp);
 
 /* ---- providers ---- */
 
+/** bus_provider_add - it is away at first: bus_provider_back() is its beginning. Return: 0 or -ENOMEM. */
 int bus_provider_add(struct bus *bus, const char *name, const struct bus_provider_ops *ops, void *arg,
 		     struct bus_provider **ret_provider);
 /**
- * bus_provider_gone - its connection is lost: what was pending there counts as done, its offers are rescinded
- * (recovery, which keeps them, comes with the provider's re-attachment). @provider is freed.
+ * bus_provider_away - its process is dead, or lets go: nothing is asked of it any more, and no answer to what was asked
+ * will come. The guest keeps its channels; what it wishes meanwhile is carried out or remembered. May be called again
+ * while it is away: what was offered since is forgotten at bus_provider_back(), if it is not offered again.
  */
-void bus_provider_gone(struct bus_provider *provider);
+void bus_provider_away(struct bus_provider *provider);
+
+/**
+ * bus_provider_back - a successor has made all its offers, and the predecessor touches no memory any more. Offers that
+ * were not made again are rescinded; what was closing is closed; what the guest has open or opening is opened again.
+ */
+void bus_provider_back(struct bus_provider *provider);
+
+/** bus_provider_resuming - whether a channel that the guest has open still waits for bus_opened() after
+ * bus_provider_back(). */
+bool bus_provider_resuming(const struct bus_provider *provider);
 
 /**
  * bus_offer_add - one more channel. A guest that has its list of offers already gets it as soon as it may: at most one
- * such offer in 20 ms, and not before the guest has released a rescinded channel of the same instance. Return: 0 and
- * the offer's id; -EEXIST (instance GUID and subchannel index in use); -ENOSPC; -EINVAL (no instance GUID, or
- * block_bytes is not whole pages, 0, or more than 64 MiB); -ENOMEM.
+ * such offer in 20 ms, and not before the guest has released a rescinded channel of the same instance. A provider that
+ * is away gets back what it offered before by making the same offer (instance GUID, subchannel index, interface GUID):
+ * the id is the same, and the rest of @desc counts from the channel's next open on. Return: 0 and the offer's id;
+ * -EEXIST (instance GUID and subchannel index in use); -ENOSPC; -EINVAL (no instance GUID, or block_bytes is not whole
+ * pages, 0, or more than 64 MiB); -ENOMEM.
  */
 int bus_offer_add(struct bus_provider *provider, const struct bus_offer_desc *desc, uint32_t *ret_offer_id);
 

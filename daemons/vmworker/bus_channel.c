@@ -9,8 +9,18 @@
  *
  * CLOSECHANNEL has no answer; what a guest waits for is GPADL_TORNDOWN, and that is held back while a channel runs on
  * the GPADL. Answers that a channel has stopped waiting for (the guest left, or closed during a retarget) are counted
- * in offer.stale and swallowed. A provider that is gone answers nothing: its channels are rescinded and stay RESCINDED
- * until the guest releases the relid.
+ * in offer.stale and swallowed.
+ *
+ * A provider that is away is not called and answers nothing. Its channels keep their states, which say what it is owed:
+ * what the guest asks for meanwhile is noted as if it had been called (OPENING, CLOSING, DRAINING), or, for a retarget,
+ * done at once. When it is back, the states are settled: what was closing or draining is closed, for its predecessor's
+ * I/O has ended; OPENING is asked for now; OPEN goes through RESUMING, in which the provider takes up the channel where
+ * its predecessor left it. If it cannot, the channel is DEAD until the guest closes it or another successor tries.
+ *
+ *   OPEN --away, back--> RESUMING --opened--> OPEN
+ *                            +------failed--> DEAD --CLOSE--> OFFERED
+ *
+ * A channel that is not offered again is rescinded, and stays RESCINDED until the guest releases the relid.
  *
  * Limits: one retarget is under way; below 5.3, where it has no answer, the latest of those that follow is kept.
  */
@@ -100,6 +110,8 @@ void chan_done(struct bus_offer *offer)
 	fd_close(&offer->kick_fd);
 	fd_close(&offer->irq_fd);
 	fd_close(&offer->block_fd);
+	free(offer->ring);
+	offer->ring = NULL;
 }
 
 /* The provider is through with the open: its GPADL is free again, and a teardown that waited for this is answered. */
@@ -109,6 +121,7 @@ static void release_open(struct bus_offer *offer)
 	struct gpadl *gpadl;
 
 	chan_done(offer);
+	offer->close_later = offer->retarget_again = false;
 	if (!offer->on_gpadl)
 		return;
 	offer->on_gpadl = false;
@@ -154,7 +167,8 @@ void chan_offer(struct bus_offer *offer, uint32_t relid)
 
 bool chan_uses_vp(const struct bus_offer *offer, uint32_t vp)
 {
-	return (offer->state == CHAN_OPEN || offer->state == CHAN_RETARGETING) && offer->target_vp == vp;
+	return (offer->state == CHAN_OPEN || offer->state == CHAN_RESUMING || offer->state == CHAN_RETARGETING) &&
+	       offer->target_vp == vp;
 }
 
 /* ---- open ---- */
@@ -217,21 +231,37 @@ static int open_ring(struct bus_offer *offer, const struct bus_msg_open *open, s
 	return 0;
 }
 
+static bool is_away(const struct bus_offer *offer)
+{
+	return offer->provider->away;
+}
+
+static void ask_open(struct bus_offer *offer, bool recover)
+{
+	const struct bus_open call = {
+		.relid = offer->relid,
+		.target_vp = offer->target_vp,
+		.ring = offer->ring,
+		.ring_ranges = offer->ring_ranges,
+		.downstream_page = offer->opened.downstream_page,
+		.user_data = offer->opened.user_data,
+		.kick_fd = offer->kick_fd,
+		.irq_fd = offer->irq_fd,
+		.block_fd = offer->block_fd,
+		.recover = recover,
+	};
+
+	offer->provider->ops->open(offer->provider->arg, offer->id, &call);
+}
+
 static void open_begin(struct bus_offer *offer, const struct bus_msg_open *open)
 {
-	struct bus_open call = {
-		.relid = offer->relid,
-		.target_vp = open->target_vp,
-		.downstream_page = open->downstream_page,
-		.user_data = open->user_data,
-	};
-	struct guest_range *ring = NULL;
 	struct gpadl *gpadl;
 	char name[24];
 	int r;
 
 	offer->state = CHAN_OFFERED;
-	r = open_ring(offer, open, &gpadl, &ring, &call.ring_ranges);
+	r = open_ring(offer, open, &gpadl, &offer->ring, &offer->ring_ranges);
 	if (r == -EINVAL)
 		bus_complain(offer->bus, chan_name(offer, name), "the guest opens it with a bad ring or vCPU %u",
 			     open->target_vp);
@@ -242,23 +272,17 @@ static void open_begin(struct bus_offer *offer, const struct bus_msg_open *open)
 	}
 	if (r < 0) {
 		chan_done(offer);
-		free(ring);
 		bus_answer_open(offer->bus, offer->relid, open->open_id, VMBUS_STATUS_UNSUCCESSFUL);
 		return;
 	}
 	gpadl->in_use = true;
 	offer->on_gpadl = true;
 	offer->gpadl = gpadl->id;
-	offer->open_id = open->open_id;
+	offer->opened = *open;
 	offer->target_vp = open->target_vp;
-	offer->retarget_again = false;
 	offer->state = CHAN_OPENING;
-	call.ring = ring;
-	call.kick_fd = offer->kick_fd;
-	call.irq_fd = offer->irq_fd;
-	call.block_fd = offer->block_fd;
-	offer->provider->ops->open(offer->provider->arg, offer->id, &call);
-	free(ring);
+	if (!is_away(offer))
+		ask_open(offer, false);
 }
 
 static void on_open(struct bus_offer *offer, const struct chan_event *event)
@@ -282,12 +306,12 @@ static void opening_opened(struct bus_offer *offer, const struct chan_event *eve
 		log_warn(chan_name(offer, name), "%s did not open it: %s", offer->provider->name,
 			 strerror(-event->status));
 		offer->state = CHAN_OFFERED;
-		bus_answer_open(offer->bus, offer->relid, offer->open_id, VMBUS_STATUS_UNSUCCESSFUL);
+		bus_answer_open(offer->bus, offer->relid, offer->opened.open_id, VMBUS_STATUS_UNSUCCESSFUL);
 		release_open(offer);
 		return;
 	}
 	offer->state = CHAN_OPEN;
-	bus_answer_open(offer->bus, offer->relid, offer->open_id, VMBUS_STATUS_SUCCESS);
+	bus_answer_open(offer->bus, offer->relid, offer->opened.open_id, VMBUS_STATUS_SUCCESS);
 }
 
 /* ---- close ---- */
@@ -295,6 +319,8 @@ static void opening_opened(struct bus_offer *offer, const struct chan_event *eve
 static void close_begin(struct bus_offer *offer)
 {
 	offer->state = CHAN_CLOSING;
+	if (is_away(offer))
+		return;
 	offer->provider->ops->close(offer->provider->arg, offer->id);
 }
 
@@ -305,7 +331,7 @@ static void opening_close(struct bus_offer *offer, const struct chan_event *even
 
 static void opening_close_opened(struct bus_offer *offer, const struct chan_event *event)
 {
-	bus_answer_open(offer->bus, offer->relid, offer->open_id, VMBUS_STATUS_UNSUCCESSFUL);
+	bus_answer_open(offer->bus, offer->relid, offer->opened.open_id, VMBUS_STATUS_UNSUCCESSFUL);
 	if (event->status < 0) {
 		offer->state = CHAN_OFFERED;
 		release_open(offer);
@@ -359,21 +385,49 @@ static void reopen_closed(struct bus_offer *offer, const struct chan_event *even
 
 /* ---- retarget ---- */
 
-static void retarget_begin(struct bus_offer *offer, uint32_t vp)
+/* Until the provider knows better it may have set the flag on the old vCPU, where nobody looks for it any more. */
+static void retarget_done(struct bus_offer *offer)
+{
+	struct bus *bus = offer->bus;
+
+	bus->guest->raise_event(bus->guest_arg, offer->target_vp, offer->relid);
+	bus_answer_modify(bus, offer->relid, VMBUS_STATUS_SUCCESS);
+}
+
+/* Interrupts go to another vCPU. Return: 0; else the guest was told that it is refused. */
+static int retarget_irq(struct bus_offer *offer, uint32_t vp)
 {
 	struct bus *bus = offer->bus;
 	char name[24];
 	int r = -EINVAL;
 
-	offer->state = CHAN_OPEN;
 	if (vp < bus->guest->cpus(bus->guest_arg))
 		r = bus->guest->irq_assign(bus->guest_arg, vp, offer->irq_fd);
 	if (r < 0) {
 		bus_complain(bus, chan_name(offer, name), "cannot move it to vCPU %u: %s", vp, strerror(-r));
 		bus_answer_modify(bus, offer->relid, VMBUS_STATUS_UNSUCCESSFUL);
-		return;
+		return r;
 	}
 	offer->target_vp = vp;
+	return 0;
+}
+
+/* Nobody is there who must know of it: an open that follows names the new vCPU. */
+static void retarget_alone(struct bus_offer *offer, uint32_t vp)
+{
+	if (!retarget_irq(offer, vp))
+		retarget_done(offer);
+}
+
+static void retarget_begin(struct bus_offer *offer, uint32_t vp)
+{
+	offer->state = CHAN_OPEN;
+	if (is_away(offer)) {
+		retarget_alone(offer, vp);
+		return;
+	}
+	if (retarget_irq(offer, vp) < 0)
+		return;
 	offer->state = CHAN_RETARGETING;
 	offer->provider->ops->retarget(offer->provider->arg, offer->id, vp);
 }
@@ -393,6 +447,20 @@ static void retargeting_modify(struct bus_offer *offer, const struct chan_event 
 	offer->retarget_again = true;
 }
 
+static void dead_modify(struct bus_offer *offer, const struct chan_event *event)
+{
+	retarget_alone(offer, event->vp);
+}
+
+/* What came while the provider was busy. */
+static void retarget_more(struct bus_offer *offer)
+{
+	if (!offer->retarget_again)
+		return;
+	offer->retarget_again = false;
+	retarget_begin(offer, offer->retarget_next);
+}
+
 static void refuse_modify(struct bus_offer *offer, const struct chan_event *event)
 {
 	bus_answer_modify(offer->bus, offer->relid, VMBUS_STATUS_UNSUCCESSFUL);
@@ -400,16 +468,96 @@ static void refuse_modify(struct bus_offer *offer, const struct chan_event *even
 
 static void retargeting_retargeted(struct bus_offer *offer, const struct chan_event *event)
 {
-	struct bus *bus = offer->bus;
-
 	offer->state = CHAN_OPEN;
-	/* Until its answer the provider may have set the flag on the old vCPU, where nobody looks for it any more. */
-	bus->guest->raise_event(bus->guest_arg, offer->target_vp, offer->relid);
-	bus_answer_modify(bus, offer->relid, VMBUS_STATUS_SUCCESS);
+	retarget_done(offer);
+	retarget_more(offer);
+}
+
+/* ---- the provider is away, and back ---- */
+
+static void stay(struct bus_offer *offer, const struct chan_event *event)
+{
+}
+
+static void resuming_away(struct bus_offer *offer, const struct chan_event *event)
+{
+	offer->state = CHAN_OPEN;
+	retarget_more(offer);
+}
+
+static void closing_away(struct bus_offer *offer, const struct chan_event *event)
+{
+	offer->close_later = false;
+}
+
+static void opening_back(struct bus_offer *offer, const struct chan_event *event)
+{
+	ask_open(offer, true);
+}
+
+static void opening_close_back(struct bus_offer *offer, const struct chan_event *event)
+{
+	opening_close_opened(offer, &(struct chan_event){.type = CHAN_EV_OPENED, .status = -ECONNRESET});
+}
+
+static void open_back(struct bus_offer *offer, const struct chan_event *event)
+{
+	offer->state = CHAN_RESUMING;
+	ask_open(offer, true);
+}
+
+static void resuming_opened(struct bus_offer *offer, const struct chan_event *event)
+{
+	char name[24];
+
+	if (event->status >= 0) {
+		offer->state = CHAN_OPEN;
+		retarget_more(offer);
+		return;
+	}
+	log_error(chan_name(offer, name),
+		  "%s did not take it up again (%s): it does not answer until the guest closes it",
+		  offer->provider->name, strerror(-event->status));
+	offer->state = CHAN_DEAD;
 	if (offer->retarget_again) {
 		offer->retarget_again = false;
-		retarget_begin(offer, offer->retarget_next);
+		retarget_alone(offer, offer->retarget_next);
 	}
+}
+
+static void resuming_modify(struct bus_offer *offer, const struct chan_event *event)
+{
+	if (offer->retarget_again && offer->bus->version >= VMBUS_VERSION_5_3) {
+		bus_answer_modify(offer->bus, offer->relid, VMBUS_STATUS_UNSUCCESSFUL);
+		return;
+	}
+	offer->retarget_next = event->vp;
+	offer->retarget_again = true;
+}
+
+static void resuming_close(struct bus_offer *offer, const struct chan_event *event)
+{
+	if (offer->retarget_again)
+		bus_answer_modify(offer->bus, offer->relid, VMBUS_STATUS_UNSUCCESSFUL);
+	offer->retarget_again = false;
+	offer->close_later = true;
+	offer->state = CHAN_CLOSING;
+}
+
+/* In whichever CLOSING state: only now it can be closed, or need not be. */
+static void closing_opened(struct bus_offer *offer, const struct chan_event *event)
+{
+	char name[24];
+
+	if (!offer->close_later) {
+		bus_complain(offer->bus, chan_name(offer, name), "opened out of place");
+		return;
+	}
+	offer->close_later = false;
+	if (event->status < 0)
+		chan_event(offer, &(struct chan_event){.type = CHAN_EV_CLOSED});
+	else
+		offer->provider->ops->close(offer->provider->arg, offer->id);
 }
 
 /* ---- the guest leaves ---- */
@@ -459,10 +607,13 @@ static void drain(struct bus_offer *offer, const struct chan_event *event)
 		[CHAN_OPENING] = CHAN_EV_OPENED,	 [CHAN_OPENING_CLOSE] = CHAN_EV_OPENED,
 		[CHAN_RETARGETING] = CHAN_EV_RETARGETED, [CHAN_CLOSING] = CHAN_EV_CLOSED,
 		[CHAN_CLOSING_REOPEN] = CHAN_EV_CLOSED,	 [CHAN_CLOSING_RELEASE] = CHAN_EV_CLOSED,
+		[CHAN_RESUMING] = CHAN_EV_OPENED,
 	};
+	enum chan_event_type type = offer->close_later ? CHAN_EV_OPENED : owed[offer->state];
 
-	if (owed[offer->state])
-		offer->stale[owed[offer->state]]++;
+	if (type && !is_away(offer))
+		offer->stale[type]++;
+	offer->close_later = offer->retarget_again = false;
 	offer->on_gpadl = false; /* bus.c drops them all */
 	offer->state = CHAN_DRAINING;
 }
@@ -473,7 +624,7 @@ static void draining_quiesced(struct bus_offer *offer, const struct chan_event *
 	drop_relid(offer);
 }
 
-/* ---- the provider is gone ---- */
+/* ---- the provider offers it no more ---- */
 
 static void rescind(struct bus_offer *offer)
 {
@@ -496,13 +647,7 @@ static void offered_gone(struct bus_offer *offer, const struct chan_event *event
 
 static void opening_gone(struct bus_offer *offer, const struct chan_event *event)
 {
-	bus_answer_open(offer->bus, offer->relid, offer->open_id, VMBUS_STATUS_UNSUCCESSFUL);
-	rescind(offer);
-}
-
-static void retargeting_gone(struct bus_offer *offer, const struct chan_event *event)
-{
-	bus_answer_modify(offer->bus, offer->relid, VMBUS_STATUS_UNSUCCESSFUL);
+	bus_answer_open(offer->bus, offer->relid, offer->opened.open_id, VMBUS_STATUS_UNSUCCESSFUL);
 	rescind(offer);
 }
 
@@ -532,6 +677,8 @@ static chan_handler *const table[CHAN_STATES][CHAN_EVENTS] = {
 	[CHAN_HIDDEN] =
 		{
 			[CHAN_EV_DISCONNECT] = hidden_disconnect,
+			[CHAN_EV_AWAY] = stay,
+			[CHAN_EV_BACK] = stay,
 			[CHAN_EV_GONE] = hidden_gone,
 		},
 	[CHAN_OFFERED] =
@@ -540,6 +687,8 @@ static chan_handler *const table[CHAN_STATES][CHAN_EVENTS] = {
 			[CHAN_EV_MODIFY] = refuse_modify,
 			[CHAN_EV_RELEASED] = offered_released,
 			[CHAN_EV_DISCONNECT] = offered_disconnect,
+			[CHAN_EV_AWAY] = stay,
+			[CHAN_EV_BACK] = stay,
 			[CHAN_EV_GONE] = offered_gone,
 		},
 	[CHAN_OPENING] =
@@ -549,6 +698,8 @@ static chan_handler *const table[CHAN_STATES][CHAN_EVENTS] = {
 			[CHAN_EV_MODIFY] = refuse_modify,
 			[CHAN_EV_DISCONNECT] = drain,
 			[CHAN_EV_OPENED] = opening_opened,
+			[CHAN_EV_AWAY] = stay,
+			[CHAN_EV_BACK] = opening_back,
 			[CHAN_EV_GONE] = opening_gone,
 		},
 	[CHAN_OPENING_CLOSE] =
@@ -557,6 +708,8 @@ static chan_handler *const table[CHAN_STATES][CHAN_EVENTS] = {
 			[CHAN_EV_MODIFY] = refuse_modify,
 			[CHAN_EV_DISCONNECT] = drain,
 			[CHAN_EV_OPENED] = opening_close_opened,
+			[CHAN_EV_AWAY] = stay,
+			[CHAN_EV_BACK] = opening_close_back,
 			[CHAN_EV_GONE] = opening_gone,
 		},
 	[CHAN_OPEN] =
@@ -565,6 +718,8 @@ static chan_handler *const table[CHAN_STATES][CHAN_EVENTS] = {
 			[CHAN_EV_CLOSE] = open_close,
 			[CHAN_EV_MODIFY] = open_modify,
 			[CHAN_EV_DISCONNECT] = drain,
+			[CHAN_EV_AWAY] = stay,
+			[CHAN_EV_BACK] = open_back,
 			[CHAN_EV_GONE] = offered_gone,
 		},
 	[CHAN_RETARGETING] =
@@ -574,7 +729,26 @@ static chan_handler *const table[CHAN_STATES][CHAN_EVENTS] = {
 			[CHAN_EV_MODIFY] = retargeting_modify,
 			[CHAN_EV_DISCONNECT] = drain,
 			[CHAN_EV_RETARGETED] = retargeting_retargeted,
-			[CHAN_EV_GONE] = retargeting_gone,
+			[CHAN_EV_AWAY] = retargeting_retargeted,
+		},
+	[CHAN_RESUMING] =
+		{
+			[CHAN_EV_OPEN] = refuse_open,
+			[CHAN_EV_CLOSE] = resuming_close,
+			[CHAN_EV_MODIFY] = resuming_modify,
+			[CHAN_EV_DISCONNECT] = drain,
+			[CHAN_EV_OPENED] = resuming_opened,
+			[CHAN_EV_AWAY] = resuming_away,
+		},
+	[CHAN_DEAD] =
+		{
+			[CHAN_EV_OPEN] = refuse_open,
+			[CHAN_EV_CLOSE] = closing_closed,
+			[CHAN_EV_MODIFY] = dead_modify,
+			[CHAN_EV_DISCONNECT] = drain,
+			[CHAN_EV_AWAY] = stay,
+			[CHAN_EV_BACK] = open_back,
+			[CHAN_EV_GONE] = offered_gone,
 		},
 	[CHAN_CLOSING] =
 		{
@@ -583,6 +757,9 @@ static chan_handler *const table[CHAN_STATES][CHAN_EVENTS] = {
 			[CHAN_EV_RELEASED] = closing_released,
 			[CHAN_EV_DISCONNECT] = drain,
 			[CHAN_EV_CLOSED] = closing_closed,
+			[CHAN_EV_OPENED] = closing_opened,
+			[CHAN_EV_AWAY] = closing_away,
+			[CHAN_EV_BACK] = closing_closed,
 			[CHAN_EV_GONE] = offered_gone,
 		},
 	[CHAN_CLOSING_REOPEN] =
@@ -592,6 +769,9 @@ static chan_handler *const table[CHAN_STATES][CHAN_EVENTS] = {
 			[CHAN_EV_MODIFY] = refuse_modify,
 			[CHAN_EV_DISCONNECT] = drain,
 			[CHAN_EV_CLOSED] = reopen_closed,
+			[CHAN_EV_OPENED] = closing_opened,
+			[CHAN_EV_AWAY] = closing_away,
+			[CHAN_EV_BACK] = reopen_closed,
 			[CHAN_EV_GONE] = reopen_gone,
 		},
 	[CHAN_CLOSING_RELEASE] =
@@ -600,11 +780,16 @@ static chan_handler *const table[CHAN_STATES][CHAN_EVENTS] = {
 			[CHAN_EV_MODIFY] = refuse_modify,
 			[CHAN_EV_DISCONNECT] = drain,
 			[CHAN_EV_CLOSED] = release_closed,
+			[CHAN_EV_OPENED] = closing_opened,
+			[CHAN_EV_AWAY] = closing_away,
+			[CHAN_EV_BACK] = release_closed,
 			[CHAN_EV_GONE] = release_gone,
 		},
 	[CHAN_DRAINING] =
 		{
 			[CHAN_EV_QUIESCED] = draining_quiesced,
+			[CHAN_EV_AWAY] = stay,
+			[CHAN_EV_BACK] = draining_quiesced,
 			[CHAN_EV_GONE] = draining_gone,
 		},
 	[CHAN_RESCINDED] =
@@ -617,11 +802,18 @@ static chan_handler *const table[CHAN_STATES][CHAN_EVENTS] = {
 };
 
 static const char *const event_names[CHAN_EVENTS] = {
-	[CHAN_EV_OPEN] = "OPENCHANNEL",	     [CHAN_EV_CLOSE] = "CLOSECHANNEL",
-	[CHAN_EV_MODIFY] = "MODIFYCHANNEL",  [CHAN_EV_RELEASED] = "RELID_RELEASED",
-	[CHAN_EV_DISCONNECT] = "disconnect", [CHAN_EV_OPENED] = "opened",
-	[CHAN_EV_CLOSED] = "closed",	     [CHAN_EV_RETARGETED] = "retargeted",
-	[CHAN_EV_QUIESCED] = "quiesced",     [CHAN_EV_GONE] = "gone",
+	[CHAN_EV_OPEN] = "OPENCHANNEL",
+	[CHAN_EV_CLOSE] = "CLOSECHANNEL",
+	[CHAN_EV_MODIFY] = "MODIFYCHANNEL",
+	[CHAN_EV_RELEASED] = "RELID_RELEASED",
+	[CHAN_EV_DISCONNECT] = "disconnect",
+	[CHAN_EV_OPENED] = "opened",
+	[CHAN_EV_CLOSED] = "closed",
+	[CHAN_EV_RETARGETED] = "retargeted",
+	[CHAN_EV_QUIESCED] = "quiesced",
+	[CHAN_EV_AWAY] = "away",
+	[CHAN_EV_BACK] = "back",
+	[CHAN_EV_GONE] = "gone",
 };
 
 void chan_event(struct bus_offer *offer, const struct chan_event *event)

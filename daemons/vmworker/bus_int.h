@@ -28,13 +28,15 @@ enum chan_state {
 	CHAN_OFFERED,	      /* the guest knows it, closed; the provider is idle */
 	CHAN_OPENING,	      /* the provider was asked to open */
 	CHAN_OPENING_CLOSE,   /* the same, but the guest has closed meanwhile */
-	CHAN_OPEN,	      /* runs */
+	CHAN_OPEN,	      /* runs; or would, while the provider is away */
+	CHAN_RESUMING,	      /* open for the guest; the successor was asked to open it */
+	CHAN_DEAD,	      /* open for the guest, but the successor could not open it */
 	CHAN_RETARGETING,     /* runs; the provider was told of another vCPU */
 	CHAN_CLOSING,	      /* the provider was asked to close */
 	CHAN_CLOSING_REOPEN,  /* the same, and the guest asks for another open */
 	CHAN_CLOSING_RELEASE, /* the same, and the guest has released the relid */
 	CHAN_DRAINING,	      /* the guest has left; the provider was asked to quiesce */
-	CHAN_RESCINDED,	      /* the provider is gone; the guest has not released the relid yet */
+	CHAN_RESCINDED,	      /* the provider does not offer it any more; the guest has not released the relid yet */
 	CHAN_STATES
 };
 
@@ -48,7 +50,9 @@ enum chan_event_type {
 	CHAN_EV_CLOSED,
 	CHAN_EV_RETARGETED,
 	CHAN_EV_QUIESCED,
-	CHAN_EV_GONE, /* the provider's connection is lost */
+	CHAN_EV_AWAY, /* the provider is away */
+	CHAN_EV_BACK, /* it is back, and has offered this again */
+	CHAN_EV_GONE, /* it is back, and has not */
 	CHAN_EVENTS
 };
 
@@ -61,7 +65,8 @@ struct chan_event {
 
 /*
  * Invariants: relid is 0 exactly in HIDDEN (and then the guest has never heard of it or has let go of it); provider is
- * NULL exactly in RESCINDED; the three descriptors are open exactly in OPENING..DRAINING.
+ * NULL exactly in RESCINDED; the three descriptors are open and ring is there exactly in OPENING..DRAINING. While the
+ * provider is away no channel is RETARGETING or RESUMING, and nothing is stale.
  */
 struct bus_offer {
 	TAILQ_ENTRY(bus_offer) link;
@@ -71,15 +76,19 @@ struct bus_offer {
 	uint32_t id;
 	enum chan_state state;
 	bool wanted; /* HIDDEN, and to be offered to a guest that has its list already */
+	bool made;   /* by the process that serves now or will at its bus_provider_back() */
 	uint32_t relid;
 
 	int kick_fd, irq_fd, block_fd;
-	uint32_t open_id;
+	struct bus_msg_open opened; /* what the guest asked for */
+	struct guest_range *ring;
+	size_t ring_ranges;
 	bool on_gpadl; /* gpadl is in the table and marked in_use for this channel */
 	uint32_t gpadl;
 	uint32_t target_vp;
-	uint32_t retarget_next; /* RETARGETING below 5.3: go on to this vCPU */
+	uint32_t retarget_next; /* RETARGETING below 5.3, RESUMING: go on to this vCPU */
 	bool retarget_again;
+	bool close_later;	    /* CLOSING*: the provider still opens it, and is asked to close it then */
 	struct bus_msg_open reopen; /* CLOSING_REOPEN */
 	/* answers of the provider that are still to come and that nobody waits for any more */
 	unsigned int stale[CHAN_EVENTS];
@@ -91,7 +100,8 @@ struct bus_provider {
 	char *name;
 	const struct bus_provider_ops *ops;
 	void *arg;
-	bool quiescing;
+	bool away;
+	bool quiescing; /* was asked to, or is away with channels that drain */
 };
 
 enum bus_state {
@@ -118,6 +128,7 @@ struct bus {
 
 	enum bus_state state;
 	enum bus_next next;
+	bool ending;	   /* bus_end() */
 	unsigned int hold; /* the end of DISCONNECTING is not looked at while this is not 0 */
 	struct bus_msg_contact contact;
 	void (*reset_done)(void *arg);

@@ -3,7 +3,8 @@
  * Theory of operation: offers belong to providers and outlive connections. A guest gets all of them with REQUESTOFFERS,
  * and what is added later as soon as it may. A relid and an instance GUID whose offer was rescinded are held until
  * RELID_RELEASED: Linux finds channels by instance GUID alone. An offer that must wait for that, or for the pace, stays
- * HIDDEN and wanted; bus_pump() shows it.
+ * HIDDEN and wanted; bus_pump() shows it. Of a provider that was away, offers that it makes again keep id, relid and
+ * channel.
  *
  * Limits: BUS_CHANNELS_MAX offers.
  */
@@ -136,32 +137,58 @@ int bus_provider_add(struct bus *bus, const char *name, const struct bus_provide
 	provider->bus = bus;
 	provider->ops = ops;
 	provider->arg = arg;
+	provider->away = true;
 	TAILQ_INSERT_TAIL(&bus->providers, provider, link);
 	*ret_provider = provider;
 	return 0;
 }
 
-/* @event for each offer of @provider; the handlers may free the offer. */
-static void each_offer(struct bus_provider *provider, const struct chan_event *event, bool draining_only)
-{
-	struct bus_offer *offer, *after;
-
-	for (offer = TAILQ_FIRST(&provider->bus->offers); offer; offer = after) {
-		after = TAILQ_NEXT(offer, link);
-		if (offer->provider == provider && (!draining_only || offer->state == CHAN_DRAINING))
-			chan_event(offer, event);
-	}
-}
-
-void bus_provider_gone(struct bus_provider *provider)
+void bus_provider_away(struct bus_provider *provider)
 {
 	struct bus *bus = provider->bus;
+	struct bus_offer *offer;
 
-	each_offer(provider, &(struct chan_event){.type = CHAN_EV_GONE}, false);
-	TAILQ_REMOVE(&bus->providers, provider, link);
-	free(provider->name);
-	free(provider);
+	provider->away = true;
+	TAILQ_FOREACH(offer, &bus->offers, link)
+	{
+		if (offer->provider != provider)
+			continue;
+		offer->made = false;
+		memset(offer->stale, 0, sizeof(offer->stale));
+		chan_event(offer, &(struct chan_event){.type = CHAN_EV_AWAY});
+	}
+	if (bus->ending)
+		provider->quiescing = false;
 	bus_disconnected(bus);
+}
+
+void bus_provider_back(struct bus_provider *provider)
+{
+	struct bus *bus = provider->bus;
+	struct bus_offer *offer, *after;
+
+	if (!provider->away)
+		return;
+	provider->away = provider->quiescing = false;
+	bus->hold++;
+	for (offer = TAILQ_FIRST(&bus->offers); offer; offer = after) {
+		after = TAILQ_NEXT(offer, link);
+		if (offer->provider == provider)
+			chan_event(offer, &(struct chan_event){.type = offer->made ? CHAN_EV_BACK : CHAN_EV_GONE});
+	}
+	bus->hold--;
+	bus_disconnected(bus);
+	bus_pump(bus);
+}
+
+bool bus_provider_resuming(const struct bus_provider *provider)
+{
+	const struct bus_offer *offer;
+
+	TAILQ_FOREACH(offer, &provider->bus->offers, link)
+	if (offer->provider == provider && offer->state == CHAN_RESUMING)
+		return true;
+	return false;
 }
 
 static struct bus_offer *find_offer(const struct bus_provider *provider, uint32_t offer_id)
@@ -172,6 +199,17 @@ static struct bus_offer *find_offer(const struct bus_provider *provider, uint32_
 	if (offer->provider == provider && offer->id == offer_id)
 		return offer;
 	return NULL;
+}
+
+static int offer_again(struct bus_offer *offer, const struct bus_offer_desc *desc, uint32_t *ret_offer_id)
+{
+	if (!offer->provider->away || offer->made ||
+	    memcmp(&offer->desc.interface_guid, &desc->interface_guid, sizeof(desc->interface_guid)) != 0)
+		return -EEXIST;
+	offer->made = true;
+	offer->desc = *desc;
+	*ret_offer_id = offer->id;
+	return 0;
 }
 
 int bus_offer_add(struct bus_provider *provider, const struct bus_offer_desc *desc, uint32_t *ret_offer_id)
@@ -185,7 +223,7 @@ int bus_offer_add(struct bus_provider *provider, const struct bus_offer_desc *de
 		return -EINVAL;
 	TAILQ_FOREACH(offer, &bus->offers, link)
 	if (offer->provider && same_instance(offer, desc))
-		return -EEXIST;
+		return offer->provider == provider ? offer_again(offer, desc, ret_offer_id) : -EEXIST;
 	if (bus->live >= BUS_CHANNELS_MAX)
 		return -ENOSPC;
 	offer = calloc(1, sizeof(*offer));
@@ -195,6 +233,7 @@ int bus_offer_add(struct bus_provider *provider, const struct bus_offer_desc *de
 	offer->provider = provider;
 	offer->desc = *desc;
 	offer->id = ++bus->next_offer_id;
+	offer->made = true;
 	chan_init(offer);
 	bus->live++;
 	TAILQ_INSERT_TAIL(&bus->offers, offer, link);
@@ -231,11 +270,15 @@ void bus_retargeted(struct bus_provider *provider, uint32_t offer_id)
 
 void bus_quiesced(struct bus_provider *provider)
 {
+	struct bus_offer *offer;
+
 	if (!provider->quiescing) {
 		log_warn(provider->name, "has quiesced without being asked");
 		return;
 	}
 	provider->quiescing = false;
-	each_offer(provider, &(struct chan_event){.type = CHAN_EV_QUIESCED}, true);
+	TAILQ_FOREACH(offer, &provider->bus->offers, link)
+	if (offer->provider == provider && offer->state == CHAN_DRAINING)
+		chan_event(offer, &(struct chan_event){.type = CHAN_EV_QUIESCED});
 	bus_disconnected(provider->bus);
 }

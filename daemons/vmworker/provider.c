@@ -56,6 +56,43 @@ static int provider_fill(struct provider *provider, const struct provider_config
 	return 0;
 }
 
+/* ---- the bus's calls go to whoever is attached ---- */
+
+static void forward_open(void *arg, uint32_t offer_id, const struct bus_open *open)
+{
+	struct provider *provider = arg;
+
+	provider->ops->open(provider->ops_arg, offer_id, open);
+}
+
+static void forward_close(void *arg, uint32_t offer_id)
+{
+	struct provider *provider = arg;
+
+	provider->ops->close(provider->ops_arg, offer_id);
+}
+
+static void forward_retarget(void *arg, uint32_t offer_id, uint32_t target_vp)
+{
+	struct provider *provider = arg;
+
+	provider->ops->retarget(provider->ops_arg, offer_id, target_vp);
+}
+
+static void forward_quiesce(void *arg)
+{
+	struct provider *provider = arg;
+
+	provider->ops->quiesce(provider->ops_arg);
+}
+
+static const struct bus_provider_ops forward_ops = {
+	.open = forward_open,
+	.close = forward_close,
+	.retarget = forward_retarget,
+	.quiesce = forward_quiesce,
+};
+
 int providers_add(struct providers *set, const struct provider_config *config, struct err *err)
 {
 	struct provider *provider = &set->at[set->count];
@@ -68,6 +105,8 @@ int providers_add(struct providers *set, const struct provider_config *config, s
 	if (find(set, config->name))
 		return err_set(err, -EEXIST, "provider %s is named twice", config->name);
 	r = provider_fill(provider, config);
+	if (r >= 0)
+		r = bus_provider_add(set->bus, provider->name, &forward_ops, provider, &provider->bus);
 	if (r < 0) {
 		provider_clear(provider);
 		return err_set(err, r, "provider %s: %s", config->name, strerror(-r));
@@ -91,15 +130,13 @@ int provider_attach(struct providers *set, const char *name, const struct bus_pr
 		    struct err *err, struct provider **ret_provider)
 {
 	struct provider *provider = find(set, name);
-	int r;
 
 	if (!provider)
 		return err_set(err, -ENOENT, "provider %s: this VM is not configured with it", name);
-	if (provider->bus)
+	if (provider->ops)
 		return err_set(err, -EBUSY, "provider %s: another process is attached", name);
-	r = bus_provider_add(set->bus, provider->name, ops, arg, &provider->bus);
-	if (r < 0)
-		return err_set(err, r, "provider %s: %s", name, strerror(-r));
+	provider->ops = ops;
+	provider->ops_arg = arg;
 	log_info(name, "attached");
 	*ret_provider = provider;
 	return 0;
@@ -110,15 +147,14 @@ void provider_ready(struct providers *set, struct provider *provider)
 	if (provider->ready)
 		return;
 	provider->ready = true;
+	bus_provider_back(provider->bus);
 	set->changed(set->arg);
 }
 
 void provider_detach(struct providers *set, struct provider *provider)
 {
-	struct bus_provider *bus = provider->bus;
-
-	provider->bus = NULL;
+	provider->ops = NULL;
 	provider->ready = false;
-	bus_provider_gone(bus);
+	bus_provider_away(provider->bus);
 	set->changed(set->arg);
 }

@@ -29,8 +29,10 @@ struct provider {
 	size_t config_len;
 	int *fds;
 	size_t nfds;
-	struct bus_provider *bus; /* NULL: not attached */
-	bool ready;		  /* it has made all its offers */
+	struct bus_provider *bus;
+	const struct bus_provider_ops *ops; /* NULL: nobody is attached */
+	void *ops_arg;
+	bool ready; /* it has made all its offers */
 };
 
 struct providers {
@@ -56,7 +58,7 @@ const struct provider *providers_missing(const struct providers *set, size_t *in
 int provider_attach(struct providers *set, const char *name, const struct bus_provider_ops *ops, void *arg,
 		    struct err *err, struct provider **ret_provider);
 void provider_ready(struct providers *set, struct provider *provider);
-/** provider_detach - it is gone; its channels are rescinded. Context: not inside a call of the bus to it. */
+/** provider_detach - it is gone; its channels stay for a successor. Context: not inside a call of the bus to it. */
 void provider_detach(struct providers *set, struct provider *provider);
 
 #endif

@@ -10,8 +10,9 @@
  * I/O in flight into guest memory); only then everything is put into its power-on state, the kernel is loaded again,
  * and the vCPUs run. Memory is not cleared, as on a real machine. The end of a VM goes the same way, but waits for
  * providers at most VM_QUIESCE_DEADLINE_NS; then threads are joined and the console is flushed, and only after that the
- * state is OFF or CRASHED. A reset waits for providers as long as they take: who has not let go of the memory may
- * still write to it. A guest that does nothing but reset itself is slowed down (VM_RESET_PACE_NS).
+ * state is OFF or CRASHED. A provider that is away is not waited for then. A reset waits for providers as long as they
+ * take: who has not let go of the memory may still write to it. A guest that does nothing but reset itself is slowed
+ * down (VM_RESET_PACE_NS).
  *
  * What the guest did just before a pause is followed when it is resumed.
  *
@@ -103,6 +104,8 @@ static void quiet_bus(struct vm *vm)
 
 static void vm_end(struct vm *vm, enum vm_state state, const char *reason)
 {
+	bool under_way;
+
 	if (vm->ending || vm_ended(vm))
 		return;
 	vm->starting = false;
@@ -116,7 +119,10 @@ static void vm_end(struct vm *vm, enum vm_state state, const char *reason)
 		loop_disarm(vm->pace);
 	}
 	loop_arm(vm->deadline, VM_QUIESCE_DEADLINE_NS);
-	quiet_bus(vm);
+	under_way = vm->quieting;
+	bus_end(vm->bus);
+	if (!under_way)
+		quiet_bus(vm);
 }
 
 /* ---- reset ---- */
@@ -351,7 +357,7 @@ void vm_deadline(void *arg)
 		return;
 	vm->starting = false;
 	err_set(&err, -ETIMEDOUT, "provider %s: not %s within %llu s: see its log", missing->name,
-		missing->bus ? "ready" : "attached", VM_PROVIDERS_DEADLINE_NS / 1000000000);
+		missing->ops ? "ready" : "attached", VM_PROVIDERS_DEADLINE_NS / 1000000000);
 	log_error(NULL, "%s", err.text);
 	vm_finish_done(&vm->start_done, &err);
 }

@@ -172,6 +172,13 @@ void fx_provider_add(struct fx_provider *provider)
 	int r = bus_provider_add(fx.bus, "fake", &provider_ops, provider, &provider->bus);
 
 	assert(r == 0);
+	bus_provider_back(provider->bus);
+}
+
+void fx_provider_replace(struct fx_provider *provider)
+{
+	bus_provider_away(provider->bus);
+	bus_provider_back(provider->bus);
 }
 
 int fx_offer(struct fx_provider *provider, uint8_t n, uint32_t *ret_offer_id)

@@ -68,6 +68,8 @@ extern struct fx fx;
 void fx_init(void);
 void fx_done(void);
 
+/** fx_provider_replace - its successor offers nothing. */
+void fx_provider_replace(struct fx_provider *provider);
 /** fx_provider_add, fx_offer - one provider, one offer whose instance GUID ends with @n. */
 void fx_provider_add(struct fx_provider *provider);
 int fx_offer(struct fx_provider *provider, uint8_t n, uint32_t *ret_offer_id);
