@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <signal.h>
@@ -17,6 +18,7 @@
 #include "console.h"
 #include "daemon/daemon.h"
 #include "daemon/sandbox.h"
+#include "daemon/spawner.h"
 #include "ipc/loop.h"
 #include "ipc/rpc.h"
 #include "kvm.h"
@@ -26,6 +28,7 @@
 #include "vcpu.h"
 
 #define SOCKET_NAME  "worker.sock"
+#define LAST_NAME    "worker.last"
 #define EXIT_CRASHED 3 /* the guest, or we with it; EXIT_FAILURE: never started */
 
 struct options {
@@ -140,22 +143,50 @@ static int enter_sandbox(const struct options *options, struct err *err)
 	return sandbox_enter(&sandbox, err);
 }
 
-static int serve(const struct options *options, struct err *err)
+static int join(char path[PATH_MAX], const char *folder, const char *name, struct err *err)
+{
+	if (snprintf(path, PATH_MAX, "%s/%s", folder, name) < PATH_MAX)
+		return 0;
+	return err_set(err, -ENAMETOOLONG, "the path of the runtime directory is too long");
+}
+
+/* Listen, with an empty file for the VM's last state beside the socket. */
+static int listen_in(const char *folder, const char *uuid, struct loop *loop, struct spawner *spawner, struct err *err,
+		     struct rpc **ret_rpc)
+{
+	char path[PATH_MAX];
+	int fd, r = join(path, folder, LAST_NAME, err);
+
+	if (r < 0)
+		return r;
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_set(err, -errno, "%s: %s", path, strerror(errno));
+	r = join(path, folder, SOCKET_NAME, err);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	return rpc_new(loop, path, uuid, spawner, fd, err, ret_rpc);
+}
+
+static int serve(const struct options *options, int spawner_fd, struct err *err)
 {
 	struct loop_source *signals[2] = {NULL, NULL};
 	struct loop *loop = NULL;
 	struct rpc *rpc = NULL;
-	char path[PATH_MAX];
+	struct spawner *spawner = NULL;
 	bool crashed = false;
 	int r;
 
 	r = loop_new(&loop);
 	if (r < 0)
 		return err_set(err, r, "cannot make an event loop: %s", strerror(-r));
-	if (snprintf(path, sizeof(path), "%s/" SOCKET_NAME, options->runtime_dir) >= (int)sizeof(path))
-		r = err_set(err, -ENAMETOOLONG, "the path of the runtime directory is too long");
+	r = spawner_new(loop, spawner_fd, &spawner);
+	if (r < 0)
+		err_set(err, r, "cannot use the spawner: %s", strerror(-r));
 	else
-		r = rpc_new(loop, path, options->uuid, err, &rpc);
+		r = listen_in(options->runtime_dir, options->uuid, loop, spawner, err, &rpc);
 	if (r >= 0)
 		r = daemon_drop_privileges(geteuid(), getegid(), err);
 	if (r >= 0) {
@@ -174,6 +205,7 @@ static int serve(const struct options *options, struct err *err)
 			err_set(err, r, "event loop: %s", strerror(-r));
 	}
 	rpc_free(rpc);
+	spawner_free(spawner);
 	loop_remove(&signals[0]);
 	loop_remove(&signals[1]);
 	loop_free(loop);
@@ -184,14 +216,16 @@ int main(int argc, char **argv)
 {
 	struct options options = {0};
 	struct err err = {0};
-	int r = parse(argc, argv, &options);
+	int r = parse(argc, argv, &options), spawner_fd = -1;
 
 	if (r >= 0)
 		return r;
 	r = daemon_init("vmworker", options.name, &err);
+	if (r >= 0)
+		r = spawner_fd = spawner_fork(&err);
 	raise_descriptor_limit();
 	if (r >= 0)
-		r = serve(&options, &err);
+		r = serve(&options, spawner_fd, &err);
 	if (r < 0) {
 		log_error(NULL, "%s", err.text);
 		return EXIT_FAILURE;

@@ -1,21 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "provider.h"
+
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "provider.h"
 
-void providers_init(struct providers *set, struct bus *bus, void (*changed)(void *arg), void *arg)
+/* ---- the set ---- */
+
+static void keepsake_clear(struct keepsake *keepsake)
 {
-	*set = (struct providers){.bus = bus, .changed = changed, .arg = arg};
+	fd_close(&keepsake->fd);
+	free(keepsake->data);
+	*keepsake = (struct keepsake){.fd = -1};
 }
 
 static void provider_clear(struct provider *provider)
 {
+	service_done(provider);
 	for (size_t i = 0; i < provider->nfds; i++)
 		fd_close(&provider->fds[i]);
+	while (provider->keepsakes)
+		keepsake_clear(&provider->keepsake[--provider->keepsakes]);
 	free(provider->fds);
 	free(provider->config);
 	free(provider->name);
@@ -28,7 +37,7 @@ void providers_done(struct providers *set)
 		provider_clear(&set->at[--set->count]);
 }
 
-static struct provider *find(struct providers *set, const char *name)
+struct provider *providers_find(struct providers *set, const char *name)
 {
 	for (size_t i = 0; i < set->count; i++)
 		if (!strcmp(set->at[i].name, name))
@@ -38,6 +47,8 @@ static struct provider *find(struct providers *set, const char *name)
 
 static int provider_fill(struct provider *provider, const struct provider_config *config)
 {
+	int r = service_init(provider, config);
+
 	provider->name = strdup(config->name);
 	provider->config = malloc(config->config_len + 1);
 	provider->fds = calloc(config->nfds + 1, sizeof(int));
@@ -46,14 +57,13 @@ static int provider_fill(struct provider *provider, const struct provider_config
 	if (config->config_len)
 		memcpy(provider->config, config->config, config->config_len);
 	provider->config_len = config->config_len;
-	for (; provider->nfds < config->nfds; provider->nfds++) {
-		int fd = fd_dup(config->fds[provider->nfds]);
-
-		if (fd < 0)
-			return fd;
-		provider->fds[provider->nfds] = fd;
+	for (; r >= 0 && provider->nfds < config->nfds; provider->nfds++) {
+		r = fd_dup(config->fds[provider->nfds]);
+		if (r < 0)
+			break;
+		provider->fds[provider->nfds] = r;
 	}
-	return 0;
+	return r;
 }
 
 /* ---- the bus's calls go to whoever is attached ---- */
@@ -62,28 +72,28 @@ static void forward_open(void *arg, uint32_t offer_id, const struct bus_open *op
 {
 	struct provider *provider = arg;
 
-	provider->ops->open(provider->ops_arg, offer_id, open);
+	provider->now.ops->bus.open(provider->now.arg, offer_id, open);
 }
 
 static void forward_close(void *arg, uint32_t offer_id)
 {
 	struct provider *provider = arg;
 
-	provider->ops->close(provider->ops_arg, offer_id);
+	provider->now.ops->bus.close(provider->now.arg, offer_id);
 }
 
 static void forward_retarget(void *arg, uint32_t offer_id, uint32_t target_vp)
 {
 	struct provider *provider = arg;
 
-	provider->ops->retarget(provider->ops_arg, offer_id, target_vp);
+	provider->now.ops->bus.retarget(provider->now.arg, offer_id, target_vp);
 }
 
 static void forward_quiesce(void *arg)
 {
 	struct provider *provider = arg;
 
-	provider->ops->quiesce(provider->ops_arg);
+	provider->now.ops->bus.quiesce(provider->now.arg);
 }
 
 static const struct bus_provider_ops forward_ops = {
@@ -102,8 +112,11 @@ int providers_add(struct providers *set, const struct provider_config *config, s
 		return err_set(err, -ENOSPC, "provider %s: a VM has at most %u", config->name, PROVIDERS_MAX);
 	if (!config->name[0])
 		return err_set(err, -EINVAL, "a provider without a name");
-	if (find(set, config->name))
+	if (providers_find(set, config->name))
 		return err_set(err, -EEXIST, "provider %s is named twice", config->name);
+	if (config->program_fd >= 0 && (!set->spawner || config->nargs > PROVIDER_ARGS_MAX))
+		return err_set(err, -EINVAL, "provider %s: this worker cannot run %s", config->name, config->program);
+	provider->set = set;
 	r = provider_fill(provider, config);
 	if (r >= 0)
 		r = bus_provider_add(set->bus, provider->name, &forward_ops, provider, &provider->bus);
@@ -113,6 +126,29 @@ int providers_add(struct providers *set, const struct provider_config *config, s
 	}
 	set->count++;
 	return 0;
+}
+
+int providers_start(struct providers *set, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < set->count && r >= 0; i++)
+		r = service_start(&set->at[i], err);
+	return r;
+}
+
+void providers_stop(struct providers *set)
+{
+	for (size_t i = 0; i < set->count; i++)
+		service_stop(&set->at[i]);
+}
+
+bool providers_stopped(const struct providers *set)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (!service_stopped(&set->at[i]))
+			return false;
+	return true;
 }
 
 const struct provider *providers_missing(const struct providers *set, size_t *inout_index)
@@ -126,35 +162,111 @@ const struct provider *providers_missing(const struct providers *set, size_t *in
 	return NULL;
 }
 
-int provider_attach(struct providers *set, const char *name, const struct bus_provider_ops *ops, void *arg,
-		    struct err *err, struct provider **ret_provider)
+/* ---- one provider ---- */
+
+int provider_attach(struct providers *set, const char *name, const struct attachment *attachment, struct err *err,
+		    struct provider **ret_provider)
 {
-	struct provider *provider = find(set, name);
+	struct provider *provider = providers_find(set, name);
 
 	if (!provider)
 		return err_set(err, -ENOENT, "provider %s: this VM is not configured with it", name);
-	if (provider->ops)
-		return err_set(err, -EBUSY, "provider %s: another process is attached", name);
-	provider->ops = ops;
-	provider->ops_arg = arg;
-	log_info(name, "attached");
 	*ret_provider = provider;
+	return service_attach(provider, attachment, err);
+}
+
+void provider_admit(struct provider *provider, const struct attachment *attachment)
+{
+	provider->now = *attachment;
+	snprintf(provider->service.said, sizeof(provider->service.said), "%s", attachment->program);
+	log_info(provider->name, "attached: process %d", (int)attachment->pid);
+	provider->now.ops->admitted(provider->now.arg);
+	provider->service.attachments++;
+}
+
+bool provider_serves(const struct provider *provider, const void *arg)
+{
+	return provider->now.ops && provider->now.arg == arg && provider->service.upgrade != UPGRADE_HANDING_OVER;
+}
+
+int provider_keep(struct provider *provider, const char *key, const void *data, size_t len, int fd)
+{
+	struct keepsake *keepsake = provider->keepsake;
+	size_t i = 0;
+	uint8_t *copy;
+
+	if (!key[0] || strlen(key) > KEEPSAKE_KEY_MAX || len > KEEPSAKE_BYTES_MAX)
+		return -EINVAL;
+	while (i < provider->keepsakes && strcmp(keepsake[i].key, key))
+		i++;
+	if (i == KEEPSAKES_MAX)
+		return -ENOSPC;
+	copy = malloc(len + 1);
+	if (!copy)
+		return -ENOMEM;
+	if (len)
+		memcpy(copy, data, len);
+	if (i == provider->keepsakes)
+		provider->keepsakes++;
+	else
+		keepsake_clear(&keepsake[i]);
+	keepsake[i] = (struct keepsake){.data = copy, .len = len, .fd = fd};
+	strcpy(keepsake[i].key, key);
 	return 0;
 }
 
-void provider_ready(struct providers *set, struct provider *provider)
+void provider_ready(struct provider *provider)
 {
 	if (provider->ready)
 		return;
 	provider->ready = true;
 	bus_provider_back(provider->bus);
-	set->changed(set->arg);
+	service_ready(provider);
+	provider->set->changed(provider->set->arg);
 }
 
-void provider_detach(struct providers *set, struct provider *provider)
+void provider_opened(struct provider *provider, uint32_t offer_id, int status, const struct service_counts *counts)
 {
-	provider->ops = NULL;
+	bus_opened(provider->bus, offer_id, status);
+	service_opened(provider, counts);
+}
+
+void provider_away(struct provider *provider)
+{
 	provider->ready = false;
 	bus_provider_away(provider->bus);
-	set->changed(set->arg);
+}
+
+void provider_handed_over(struct provider *provider)
+{
+	service_handed_over(provider);
+}
+
+void provider_drop_now(struct provider *provider)
+{
+	struct attachment now = provider->now;
+
+	provider->now = (struct attachment){0};
+	if (now.ops)
+		now.ops->drop(now.arg);
+}
+
+void provider_refuse_next(struct provider *provider, const struct err *err)
+{
+	struct attachment next = provider->next;
+
+	provider->next = (struct attachment){0};
+	if (next.ops)
+		next.ops->refused(next.arg, err);
+}
+
+void provider_detach(struct provider *provider, const void *arg)
+{
+	if (provider->now.ops && provider->now.arg == arg) {
+		provider->now = (struct attachment){0};
+		service_lost(provider);
+	} else if (provider->next.ops && provider->next.arg == arg) {
+		provider->next = (struct attachment){0};
+		service_lost_next(provider);
+	}
 }

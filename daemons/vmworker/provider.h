@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Providers as the VM is configured with them: each has a name, a configuration for whoever attaches under that name,
- * and descriptors of which we keep duplicates, so that a successor finds them as well. Event loop only.
+ * and descriptors of which we keep duplicates, so that a successor finds them as well; and what a predecessor left for
+ * it (keepsakes). A provider is served by one process at a time, its attachment; the next one is admitted once its
+ * predecessor has ended. service.h has the life of those processes. Event loop only.
  */
 #ifndef VMWORKER_PROVIDER_H
 #define VMWORKER_PROVIDER_H
@@ -9,11 +11,19 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "bus.h"
+#include "daemon/spawner.h"
+#include "ipc/loop.h"
+#include "service.h"
 
-#define PROVIDERS_MAX 8u
+#define PROVIDERS_MAX	   8u
+#define KEEPSAKES_MAX	   8u
+#define KEEPSAKE_KEY_MAX   63u
+#define KEEPSAKE_BYTES_MAX 4096u
+#define PROVIDER_ARGS_MAX  16u
 
 struct provider_config {
 	const char *name;
@@ -21,44 +31,122 @@ struct provider_config {
 	size_t config_len;
 	const int *fds; /* the caller's; duplicated */
 	size_t nfds;
+	int program_fd; /* the same; -1: somebody else runs it */
+	const char *program;
+	const char *const *args; /* behind the program's name */
+	size_t nargs;
 };
 
+/* How an attached process is reached. Constant. */
+struct provider_ops {
+	struct bus_provider_ops bus;
+	void (*admitted)(void *arg);			   /* it serves now: answer its Attach */
+	void (*refused)(void *arg, const struct err *err); /* answer that; it is detached */
+	void (*hand_over)(void *arg);			   /* provider_handed_over() follows, or its end */
+	void (*drop)(void *arg);			   /* end its connection soon; it is detached */
+};
+
+/* A process that attaches. */
+struct attachment {
+	const struct provider_ops *ops; /* NULL: nobody */
+	void *arg;
+	pid_t pid;
+	uint32_t block_version, state_version; /* the newest that it reads */
+	char program[64];
+};
+
+struct keepsake {
+	char key[KEEPSAKE_KEY_MAX + 1];
+	uint8_t *data;
+	size_t len;
+	int fd;
+};
+
+struct providers;
+
 struct provider {
+	struct providers *set;
 	char *name;
 	uint8_t *config;
 	size_t config_len;
 	int *fds;
 	size_t nfds;
 	struct bus_provider *bus;
-	const struct bus_provider_ops *ops; /* NULL: nobody is attached */
-	void *ops_arg;
-	bool ready; /* it has made all its offers */
+	struct keepsake keepsake[KEEPSAKES_MAX];
+	size_t keepsakes;
+	struct attachment now;	/* serves, or prepares to */
+	struct attachment next; /* waits for its predecessor's end */
+	bool ready;		/* now has made all its offers, and lets nobody else take over yet */
+	struct service service;
 };
 
 struct providers {
+	struct loop *loop;
+	struct spawner *spawner; /* NULL: none; no provider has a program then */
 	struct bus *bus;
 	struct provider at[PROVIDERS_MAX];
 	size_t count;
-	void (*changed)(void *arg); /* one became ready, or went away */
+	/* One became ready, went away, was counted ... */
+	void (*changed)(void *arg);
+	/* A process ended before it was ready for the first time; it is not started again before providers_start(). */
+	void (*failed)(void *arg, const struct err *err);
 	void *arg;
 };
 
-void providers_init(struct providers *set, struct bus *bus, void (*changed)(void *arg), void *arg);
-/** providers_done - Context: nobody is attached, or the bus is gone. */
-void providers_done(struct providers *set);
-
 /** providers_add - Return: 0; -ENOSPC, -EEXIST (name), -ENOMEM, ... with a line. */
 int providers_add(struct providers *set, const struct provider_config *config, struct err *err);
+/** providers_done - Context: nobody is attached, the bus is gone. Processes are left alone. */
+void providers_done(struct providers *set);
+
+/** providers_start - start what is ours to run and does not run. Return: 0 or a negative errno with a line. */
+int providers_start(struct providers *set, struct err *err);
+/** providers_stop - the VM ends: let go of all that we run, and start nothing any more. set->changed() tells when
+ * providers_stopped() may have become true. */
+void providers_stop(struct providers *set);
+bool providers_stopped(const struct providers *set);
 
 /** providers_missing - the first provider that is not ready, from *@inout_index on; NULL at the end. */
 const struct provider *providers_missing(const struct providers *set, size_t *inout_index);
 
-/** provider_attach - somebody serves @name now. Return: 0; -ENOENT (not configured); -EBUSY (attached already);
- * -ENOMEM. */
-int provider_attach(struct providers *set, const char *name, const struct bus_provider_ops *ops, void *arg,
-		    struct err *err, struct provider **ret_provider);
-void provider_ready(struct providers *set, struct provider *provider);
-/** provider_detach - it is gone; its channels stay for a successor. Context: not inside a call of the bus to it. */
-void provider_detach(struct providers *set, struct provider *provider);
+/** providers_find - NULL if there is none of this name. */
+struct provider *providers_find(struct providers *set, const char *name);
+
+/**
+ * provider_attach - a process wants to serve @name. attachment.ops->admitted() or refused() follows, perhaps before
+ * this returns, unless provider_detach() is called before.
+ * Return: 0 and *@ret_provider (set before the call of admitted()); -ENOENT (not configured); -EBUSY (attached
+ * already); -EPERM (we run its processes ourselves, and this is none); -EPROTO (cannot read what its predecessor
+ * leaves), with a line.
+ */
+int provider_attach(struct providers *set, const char *name, const struct attachment *attachment, struct err *err,
+		    struct provider **ret_provider);
+
+/** provider_serves - whether @arg's process is the one that counts now. */
+bool provider_serves(const struct provider *provider, const void *arg);
+
+/** provider_keep - take over @fd, with a copy of @data, for successors; replaces the keepsake of the same @key.
+ * Return: 0; -EINVAL, -ENOSPC, -ENOMEM: @fd stays the caller's. */
+int provider_keep(struct provider *provider, const char *key, const void *data, size_t len, int fd);
+
+/** provider_ready - all offers are made. */
+void provider_ready(struct provider *provider);
+
+/** provider_opened - the answer to "open". @counts: of the requests that were under way; NULL if it failed. */
+void provider_opened(struct provider *provider, uint32_t offer_id, int status, const struct service_counts *counts);
+
+/** provider_handed_over - the answer to ops->hand_over(). */
+void provider_handed_over(struct provider *provider);
+
+/** provider_detach - @arg's process is gone; the channels stay for a successor. Context: not inside a call of the bus
+ * to it. */
+void provider_detach(struct provider *provider, const void *arg);
+
+/** provider_admit - for service.c: @attachment serves from now on. */
+void provider_admit(struct provider *provider, const struct attachment *attachment);
+/** provider_away - for service.c: nothing is asked of provider.now any more, which stays attached. */
+void provider_away(struct provider *provider);
+/** provider_drop_now, provider_drop_next - for service.c: end an attachment, if there is one. */
+void provider_drop_now(struct provider *provider);
+void provider_refuse_next(struct provider *provider, const struct err *err);
 
 #endif

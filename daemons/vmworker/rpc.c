@@ -8,12 +8,14 @@
  * of the VM's end; else LINGER_NS after it. A worker that nobody configures ends LINGER_NS after its start.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "kvm.h"
 #include "proto/methods.h"
@@ -29,6 +31,8 @@
 struct rpc {
 	struct loop *loop;
 	const char *uuid;
+	struct spawner *spawner;
+	int last_fd;
 	struct rpc_server *server;
 	struct peer *peers;
 	struct vm *vm;
@@ -44,7 +48,34 @@ struct rpc {
 struct state_reply {
 	Bulkhead__Worker__StateReply reply;
 	char *missing[PROVIDERS_MAX];
+	Bulkhead__Worker__Service service[PROVIDERS_MAX], *services[PROVIDERS_MAX];
 };
+
+static void fill_service(const struct provider *provider, Bulkhead__Worker__Service *to)
+{
+	static const Bulkhead__Worker__ServiceState states[] = {
+		[SERVICE_STARTING] = BULKHEAD__WORKER__SERVICE_STATE__SERVICE_STATE_STARTING,
+		[SERVICE_SERVING] = BULKHEAD__WORKER__SERVICE_STATE__SERVICE_STATE_SERVING,
+		[SERVICE_RECOVERING] = BULKHEAD__WORKER__SERVICE_STATE__SERVICE_STATE_RECOVERING,
+		[SERVICE_WAITING] = BULKHEAD__WORKER__SERVICE_STATE__SERVICE_STATE_WAITING,
+	};
+	struct service_status status;
+
+	service_status(provider, &status);
+	bulkhead__worker__service__init(to);
+	to->name = (char *)status.name;
+	to->pid = (uint32_t)status.pid;
+	to->state = states[status.state];
+	to->message = (char *)status.message;
+	to->program = (char *)status.program;
+	to->deaths = status.deaths;
+	to->upgrades = status.upgrades;
+	to->replayed = status.counts.replayed;
+	to->lost = status.counts.lost;
+	to->duplicate = status.counts.duplicate;
+	to->failed = status.counts.failed;
+	to->last_outage_us = status.last_outage_us;
+}
 
 static void fill_state(const struct rpc *rpc, struct state_reply *s)
 {
@@ -55,6 +86,7 @@ static void fill_state(const struct rpc *rpc, struct state_reply *s)
 		[VM_OFF] = BULKHEAD__WORKER__STATE__STATE_OFF,
 		[VM_CRASHED] = BULKHEAD__WORKER__STATE__STATE_CRASHED,
 	};
+	const struct providers *providers;
 	const struct provider *provider;
 	struct vm_status status;
 	size_t i = 0;
@@ -72,6 +104,13 @@ static void fill_state(const struct rpc *rpc, struct state_reply *s)
 	s->reply.providers_missing = s->missing;
 	while ((provider = providers_missing(vm_providers(rpc->vm), &i)))
 		s->missing[s->reply.n_providers_missing++] = provider->name;
+	providers = vm_providers(rpc->vm);
+	for (i = 0; i < providers->count; i++) {
+		fill_service(&providers->at[i], &s->service[i]);
+		s->services[i] = &s->service[i];
+	}
+	s->reply.n_services = providers->count;
+	s->reply.services = s->services;
 }
 
 static void reply_state(struct rpc *rpc, struct rpc_call *call)
@@ -106,6 +145,23 @@ static void on_end(void *arg)
 	loop_stop(rpc->loop);
 }
 
+/* The VM has ended. A manager that is there is told besides; one that is not looks at the file. */
+static void write_last(struct rpc *rpc)
+{
+	struct vm_status status;
+	char text[256];
+	int n, r;
+
+	if (rpc->last_fd < 0)
+		return;
+	vm_status(rpc->vm, &status);
+	n = snprintf(text, sizeof(text), "%s\n%s\n", status.state == VM_CRASHED ? "crashed" : "off", status.reason);
+	r = fd_write_full(rpc->last_fd, text, (size_t)n);
+	if (r < 0)
+		log_warn(NULL, "cannot leave the VM's last state: %s", strerror(-r));
+	fd_close(&rpc->last_fd);
+}
+
 static void on_vm_changed(void *arg)
 {
 	struct rpc *rpc = arg;
@@ -114,6 +170,8 @@ static void on_vm_changed(void *arg)
 
 	if (!rpc->vm) /* being built */
 		return;
+	if (vm_ended(rpc->vm))
+		write_last(rpc);
 	fill_state(rpc, &s);
 	for (struct peer *peer = rpc->peers; peer; peer = peer->next)
 		if (peer->subscribed && !rpc_notify(peer->conn, MANAGER_STATE_CHANGED, &s.reply.base, NULL, 0))
@@ -143,11 +201,38 @@ static enum vm_action action_of(Bulkhead__Worker__OnEvent event, enum vm_action 
 	return event && (unsigned int)event < ARRAY_SIZE(actions) ? actions[event] : by_default;
 }
 
+/* Each provider's program, and its own. Return: 0 or -EINVAL. */
+static int share_provider(const Bulkhead__Worker__Provider *p, const int *fds, size_t nfds, size_t *inout_next,
+			  struct provider_config *config)
+{
+	size_t next = *inout_next;
+
+	*config = (struct provider_config){
+		.name = p->name,
+		.config = p->config.data,
+		.config_len = p->config.len,
+		.program_fd = -1,
+		.program = p->program,
+		.args = (const char *const *)p->args,
+		.nargs = p->n_args,
+	};
+	if (p->has_program && (next == nfds || !p->program[0]))
+		return -EINVAL;
+	if (p->has_program)
+		config->program_fd = fds[next++];
+	if (p->fd_count > nfds - next)
+		return -EINVAL;
+	config->fds = fds + next;
+	config->nfds = p->fd_count;
+	*inout_next = next + p->fd_count;
+	return 0;
+}
+
 /* Descriptors come in a fixed order; the last ones belong to the providers. Return: 0 or -EINVAL. */
 static int share_fds(const Bulkhead__Worker__CreateRequest *req, const int *fds, size_t nfds, struct vm_config *config,
 		     struct provider_config *providers)
 {
-	size_t next = 0, left;
+	size_t next = 0;
 
 	config->initrd_fd = config->log_fd = -1;
 	if (nfds < 2u + (req->has_initrd != 0) + (req->has_serial_log != 0) || req->n_providers > PROVIDERS_MAX)
@@ -158,21 +243,9 @@ static int share_fds(const Bulkhead__Worker__CreateRequest *req, const int *fds,
 		config->initrd_fd = fds[next++];
 	if (req->has_serial_log)
 		config->log_fd = fds[next++];
-	for (size_t i = 0; i < req->n_providers; i++) {
-		const Bulkhead__Worker__Provider *p = req->providers[i];
-
-		left = nfds - next;
-		if (p->fd_count > left)
+	for (size_t i = 0; i < req->n_providers; i++)
+		if (share_provider(req->providers[i], fds, nfds, &next, &providers[i]) < 0)
 			return -EINVAL;
-		providers[i] = (struct provider_config){
-			.name = p->name,
-			.config = p->config.data,
-			.config_len = p->config.len,
-			.fds = fds + next,
-			.nfds = p->fd_count,
-		};
-		next += p->fd_count;
-	}
 	config->providers = providers;
 	config->provider_count = req->n_providers;
 	return next == nfds ? 0 : -EINVAL;
@@ -194,6 +267,7 @@ static int create(struct rpc *rpc, const Bulkhead__Worker__CreateRequest *req, c
 		.on_poweroff = action_of(req->on_poweroff, VM_DESTROY),
 		.on_reboot = action_of(req->on_reboot, VM_RESTART),
 		.on_crash = action_of(req->on_crash, VM_DESTROY),
+		.spawner = rpc->spawner,
 	};
 
 	if (rpc->vm)
@@ -306,6 +380,22 @@ static void handle_subscribe(struct rpc_conn *conn, struct rpc_call *call, const
 	}
 }
 
+static void handle_upgrade(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			   size_t nfds, void *arg)
+{
+	const Bulkhead__Worker__UpgradeRequest *req = (const Bulkhead__Worker__UpgradeRequest *)msg;
+	struct vm *vm = peer_vm(arg, call);
+	struct provider *provider;
+
+	if (!vm)
+		return;
+	provider = providers_find(vm_providers(vm), req->name);
+	if (provider)
+		service_upgrade(provider, fds[0], on_done, call);
+	else
+		rpc_fail(call, -ENOENT, "provider %s: this VM is not configured with it", req->name);
+}
+
 static void handle_open_console(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
 				size_t nfds, void *arg)
 {
@@ -333,6 +423,8 @@ static void handle_open_console(struct rpc_conn *conn, struct rpc_call *call, co
 #define OFFER	 &bulkhead__vsp__offer_request__descriptor
 #define OFFERED	 &bulkhead__vsp__offer_reply__descriptor
 #define READY	 &bulkhead__vsp__ready_request__descriptor
+#define KEEP	 &bulkhead__vsp__keep_request__descriptor
+#define UPGRADE	 &bulkhead__worker__upgrade_request__descriptor
 
 static const struct rpc_method methods[] = {
 	{WORKER_CREATE, "Create", CREATE, CREATED, 2, RPC_FDS_MAX, ROLE_MANAGER, handle_create},
@@ -344,9 +436,11 @@ static const struct rpc_method methods[] = {
 	{WORKER_GET_STATE, "GetState", EMPTY, STATE, 0, 0, ROLE_MANAGER, handle_get_state},
 	{WORKER_SUBSCRIBE, "Subscribe", EMPTY, STATE, 0, 0, ROLE_MANAGER, handle_subscribe},
 	{WORKER_OPEN_CONSOLE, "OpenConsole", CONSOLE, EMPTY, 0, 0, ROLE_MANAGER, handle_open_console},
+	{WORKER_UPGRADE, "Upgrade", UPGRADE, EMPTY, 1, 1, ROLE_MANAGER, handle_upgrade},
 	{WORKER_VSP_ATTACH, "VspAttach", ATTACH, ATTACHED, 0, 0, ROLE_VSP, vsp_handle_attach},
 	{WORKER_VSP_OFFER, "VspOffer", OFFER, OFFERED, 0, 0, ROLE_VSP, vsp_handle_offer},
 	{WORKER_VSP_READY, "VspReady", READY, EMPTY, 0, 0, ROLE_VSP, vsp_handle_ready},
+	{WORKER_VSP_KEEP, "VspKeep", KEEP, EMPTY, 1, 1, ROLE_VSP, vsp_handle_keep},
 	{0},
 };
 
@@ -432,15 +526,20 @@ static void on_accepted(struct rpc_conn *conn, void *arg)
 
 /* ---- start and end ---- */
 
-int rpc_new(struct loop *loop, const char *path, const char *uuid, struct err *err, struct rpc **ret_rpc)
+int rpc_new(struct loop *loop, const char *path, const char *uuid, struct spawner *spawner, int last_fd,
+	    struct err *err, struct rpc **ret_rpc)
 {
 	struct rpc *rpc = calloc(1, sizeof(*rpc));
 	int r;
 
-	if (!rpc)
+	if (!rpc) {
+		fd_close(&last_fd);
 		return err_set(err, -ENOMEM, "out of memory");
+	}
 	rpc->loop = loop;
 	rpc->uuid = uuid;
+	rpc->spawner = spawner;
+	rpc->last_fd = last_fd;
 	r = loop_add_timer(loop, on_end, rpc, &rpc->end);
 	if (!r)
 		r = loop_add_wake(loop, on_drop, rpc, &rpc->drop);
@@ -468,6 +567,7 @@ void rpc_free(struct rpc *rpc)
 	vm_free(vm);
 	loop_remove(&rpc->end);
 	loop_remove(&rpc->drop);
+	fd_close(&rpc->last_fd);
 	free(rpc);
 }
 

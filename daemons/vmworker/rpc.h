@@ -9,10 +9,14 @@
 #include "ipc/loop.h"
 
 struct rpc;
+struct spawner;
 
-/** rpc_new - listen on @path. @uuid: the only VM that may be created here. Return: 0 or a negative errno with a line.
+/** rpc_new - listen on @path. @uuid: the only VM that may be created here. @spawner: starts VSPs; kept by reference.
+ * @last_fd: a file, taken over, that gets the VM's last state ("off" or "crashed") and its reason, a line each, when it
+ * ends: for a manager that was not there. -1: none. Return: 0 or a negative errno with a line.
  */
-int rpc_new(struct loop *loop, const char *path, const char *uuid, struct err *err, struct rpc **ret_rpc);
+int rpc_new(struct loop *loop, const char *path, const char *uuid, struct spawner *spawner, int last_fd,
+	    struct err *err, struct rpc **ret_rpc);
 /** rpc_free - end the VM, if there is one, and all connections. NULL is allowed. */
 void rpc_free(struct rpc *rpc);
 

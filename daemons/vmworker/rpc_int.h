@@ -34,6 +34,8 @@ void vsp_handle_offer(struct rpc_conn *conn, struct rpc_call *call, const Protob
 		      void *arg);
 void vsp_handle_ready(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,
 		      void *arg);
+void vsp_handle_keep(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,
+		     void *arg);
 /** vsp_link_end - the peer is gone: its provider is detached. */
 void vsp_link_end(struct peer *peer);
 

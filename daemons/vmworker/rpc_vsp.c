@@ -2,10 +2,12 @@
 /*
  * Between a VSP and the bus: its calls become bus_offer_add() and the like, the bus's calls become requests to it.
  * Requests have no deadline: a VSP may have to wait for a slow disk, and giving up on it would let a guest reuse memory
- * that is still written to. If a VSP dies, its connection ends, and the bus is told by provider_detach().
+ * that is still written to. If a VSP dies, its connection ends, and provider_detach() is told: what was asked of it is
+ * neither answered nor refused then, but its successor's.
  */
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,13 +26,22 @@ struct vsp_link {
 	struct peer *peer;
 	struct vm *vm;
 	struct provider *provider;
+	struct rpc_call *attach; /* while it waits for its predecessor's end; else NULL */
 };
 
 /* A request under way to the VSP. */
 struct asked {
 	struct vsp_link *link;
 	uint32_t offer_id;
-	void (*answer)(struct bus_provider *provider, uint32_t offer_id, int error);
+	const struct question *question;
+};
+
+/* What the bus asks. */
+struct question {
+	uint32_t method;
+	const ProtobufCMessageDescriptor *reply;
+	bool must; /* who refuses may still touch the guest's memory */
+	void (*answer)(struct provider *provider, uint32_t offer_id, int error, const ProtobufCMessage *msg);
 };
 
 /* ---- the bus's calls ---- */
@@ -38,46 +49,71 @@ struct asked {
 static void on_answer(int error, const char *text, const ProtobufCMessage *msg, int *fds, size_t nfds, void *arg)
 {
 	struct asked *asked = arg;
+	const struct question *question = asked->question;
 	struct vsp_link *link = asked->link;
+	uint32_t offer_id = asked->offer_id;
 
-	/* Any errno may be the VSP's own answer; if it is the connection's end, provider_detach() follows. */
+	free(asked);
+	/* The connection's end is no answer, and nobody waits for that of a predecessor. */
+	if (!rpc_conn_usable(link->peer->conn) || link->provider->now.arg != link)
+		return;
 	if (error < 0)
 		log_warn(link->provider->name, "%s", text[0] ? text : err_name(error));
-	asked->answer(link->provider->bus, asked->offer_id, error);
-	free(asked);
+	if (error < 0 && question->must)
+		peer_drop(link->peer);
+	else if (question->method == VSP_HAND_OVER || provider_serves(link->provider, link))
+		question->answer(link->provider, offer_id, error, msg);
 }
 
-static void answer_opened(struct bus_provider *provider, uint32_t offer_id, int error)
+static void answer_opened(struct provider *provider, uint32_t offer_id, int error, const ProtobufCMessage *msg)
 {
-	bus_opened(provider, offer_id, error);
+	const Bulkhead__Vsp__OpenReply *reply = (const Bulkhead__Vsp__OpenReply *)msg;
+	struct service_counts counts = {0};
+
+	if (reply)
+		counts = (struct service_counts){reply->replayed, reply->lost, reply->duplicate, reply->failed};
+	provider_opened(provider, offer_id, error, reply ? &counts : NULL);
 }
 
-static void answer_closed(struct bus_provider *provider, uint32_t offer_id, int error)
+static void answer_closed(struct provider *provider, uint32_t offer_id, int error, const ProtobufCMessage *msg)
 {
-	bus_closed(provider, offer_id);
+	bus_closed(provider->bus, offer_id);
 }
 
-static void answer_retargeted(struct bus_provider *provider, uint32_t offer_id, int error)
+static void answer_retargeted(struct provider *provider, uint32_t offer_id, int error, const ProtobufCMessage *msg)
 {
-	bus_retargeted(provider, offer_id);
+	bus_retargeted(provider->bus, offer_id);
 }
 
-static void answer_quiesced(struct bus_provider *provider, uint32_t offer_id, int error)
+static void answer_quiesced(struct provider *provider, uint32_t offer_id, int error, const ProtobufCMessage *msg)
 {
-	bus_quiesced(provider);
+	bus_quiesced(provider->bus);
 }
+
+static void answer_handed_over(struct provider *provider, uint32_t offer_id, int error, const ProtobufCMessage *msg)
+{
+	provider_handed_over(provider);
+}
+
+#define EMPTY &bulkhead__empty__descriptor
+
+static const struct question question_open = {VSP_OPEN, &bulkhead__vsp__open_reply__descriptor, false, answer_opened};
+static const struct question question_close = {VSP_CLOSE, EMPTY, true, answer_closed};
+static const struct question question_retarget = {VSP_RETARGET, EMPTY, false, answer_retargeted};
+static const struct question question_quiesce = {VSP_QUIESCE, EMPTY, true, answer_quiesced};
+static const struct question question_hand_over = {VSP_HAND_OVER, EMPTY, false, answer_handed_over};
 
 /* Return: 0 or a negative errno: the request could not be sent, nothing will be answered. */
-static int ask(struct vsp_link *link, uint32_t method, const ProtobufCMessage *msg, const int *fds, size_t nfds,
-	       uint32_t offer_id, void (*answer)(struct bus_provider *provider, uint32_t offer_id, int error))
+static int ask(struct vsp_link *link, const struct question *question, const ProtobufCMessage *msg, const int *fds,
+	       size_t nfds, uint32_t offer_id)
 {
 	struct asked *asked = malloc(sizeof(*asked));
 	int r;
 
 	if (!asked)
 		return -ENOMEM;
-	*asked = (struct asked){.link = link, .offer_id = offer_id, .answer = answer};
-	r = rpc_request(link->peer->conn, method, msg, &bulkhead__empty__descriptor, fds, nfds, NO_DEADLINE, on_answer,
+	*asked = (struct asked){.link = link, .offer_id = offer_id, .question = question};
+	r = rpc_request(link->peer->conn, question->method, msg, question->reply, fds, nfds, NO_DEADLINE, on_answer,
 			asked);
 	if (r < 0)
 		free(asked);
@@ -85,10 +121,10 @@ static int ask(struct vsp_link *link, uint32_t method, const ProtobufCMessage *m
 }
 
 /* A VSP that we cannot ask to let go of memory must go itself. */
-static void ask_or_drop(struct vsp_link *link, uint32_t method, const ProtobufCMessage *msg, uint32_t offer_id,
-			void (*answer)(struct bus_provider *provider, uint32_t offer_id, int error))
+static void ask_or_drop(struct vsp_link *link, const struct question *question, const ProtobufCMessage *msg,
+			uint32_t offer_id)
 {
-	int r = ask(link, method, msg, NULL, 0, offer_id, answer);
+	int r = ask(link, question, msg, NULL, 0, offer_id);
 
 	if (r < 0) {
 		log_error(link->provider->name, "cannot be reached (%s): dropped", err_name(r));
@@ -118,7 +154,8 @@ static int send_open(struct vsp_link *link, uint32_t offer_id, const struct bus_
 	req.downstream_page = open->downstream_page;
 	req.target_vp = open->target_vp;
 	req.user_data = (ProtobufCBinaryData){USER_BYTES, (uint8_t *)open->user_data};
-	return ask(link, VSP_OPEN, &req.base, fds, ARRAY_SIZE(fds), offer_id, answer_opened);
+	req.recover = open->recover;
+	return ask(link, &question_open, &req.base, fds, ARRAY_SIZE(fds), offer_id);
 }
 
 static void vsp_open(void *arg, uint32_t offer_id, const struct bus_open *open)
@@ -127,7 +164,7 @@ static void vsp_open(void *arg, uint32_t offer_id, const struct bus_open *open)
 	int r = send_open(link, offer_id, open);
 
 	if (r < 0)
-		bus_opened(link->provider->bus, offer_id, r);
+		provider_opened(link->provider, offer_id, r, NULL);
 }
 
 static void vsp_close(void *arg, uint32_t offer_id)
@@ -135,7 +172,7 @@ static void vsp_close(void *arg, uint32_t offer_id)
 	Bulkhead__Vsp__ChannelRequest req = BULKHEAD__VSP__CHANNEL_REQUEST__INIT;
 
 	req.offer_id = offer_id;
-	ask_or_drop(arg, VSP_CLOSE, &req.base, offer_id, answer_closed);
+	ask_or_drop(arg, &question_close, &req.base, offer_id);
 }
 
 static void vsp_retarget(void *arg, uint32_t offer_id, uint32_t target_vp)
@@ -144,22 +181,22 @@ static void vsp_retarget(void *arg, uint32_t offer_id, uint32_t target_vp)
 
 	req.offer_id = offer_id;
 	req.target_vp = target_vp;
-	ask_or_drop(arg, VSP_RETARGET, &req.base, offer_id, answer_retargeted);
+	ask_or_drop(arg, &question_retarget, &req.base, offer_id);
 }
 
 static void vsp_quiesce(void *arg)
 {
 	Bulkhead__Empty req = BULKHEAD__EMPTY__INIT;
 
-	ask_or_drop(arg, VSP_QUIESCE, &req.base, 0, answer_quiesced);
+	ask_or_drop(arg, &question_quiesce, &req.base, 0);
 }
 
-static const struct bus_provider_ops provider_ops = {
-	.open = vsp_open,
-	.close = vsp_close,
-	.retarget = vsp_retarget,
-	.quiesce = vsp_quiesce,
-};
+static void vsp_hand_over(void *arg)
+{
+	Bulkhead__Empty req = BULKHEAD__EMPTY__INIT;
+
+	ask_or_drop(arg, &question_hand_over, &req.base, 0);
+}
 
 /* ---- the VSP's calls ---- */
 
@@ -167,12 +204,13 @@ static void reply_attached(struct vsp_link *link, struct rpc_call *call)
 {
 	Bulkhead__Vsp__AttachReply reply = BULKHEAD__VSP__ATTACH_REPLY__INIT;
 	Bulkhead__Vsp__MemoryRegion regions[GUEST_MEM_REGIONS_MAX], *list[GUEST_MEM_REGIONS_MAX];
+	Bulkhead__Vsp__Keepsake keepsakes[KEEPSAKES_MAX], *keepsake_list[KEEPSAKES_MAX];
 	const struct guest_mem *mem = vm_memory(link->vm);
 	const struct provider *provider = link->provider;
 	int fds[RPC_FDS_MAX];
 	size_t nfds = 0;
 
-	if (mem->regions + 1 + provider->nfds > ARRAY_SIZE(fds)) {
+	if (mem->regions + 1 + provider->nfds + provider->keepsakes > ARRAY_SIZE(fds)) {
 		rpc_fail(call, -E2BIG, "provider %s: too many descriptors", provider->name);
 		return;
 	}
@@ -187,6 +225,19 @@ static void reply_attached(struct vsp_link *link, struct rpc_call *call)
 	fds[nfds++] = vm_cells_fd(link->vm);
 	for (size_t i = 0; i < provider->nfds; i++)
 		fds[nfds++] = provider->fds[i];
+	for (size_t i = 0; i < provider->keepsakes; i++) {
+		const struct keepsake *keepsake = &provider->keepsake[i];
+
+		bulkhead__vsp__keepsake__init(&keepsakes[i]);
+		keepsakes[i].key = (char *)keepsake->key;
+		keepsakes[i].data = (ProtobufCBinaryData){keepsake->len, keepsake->data};
+		keepsake_list[i] = &keepsakes[i];
+		fds[nfds++] = keepsake->fd;
+	}
+	reply.n_keepsakes = provider->keepsakes;
+	reply.keepsakes = keepsake_list;
+	reply.generation = provider->service.attachments;
+	reply.cautious = service_cautious(provider);
 	reply.n_memory = mem->regions;
 	reply.memory = list;
 	reply.cpus = vm_cpus(link->vm);
@@ -197,10 +248,45 @@ static void reply_attached(struct vsp_link *link, struct rpc_call *call)
 	rpc_reply(call, &reply.base, fds, nfds);
 }
 
+static void vsp_admitted(void *arg)
+{
+	struct vsp_link *link = arg;
+
+	reply_attached(link, take_ptr(link->attach));
+}
+
+static void vsp_refused(void *arg, const struct err *err)
+{
+	struct vsp_link *link = arg;
+
+	rpc_fail(take_ptr(link->attach), err->code, "%s", err->text);
+}
+
+static void vsp_drop(void *arg)
+{
+	struct vsp_link *link = arg;
+
+	peer_drop(link->peer);
+}
+
+static const struct provider_ops provider_ops = {
+	.bus = {.open = vsp_open, .close = vsp_close, .retarget = vsp_retarget, .quiesce = vsp_quiesce},
+	.admitted = vsp_admitted,
+	.refused = vsp_refused,
+	.hand_over = vsp_hand_over,
+	.drop = vsp_drop,
+};
+
 void vsp_handle_attach(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,
 		       void *arg)
 {
 	const Bulkhead__Vsp__AttachRequest *req = (const Bulkhead__Vsp__AttachRequest *)msg;
+	struct attachment attachment = {
+		.ops = &provider_ops,
+		.pid = rpc_conn_peer(conn)->pid,
+		.block_version = req->block_version,
+		.state_version = req->state_version,
+	};
 	struct peer *peer = arg;
 	struct vm *vm = peer_vm(peer, call);
 	struct vsp_link *link;
@@ -209,7 +295,7 @@ void vsp_handle_attach(struct rpc_conn *conn, struct rpc_call *call, const Proto
 	if (!vm)
 		return;
 	if (peer->link) {
-		rpc_fail(call, -EBUSY, "provider %s: attached already", peer->link->provider->name);
+		rpc_fail(call, -EBUSY, "provider %s: attached already", req->name);
 		return;
 	}
 	link = calloc(1, sizeof(*link));
@@ -217,23 +303,46 @@ void vsp_handle_attach(struct rpc_conn *conn, struct rpc_call *call, const Proto
 		rpc_fail(call, -ENOMEM, "out of memory");
 		return;
 	}
-	link->peer = peer;
-	link->vm = vm;
-	if (provider_attach(vm_providers(vm), req->name, &provider_ops, link, &err, &link->provider) < 0) {
-		free(link);
-		rpc_fail(call, err.code, "%s", err.text);
-		return;
-	}
+	*link = (struct vsp_link){.peer = peer, .vm = vm, .attach = call};
+	attachment.arg = link;
+	snprintf(attachment.program, sizeof(attachment.program), "%s", req->program);
 	peer->link = link;
-	reply_attached(link, call);
+	if (provider_attach(vm_providers(vm), req->name, &attachment, &err, &link->provider) < 0) {
+		peer->link = NULL;
+		free(link);
+		log_warn(NULL, "%s", err.text);
+		rpc_fail(call, err.code, "%s", err.text);
+	}
 }
 
-/* The attachment of the peer, or NULL after the call was failed. */
+/* The attachment of the peer that serves, or NULL after the call was failed. */
 static struct vsp_link *attached(struct peer *peer, struct rpc_call *call)
 {
-	if (!peer->link)
-		rpc_fail(call, -ENOTCONN, "attach first");
-	return peer->link;
+	if (peer->link && provider_serves(peer->link->provider, peer->link))
+		return peer->link;
+	rpc_fail(call, -ENOTCONN, "attach first");
+	return NULL;
+}
+
+void vsp_handle_keep(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,
+		     void *arg)
+{
+	const Bulkhead__Vsp__KeepRequest *req = (const Bulkhead__Vsp__KeepRequest *)msg;
+	Bulkhead__Empty empty = BULKHEAD__EMPTY__INIT;
+	struct vsp_link *link = attached(arg, call);
+	int r = -EINVAL;
+
+	if (!link)
+		return;
+	if (req->keepsake)
+		r = provider_keep(link->provider, req->keepsake->key, req->keepsake->data.data, req->keepsake->data.len,
+				  fds[0]);
+	if (r < 0) {
+		rpc_fail(call, r, "the keepsake is refused: %s", strerror(-r));
+		return;
+	}
+	(void)take_fd(&fds[0]);
+	rpc_reply(call, &empty.base, NULL, 0);
 }
 
 void vsp_handle_offer(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,
@@ -280,7 +389,7 @@ void vsp_handle_ready(struct rpc_conn *conn, struct rpc_call *call, const Protob
 	if (!link)
 		return;
 	rpc_reply(call, &empty.base, NULL, 0);
-	provider_ready(vm_providers(link->vm), link->provider);
+	provider_ready(link->provider);
 }
 
 void vsp_link_end(struct peer *peer)
@@ -290,7 +399,8 @@ void vsp_link_end(struct peer *peer)
 	if (!link)
 		return;
 	peer->link = NULL;
-	log_warn(link->provider->name, "is gone");
-	provider_detach(vm_providers(link->vm), link->provider);
+	provider_detach(link->provider, link);
+	if (link->attach)
+		rpc_fail(link->attach, -ECONNRESET, "it went away");
 	free(link);
 }

@@ -143,7 +143,14 @@ static int build_providers(struct vm *vm, const struct vm_config *config, struct
 {
 	int r = 0;
 
-	providers_init(&vm->providers, vm->bus, vm_providers_changed, vm);
+	vm->providers = (struct providers){
+		.loop = vm->loop,
+		.spawner = config->spawner,
+		.bus = vm->bus,
+		.changed = vm_providers_changed,
+		.failed = vm_provider_failed,
+		.arg = vm,
+	};
 	for (size_t i = 0; i < config->provider_count && !r; i++)
 		r = providers_add(&vm->providers, &config->providers[i], err);
 	return r;

@@ -48,6 +48,7 @@ struct vm_config {
 	enum vm_action on_poweroff, on_reboot, on_crash;
 	const struct provider_config *providers;
 	size_t provider_count;
+	struct spawner *spawner; /* for those with a program; kept by reference; NULL: there are none */
 };
 
 struct vm_status {
@@ -72,8 +73,9 @@ int vm_new(struct loop *loop, const struct vm_config *config, vm_changed_fn chan
 void vm_free(struct vm *vm);
 
 /**
- * vm_start - once every provider is ready, run. @done: 0; -ETIMEDOUT (names who is missing; the VM stays CREATED);
- * -EINVAL (state); -EBUSY; -ECANCELED.
+ * vm_start - start the providers that are ours to run, and once every provider is ready, run. @done: 0; -ETIMEDOUT
+ * (names who is missing) or -EREMOTEIO (a provider has ended): the VM stays CREATED; -EINVAL (state); -EBUSY;
+ * -ECANCELED; what starting them gave.
  */
 void vm_start(struct vm *vm, vm_done_fn done, void *arg);
 

@@ -64,12 +64,13 @@ struct vm {
 	char reason[160];
 	char *guest_message; /* HV_CRASH_MESSAGE_MAX + 1 bytes once there was a panic */
 	uint64_t resets;
-	uint64_t exits; /* once the vCPUs are gone */
-	bool panicked;	/* a crash report came since the last reset */
-	bool starting;	/* vm_start() waits for providers */
-	bool quieting;	/* a reset, or the VM's end, is under way */
-	bool pacing;	/* quieting, and providers are done: a reset waits for its turn */
-	bool ending;	/* and then the VM ends */
+	uint64_t exits;	 /* once the vCPUs are gone */
+	bool panicked;	 /* a crash report came since the last reset */
+	bool starting;	 /* vm_start() waits for providers */
+	bool quieting;	 /* a reset, or the VM's end, is under way */
+	bool pacing;	 /* quieting, and providers are done: a reset waits for its turn */
+	bool ending;	 /* and then the VM ends */
+	bool letting_go; /* ending, and the bus is quiet: providers' processes end */
 	enum vm_state end_state;
 	struct vm_done start_done, reset_done, stop_done;
 	struct loop_source *deadline, *pace;
@@ -103,8 +104,9 @@ void vm_woken(void *arg);
 /** vm_load - boot image into memory and every part to its power-on state. Context: no vCPU runs. */
 int vm_load(struct vm *vm, struct err *err);
 
-/** vm_providers_changed, vm_deadline, vm_pace_over - providers' callback; the timers'. */
+/** vm_providers_changed, vm_provider_failed, vm_deadline, vm_pace_over - providers' callbacks; the timers'. */
 void vm_providers_changed(void *arg);
+void vm_provider_failed(void *arg, const struct err *err);
 void vm_deadline(void *arg);
 void vm_pace_over(void *arg);
 

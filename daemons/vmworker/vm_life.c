@@ -9,10 +9,10 @@
  * Reset: vCPUs stand still; VMBus closes every channel at its provider (bus_reset(), asynchronous: a provider may have
  * I/O in flight into guest memory); only then everything is put into its power-on state, the kernel is loaded again,
  * and the vCPUs run. Memory is not cleared, as on a real machine. The end of a VM goes the same way, but waits for
- * providers at most VM_QUIESCE_DEADLINE_NS; then threads are joined and the console is flushed, and only after that the
- * state is OFF or CRASHED. A provider that is away is not waited for then. A reset waits for providers as long as they
- * take: who has not let go of the memory may still write to it. A guest that does nothing but reset itself is slowed
- * down (VM_RESET_PACE_NS).
+ * providers at most VM_QUIESCE_DEADLINE_NS; then those that we run must end, threads are joined and the console is
+ * flushed, and only after that the state is OFF or CRASHED. A provider that is away is not waited for then. A reset
+ * waits for providers as long as they take: who has not let go of the memory may still write to it. A guest that does
+ * nothing but reset itself is slowed down (VM_RESET_PACE_NS).
  *
  * What the guest did just before a pause is followed when it is resumed.
  *
@@ -78,7 +78,7 @@ static void end_finish(struct vm *vm)
 	struct err err;
 
 	loop_disarm(vm->deadline);
-	vm->ending = false;
+	vm->ending = vm->letting_go = false;
 	vm->exits = vcpus_exits(vm->vcpus);
 	vcpus_free(vm->vcpus);
 	vm->vcpus = NULL;
@@ -90,6 +90,15 @@ static void end_finish(struct vm *vm)
 	vm_finish_done(&vm->reset_done, &err);
 	set_state(vm, vm->end_state, NULL);
 	vm_finish_done(&vm->stop_done, NULL);
+}
+
+/* Who waits for the VM's end may then use its images. */
+static void let_go(struct vm *vm)
+{
+	vm->letting_go = true;
+	providers_stop(&vm->providers);
+	if (providers_stopped(&vm->providers))
+		end_finish(vm);
 }
 
 static void on_quiet(void *arg);
@@ -166,7 +175,7 @@ static void on_quiet(void *arg)
 
 	if (vm->ending) {
 		vm->quieting = false;
-		end_finish(vm);
+		let_go(vm);
 	} else if (!vm_ended(vm)) {
 		loop_disarm(vm->deadline);
 		vm->pacing = vm->hasty > VM_RESETS_AT_ONCE;
@@ -332,8 +341,22 @@ void vm_providers_changed(void *arg)
 {
 	struct vm *vm = arg;
 
+	if (vm->letting_go && providers_stopped(&vm->providers))
+		end_finish(vm);
 	try_start(vm);
 	vm->changed(vm->changed_arg);
+}
+
+void vm_provider_failed(void *arg, const struct err *err)
+{
+	struct vm *vm = arg;
+
+	if (!vm->starting)
+		return;
+	vm->starting = false;
+	loop_disarm(vm->deadline);
+	log_error(NULL, "%s", err->text);
+	vm_finish_done(&vm->start_done, err);
 }
 
 void vm_deadline(void *arg)
@@ -344,7 +367,8 @@ void vm_deadline(void *arg)
 	size_t i = 0;
 
 	if (vm->ending) {
-		log_warn(NULL, "ends although a provider has not let go of the guest's memory");
+		log_warn(NULL, "ends although a provider has not %s",
+			 vm->letting_go ? "ended" : "let go of the guest's memory");
 		end_finish(vm);
 		return;
 	}
@@ -357,7 +381,7 @@ void vm_deadline(void *arg)
 		return;
 	vm->starting = false;
 	err_set(&err, -ETIMEDOUT, "provider %s: not %s within %llu s: see its log", missing->name,
-		missing->ops ? "ready" : "attached", VM_PROVIDERS_DEADLINE_NS / 1000000000);
+		missing->now.ops ? "ready" : "attached", VM_PROVIDERS_DEADLINE_NS / 1000000000);
 	log_error(NULL, "%s", err.text);
 	vm_finish_done(&vm->start_done, &err);
 }
@@ -365,11 +389,14 @@ void vm_deadline(void *arg)
 void vm_start(struct vm *vm, vm_done_fn done, void *arg)
 {
 	struct vm_done call = {done, arg};
+	struct err err = {0};
 
 	if (vm->state != VM_CREATED || vm->ending) {
 		fail_done(&call, -EINVAL, "the VM has been started before");
 	} else if (vm->starting) {
 		fail_done(&call, -EBUSY, "the VM is being started");
+	} else if (providers_start(&vm->providers, &err) < 0) {
+		vm_finish_done(&call, &err);
 	} else {
 		vm->start_done = call;
 		vm->starting = true;

@@ -25,6 +25,11 @@ bool conn_usable(const struct rpc_conn *conn)
 	return conn->state != CONN_CLOSED && conn->end.code == 0;
 }
 
+bool rpc_conn_usable(const struct rpc_conn *conn)
+{
+	return conn_usable(conn);
+}
+
 void conn_enter(struct rpc_conn *conn)
 {
 	conn->depth++;

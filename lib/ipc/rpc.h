@@ -121,6 +121,9 @@ unsigned int rpc_conn_role(const struct rpc_conn *conn);
 /** rpc_conn_remote - name of the service that the peer serves on this connection, "" if none or before its HELLO.
  * @ret_version: of that service; may be NULL. A server that calls its clients checks both in connected(). */
 const char *rpc_conn_remote(const struct rpc_conn *conn, uint32_t *ret_version);
+/** rpc_conn_usable - whether the peer can still be reached: false while its end makes pending calls fail, which tells
+ * such a failure from an answer. */
+bool rpc_conn_usable(const struct rpc_conn *conn);
 /** rpc_conn_peer - SO_PEERCRED of the other side. */
 const struct rpc_peer *rpc_conn_peer(const struct rpc_conn *conn);
 

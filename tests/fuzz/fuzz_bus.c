@@ -31,10 +31,8 @@ static void reset(void)
 	bus_reset(fx.bus, reset_done, NULL);
 }
 
-static void provider_gone(uint32_t offers[2])
+static void offer(uint32_t offers[2])
 {
-	bus_provider_gone(fx.provider.bus);
-	fx_provider_add(&fx.provider);
 	(void)fx_offer(&fx.provider, 1, &offers[0]);
 	(void)fx_offer(&fx.provider, 2, &offers[1]);
 }
@@ -47,8 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fx_init();
 	resets_due = 0;
 	fx.provider.answers = false;
-	(void)fx_offer(&fx.provider, 1, &offers[0]);
-	(void)fx_offer(&fx.provider, 2, &offers[1]);
+	offer(offers);
 	for (unsigned int step = 0; step < STEPS_MAX && at < size; step++) {
 		uint8_t what = data[at++];
 
@@ -72,7 +69,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			bus_quiesced(fx.provider.bus);
 			break;
 		case 'G':
-			provider_gone(offers);
+			fx_provider_replace(&fx.provider);
+			offer(offers);
+			break;
+		case 'D':
+			bus_provider_away(fx.provider.bus);
+			break;
+		case 'B':
+			offer(offers);
+			bus_provider_back(fx.provider.bus);
 			break;
 		case 'R':
 			reset();
@@ -87,7 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			at += what;
 		}
 	}
-	bus_provider_gone(fx.provider.bus);
+	fx_provider_replace(&fx.provider);
 	assert(!resets_due && fx.irqs_held == 0 && fx.kicks_held == 0);
 	fx_done();
 	return 0;

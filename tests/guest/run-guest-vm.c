@@ -24,6 +24,21 @@ struct run_vm {
 	void *arg;
 };
 
+static void take_service(struct run_service *to, const Bulkhead__Worker__Service *from)
+{
+	snprintf(to->name, sizeof(to->name), "%s", from->name);
+	snprintf(to->message, sizeof(to->message), "%s", from->message);
+	to->pid = (int)from->pid;
+	to->serves = from->state == BULKHEAD__WORKER__SERVICE_STATE__SERVICE_STATE_SERVING;
+	to->deaths = from->deaths;
+	to->upgrades = from->upgrades;
+	to->replayed = from->replayed;
+	to->lost = from->lost;
+	to->duplicate = from->duplicate;
+	to->failed = from->failed;
+	to->last_outage_us = from->last_outage_us;
+}
+
 static void take_state(struct run_vm *vm, const Bulkhead__Worker__StateReply *state)
 {
 	vm->state.ended = state->state == BULKHEAD__WORKER__STATE__STATE_OFF ||
@@ -31,6 +46,8 @@ static void take_state(struct run_vm *vm, const Bulkhead__Worker__StateReply *st
 	vm->state.crashed = state->state == BULKHEAD__WORKER__STATE__STATE_CRASHED;
 	vm->state.resets = state->resets;
 	vm->state.exits = state->exits;
+	if (state->n_services)
+		take_service(&vm->state.service, state->services[0]);
 	snprintf(vm->state.reason, sizeof(vm->state.reason), "%s", state->reason);
 	snprintf(vm->state.guest_message, sizeof(vm->state.guest_message), "%s", state->guest_message);
 	vm->changed(vm->arg);
@@ -98,7 +115,8 @@ static size_t storage_config(const struct run_config *config, uint8_t buf[4096])
 	return bulkhead__storage__config__pack(&storage, buf);
 }
 
-/* Open what the request hands over: kvm, kernel, initrd, disks. Return: how many, or a negative errno. */
+/* Open what the request hands over: kvm, kernel, initrd, the disks' program, disks. Return: how many, or a negative
+ * errno. */
 static int open_all(const struct run_config *config, int fds[], struct err *err)
 {
 	const char *path = "/dev/kvm";
@@ -111,6 +129,10 @@ static int open_all(const struct run_config *config, int fds[], struct err *err)
 	}
 	if (config->initrd && fds[n] >= 0) {
 		path = config->initrd;
+		fds[++n] = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	if (config->disks && fds[n] >= 0) {
+		path = config->storaged;
 		fds[++n] = open(path, O_RDONLY | O_CLOEXEC);
 	}
 	for (unsigned int i = 0; i < config->disks && fds[n] >= 0; i++) {
@@ -129,7 +151,8 @@ static int create(struct run_vm *vm, const char *uuid, const struct run_config *
 {
 	Bulkhead__Worker__CreateRequest req = BULKHEAD__WORKER__CREATE_REQUEST__INIT;
 	Bulkhead__Worker__Provider storage = BULKHEAD__WORKER__PROVIDER__INIT, *providers[] = {&storage};
-	int fds[3 + RUN_DISKS_MAX], n = open_all(config, fds, err), r;
+	char *args[] = {(char *)"--name", (char *)"test", (char *)"--worker", (char *)config->socket};
+	int fds[4 + RUN_DISKS_MAX], n = open_all(config, fds, err), r;
 	uint8_t buf[4096];
 
 	if (n < 0)
@@ -147,6 +170,10 @@ static int create(struct run_vm *vm, const char *uuid, const struct run_config *
 		storage.name = (char *)"storage";
 		storage.config = (ProtobufCBinaryData){storage_config(config, buf), buf};
 		storage.fd_count = config->disks;
+		storage.has_program = true;
+		storage.program = (char *)"vsp-storaged";
+		storage.n_args = ARRAY_SIZE(args);
+		storage.args = args;
 		req.n_providers = 1;
 		req.providers = providers;
 	}
@@ -188,6 +215,20 @@ int run_vm_call(struct run_vm *vm, uint32_t method, struct err *err)
 		return err_set(err, -ENOTCONN, "%s", vm->state.reason);
 	return rpc_call_wait(vm->conn, method, &empty.base, &bulkhead__empty__descriptor, NULL, 0, START_DEADLINE_MS,
 			     err, NULL, NULL, NULL);
+}
+
+int run_vm_upgrade(struct run_vm *vm, const char *path, struct err *err)
+{
+	Bulkhead__Worker__UpgradeRequest req = BULKHEAD__WORKER__UPGRADE_REQUEST__INIT;
+	int fd = open(path, O_RDONLY | O_CLOEXEC), r;
+
+	if (fd < 0)
+		return err_set(err, -errno, "%s: %s", path, strerror(errno));
+	req.name = (char *)"storage";
+	r = rpc_call_wait(vm->conn, WORKER_UPGRADE, &req.base, &bulkhead__empty__descriptor, &fd, 1, START_DEADLINE_MS,
+			  err, NULL, NULL, NULL);
+	close(fd);
+	return r;
 }
 
 static int subscribe(struct run_vm *vm, struct err *err)

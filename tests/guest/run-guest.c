@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Runs a bare-metal guest as a manager would: starts a vmworker (and a vsp-storaged if there are disks) in a temporary
- * folder, creates the VM, starts it, prints its serial port, waits for its end and judges. The guest must have said
- * "guest: PASS" and never "guest: FAIL", must have ended as expected and in time; the daemons must have ended well.
- * Exit code: 0, 1, or 77 (skipped, with a loud line) where there is no /dev/kvm.
+ * Runs a bare-metal guest as a manager would: starts a vmworker in a temporary folder, creates the VM (for whose disks
+ * the worker runs a vsp-storaged), starts it, prints its serial port, waits for its end and judges. The guest must have
+ * said "guest: PASS" and never "guest: FAIL", must have ended as expected and in time; the daemons must have ended
+ * well. Exit code: 0, 1, or 77 (skipped, with a loud line) where there is no /dev/kvm.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -37,16 +37,18 @@ struct options {
 	int resets;	     /* expected; -1: any */
 	unsigned int pauses; /* pause and resume so often while it runs */
 	const char *stop_at; /* stop the VM when it has said this */
-	bool print_exits;
+	bool print_exits, print_services;
+	unsigned int kill_ms; /* kill vsp-storaged so often; 0: never */
 };
 
 struct run {
 	struct options options;
 	struct loop *loop;
 	struct run_vm *vm;
-	pid_t worker, storaged;
-	char dir[64], socket[80];
-	struct loop_source *console, *timer;
+	pid_t worker;
+	char dir[64], socket[80], last[80];
+	struct loop_source *console, *timer, *killer;
+	int killed; /* pid */
 	char said[CONSOLE_KEPT];
 	size_t said_len;
 	bool timed_out;
@@ -67,6 +69,8 @@ static const struct option long_options[] = {
 	{"pause", required_argument, NULL, 'p'},
 	{"stop-at", required_argument, NULL, 's'},
 	{"exits", no_argument, NULL, 'e'},
+	{"kill-storaged", required_argument, NULL, 'k'},
+	{"print-services", no_argument, NULL, 'v'},
 	{"worker", required_argument, NULL, 'w'},
 	{"storaged", required_argument, NULL, 'S'},
 	{"help", no_argument, NULL, 'h'},
@@ -86,6 +90,8 @@ static void usage(FILE *to)
 	      "  --pause N                             pause and resume it N times\n"
 	      "  --stop-at TEXT                        stop the VM once the guest has said TEXT\n"
 	      "  --exits                               print how often the guest has exited to the worker\n"
+	      "  --kill-storaged MS                    kill vsp-storaged every MS milliseconds\n"
+	      "  --print-services                      print how often it died, and what became of requests\n"
 	      "  --worker PATH --storaged PATH         which daemons, if not this build's\n",
 	      to);
 }
@@ -145,6 +151,12 @@ static int parse_option(struct options *o, int c)
 		return 0;
 	case 'e':
 		o->print_exits = true;
+		return 0;
+	case 'k':
+		o->kill_ms = (unsigned int)atoi(optarg);
+		return 0;
+	case 'v':
+		o->print_services = true;
 		return 0;
 	case 'w':
 		o->worker = optarg;
@@ -259,19 +271,6 @@ static int start_worker(struct run *run)
 	return run->worker < 0 ? -1 : 0;
 }
 
-/* It is ready only once it has attached, which the VM's start waits for. */
-static int start_storaged(struct run *run)
-{
-	char buf[PATH_MAX + 64];
-	const char *path = program(run->options.storaged, "daemons/vsp-storaged/vsp-storaged", buf);
-	const char *const argv[] = {"vsp-storaged", "--name", "test", "--worker", run->socket, NULL};
-
-	if (!run->options.vm.disks)
-		return 0;
-	run->storaged = spawn(path, argv);
-	return run->storaged < 0 ? -1 : 0;
-}
-
 /* ---- the guest's words ---- */
 
 static void on_console(int fd, unsigned int events, void *arg)
@@ -307,6 +306,19 @@ static void on_changed(void *arg)
 		loop_stop(run->loop);
 }
 
+/* Each process is killed once: whether it serves already or not. */
+static void on_kill(void *arg)
+{
+	struct run *run = arg;
+	int pid = run_vm_state(run->vm)->service.pid;
+
+	if (pid && pid != run->killed && !run_vm_state(run->vm)->ended) {
+		run->killed = pid;
+		kill(pid, SIGKILL);
+	}
+	loop_arm(run->killer, run->options.kill_ms * NS_PER_MS);
+}
+
 static void on_timeout(void *arg)
 {
 	struct run *run = arg;
@@ -323,11 +335,22 @@ static bool complain(const char *what, const char *detail)
 	return false;
 }
 
+static void print_service(const struct run_service *s)
+{
+	printf("%s: deaths %llu upgrades %llu replayed %llu lost %llu duplicate %llu failed %llu last-outage-us "
+	       "%llu%s%s\n",
+	       s->name, (unsigned long long)s->deaths, (unsigned long long)s->upgrades, (unsigned long long)s->replayed,
+	       (unsigned long long)s->lost, (unsigned long long)s->duplicate, (unsigned long long)s->failed,
+	       (unsigned long long)s->last_outage_us, s->message[0] ? ": " : "", s->message);
+}
+
 static bool judge(struct run *run)
 {
 	const struct options *o = &run->options;
 	const struct run_state *state = run_vm_state(run->vm);
 
+	if (o->print_services)
+		print_service(&state->service);
 	if (o->print_exits)
 		printf("exits: %llu\n", (unsigned long long)state->exits);
 	if (run->timed_out)
@@ -364,18 +387,22 @@ static int pause_and_resume(struct run *run, struct err *err)
 static int watch(struct run *run, struct err *err)
 {
 	int r = loop_new(&run->loop), fd;
+	char buf[PATH_MAX + 64];
 
+	run->options.vm.storaged = program(run->options.storaged, "daemons/vsp-storaged/vsp-storaged", buf);
+	run->options.vm.socket = run->socket;
 	if (r >= 0)
 		r = run_vm_new(run->loop, run->socket, UUID, &run->options.vm, on_changed, run, err, &run->vm);
 	if (r < 0)
 		return r;
-	if (start_storaged(run) < 0)
-		return err_set(err, -ECHILD, "no storage");
 	fd = run_vm_start(run->vm, err);
 	if (fd < 0)
 		return fd;
 	loop_add_timer(run->loop, on_timeout, run, &run->timer);
 	loop_arm(run->timer, run->options.timeout_s * NS_PER_SEC);
+	loop_add_timer(run->loop, on_kill, run, &run->killer);
+	if (run->options.kill_ms)
+		loop_arm(run->killer, run->options.kill_ms * NS_PER_MS);
 	r = loop_add_fd(run->loop, fd, LOOP_READ, on_console, run, &run->console);
 	if (r >= 0)
 		r = pause_and_resume(run, err);
@@ -400,6 +427,7 @@ static bool end(struct run *run)
 		kill(run->worker, SIGKILL);
 	run_vm_free(run->vm);
 	loop_remove(&run->timer);
+	loop_remove(&run->killer);
 	loop_free(run->loop);
 	if (run->worker > 0) {
 		code = reap(run->worker);
@@ -408,14 +436,8 @@ static bool end(struct run *run)
 			well = false;
 		}
 	}
-	if (run->storaged > 0) {
-		code = reap(run->storaged);
-		if (code) {
-			fprintf(stderr, "run-guest: vsp-storaged's exit code is %d\n", code);
-			well = false;
-		}
-	}
 	unlink(run->socket);
+	unlink(run->last);
 	if (run->dir[0] && rmdir(run->dir) < 0)
 		well = complain("the worker left something behind", run->dir);
 	return well;
@@ -440,6 +462,7 @@ int main(int argc, char **argv)
 	if (!mkdtemp(run.dir))
 		return !complain("/tmp", strerror(errno));
 	snprintf(run.socket, sizeof(run.socket), "%s/worker.sock", run.dir);
+	snprintf(run.last, sizeof(run.last), "%s/worker.last", run.dir);
 	if (start_worker(&run) >= 0) {
 		r = watch(&run, &err);
 		if (r < 0)

@@ -24,6 +24,8 @@ struct run_config {
 	} disk[RUN_DISKS_MAX];
 	unsigned int disks;
 	bool restart_on_crash;
+	const char *storaged; /* program that the worker runs for the disks */
+	const char *socket;   /* of the worker, for it */
 };
 
 struct run_state {
@@ -32,6 +34,12 @@ struct run_state {
 	char guest_message[8192];
 	uint64_t resets;
 	uint64_t exits;
+	struct run_service {
+		char name[32], message[160];
+		int pid; /* 0: none now */
+		bool serves;
+		uint64_t deaths, upgrades, replayed, lost, duplicate, failed, last_outage_us;
+	} service; /* of the disks */
 };
 
 struct run_vm;
@@ -43,6 +51,8 @@ int run_vm_new(struct loop *loop, const char *path, const char *uuid, const stru
 int run_vm_start(struct run_vm *vm, struct err *err);
 /** run_vm_call - WORKER_PAUSE and the like: methods without arguments. Waits. */
 int run_vm_call(struct run_vm *vm, uint32_t method, struct err *err);
+/** run_vm_upgrade - WORKER_UPGRADE of the disks' program to the one at @path. Waits. */
+int run_vm_upgrade(struct run_vm *vm, const char *path, struct err *err);
 const struct run_state *run_vm_state(const struct run_vm *vm);
 void run_vm_free(struct run_vm *vm);
 

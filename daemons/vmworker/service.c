@@ -1,0 +1,627 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Theory of operation: a provider is served by one process after another. That a predecessor has *ended*, all its
+ * threads, is the fence behind which a successor may touch the guest's memory and the images: only then is it admitted.
+ * For processes that we run the spawner tells; of others we hold a pidfd.
+ *
+ *   STARTING --Ready--> SERVING --end--> RECOVERING (next process) --Ready--> SERVING
+ *                                           |  ^
+ *                                           v  | pause
+ *                                         WAITING
+ *
+ * A process that has lost its connection, or was told to let go, must end within a time, or is killed. Back-off: the
+ * first restart comes at once; after that a pause doubles as long as processes end within SERVICE_CALM_NS. Who kills a
+ * process that was ready from outside (SIGKILL, SIGTERM) does not bring about a pause.
+ *
+ * Upgrade: the new process starts beside the old one. STARTING: until it asks to attach, nothing else changes, and its
+ * failure is all that happens. HANDING_OVER: the old one stops; ENDING: it must end; TAKING_OVER: the new one is
+ * admitted and recovers. If it ends before it is ready, the old program is started again. If the old one dies meanwhile
+ * the new one takes over all the same.
+ *
+ * Limits: one upgrade of a provider at a time.
+ */
+#include "service.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "provider.h"
+
+static void changed(struct provider *provider)
+{
+	provider->set->changed(provider->set->arg);
+}
+
+/* ---- what the guest waits for ---- */
+
+static void outage_begin(struct service *s)
+{
+	if (!s->outage_ns && s->served)
+		s->outage_ns = clock_now_ns();
+}
+
+static void outage_end(struct provider *provider)
+{
+	struct service *s = &provider->service;
+
+	if (!s->outage_ns || !provider->ready || bus_provider_resuming(provider->bus))
+		return;
+	s->last_outage_us = (clock_now_ns() - s->outage_ns) / 1000;
+	s->outage_ns = 0;
+	log_notice(provider->name, "serves again after %llu.%03llu ms", (unsigned long long)(s->last_outage_us / 1000),
+		   (unsigned long long)(s->last_outage_us % 1000));
+	changed(provider);
+}
+
+/* Nobody serves from now on. */
+static void away(struct provider *provider)
+{
+	outage_begin(&provider->service);
+	provider_away(provider);
+}
+
+/* ---- processes that we run ---- */
+
+static void describe_end(struct service *s, int status)
+{
+	if (WIFEXITED(status))
+		snprintf(s->message, sizeof(s->message), "%s ended with status %d", s->program, WEXITSTATUS(status));
+	else if (status >= 0 && WIFSIGNALED(status))
+		snprintf(s->message, sizeof(s->message), "%s was killed by signal %d", s->program, WTERMSIG(status));
+	else
+		snprintf(s->message, sizeof(s->message), "%s has ended", s->program);
+}
+
+static bool own_fault(int status)
+{
+	static const int signals[] = {SIGSEGV, SIGABRT, SIGSYS, SIGBUS, SIGILL, SIGFPE};
+
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		if (status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) == signals[i])
+			return true;
+	return false;
+}
+
+static bool killed_from_outside(int status)
+{
+	return status >= 0 && WIFSIGNALED(status) && (WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGTERM);
+}
+
+/* @ready_ns: since when it was ready; 0: it never was. Return: how long to wait before the next start. */
+static uint64_t count_death(struct service *s, int status, uint64_t ready_ns)
+{
+	bool calm = ready_ns && clock_now_ns() - ready_ns >= SERVICE_CALM_NS;
+	bool outside = killed_from_outside(status) && ready_ns;
+
+	s->deaths++;
+	if (calm)
+		s->failures = s->faults = 0;
+	if (own_fault(status))
+		s->faults++;
+	else if (!outside)
+		s->faults = 0;
+	if (calm || outside)
+		return 0;
+	if (s->failures++ == 0)
+		return 0;
+	return MIN(SERVICE_BACKOFF_NS << MIN(s->failures - 2, 10u), SERVICE_BACKOFF_MAX_NS);
+}
+
+static void process_ready(struct spawned *process, void *arg)
+{
+	/* What counts is that it says so on its connection. */
+}
+
+static void process_ended(struct spawned *process, int status, void *arg);
+
+static const struct spawn_events events = {.ready = process_ready, .ended = process_ended};
+
+static int spawn(struct provider *provider, int exe_fd, struct err *err, struct spawned **ret_process)
+{
+	const struct service *s = &provider->service;
+	const struct spawn_request request = {
+		.exe_fd = exe_fd,
+		.name = s->program,
+		.args = (const char *const *)s->args,
+		.log_fd = -1,
+	};
+	int r = spawner_spawn(provider->set->spawner, &request, &events, provider, err, ret_process);
+
+	if (r >= 0)
+		log_info(provider->name, "%s is process %d", s->program, (int)spawned_pid(*ret_process));
+	return r;
+}
+
+int service_start(struct provider *provider, struct err *err)
+{
+	struct service *s = &provider->service;
+
+	if (s->program_fd < 0 || s->process || s->pausing || s->stopping)
+		return 0;
+	return spawn(provider, s->program_fd, err, &s->process);
+}
+
+static void start_after(struct provider *provider, uint64_t delay_ns);
+
+static void start_now(struct provider *provider)
+{
+	struct service *s = &provider->service;
+	struct err err = {0};
+
+	s->pausing = false;
+	if (service_start(provider, &err) >= 0)
+		return;
+	snprintf(s->message, sizeof(s->message), "%.150s", err.text);
+	log_error(provider->name, "%s", err.text);
+	start_after(provider, SERVICE_BACKOFF_MAX_NS);
+}
+
+static void start_after(struct provider *provider, uint64_t delay_ns)
+{
+	struct service *s = &provider->service;
+
+	if (!delay_ns) {
+		start_now(provider);
+		return;
+	}
+	s->pausing = true;
+	loop_arm(s->pause, delay_ns);
+}
+
+static void on_pause(void *arg)
+{
+	struct provider *provider = arg;
+
+	start_now(provider);
+	changed(provider);
+}
+
+/* ---- upgrade ---- */
+
+static void upgrade_finish(struct service *s, const struct err *err)
+{
+	static const struct err none;
+	service_done_fn done = s->upgrade_done;
+
+	s->upgrade = UPGRADE_NONE;
+	s->upgrade_done = NULL;
+	fd_close(&s->upgrade_fd);
+	if (done)
+		done(s->upgrade_arg, err ? err : &none);
+}
+
+static void upgrade_fail(struct provider *provider, int code, const char *why)
+{
+	struct err err;
+
+	err_set(&err, code, "upgrade of %s: %s", provider->name, why);
+	log_error(provider->name, "the upgrade fails: %s", why);
+	provider_refuse_next(provider, &err);
+	upgrade_finish(&provider->service, &err);
+}
+
+/* The old process has ended: the new one is the process now. */
+static void promote(struct provider *provider)
+{
+	struct service *s = &provider->service;
+	struct attachment next = provider->next;
+
+	s->process = s->successor;
+	s->successor = NULL;
+	s->upgrade = UPGRADE_TAKING_OVER;
+	loop_arm(s->patience, SERVICE_UPGRADE_NS);
+	provider->next = (struct attachment){0};
+	if (next.ops)
+		provider_admit(provider, &next);
+}
+
+static void successor_ended(struct provider *provider, int status)
+{
+	struct service *s = &provider->service;
+	char before[sizeof(s->message)], why[sizeof(s->message)];
+
+	s->successor = NULL;
+	if (s->stopping)
+		return;
+	/* The message is about those that have served. */
+	strcpy(before, s->message);
+	describe_end(s, status);
+	strcpy(why, s->message);
+	strcpy(s->message, before);
+	if (s->upgrade == UPGRADE_STARTING) {
+		loop_disarm(s->patience);
+		upgrade_fail(provider, -EREMOTEIO, why);
+		return;
+	}
+	/* The old one lets go already: its own program follows it. */
+	upgrade_fail(provider, -EREMOTEIO, why);
+	if (s->process) {
+		provider_drop_now(provider);
+		s->leaving = true;
+		loop_arm(s->patience, SERVICE_LOST_NS);
+	}
+}
+
+/* ---- the end of a process ---- */
+
+static void first_failed(struct provider *provider)
+{
+	struct err err;
+
+	err_set(&err, -EREMOTEIO, "provider %s: %s", provider->name, provider->service.message);
+	provider->set->failed(provider->set->arg, &err);
+}
+
+/* @handed_over: it was told to end. */
+static void follow_end(struct provider *provider, int status, uint64_t ready_ns, bool handed_over)
+{
+	struct service *s = &provider->service;
+	enum service_upgrade upgrade = s->upgrade;
+	uint64_t delay_ns = 0;
+
+	describe_end(s, status);
+	if (!handed_over) {
+		log_warn(provider->name, "%s", s->message);
+		if (upgrade != UPGRADE_TAKING_OVER)
+			delay_ns = count_death(s, status, ready_ns);
+	}
+	if (s->successor) {
+		promote(provider);
+	} else if (upgrade == UPGRADE_TAKING_OVER) {
+		upgrade_fail(provider, -EREMOTEIO, s->message);
+		start_now(provider);
+	} else if (s->served) {
+		start_after(provider, delay_ns);
+	} else {
+		first_failed(provider);
+	}
+}
+
+static void process_ended(struct spawned *process, int status, void *arg)
+{
+	struct provider *provider = arg;
+	struct service *s = &provider->service;
+	uint64_t ready_ns = s->ready_ns;
+	bool handed_over = s->upgrade == UPGRADE_ENDING;
+
+	spawned_release(process);
+	if (process == s->successor) {
+		successor_ended(provider, status);
+		changed(provider);
+		return;
+	}
+	s->process = NULL;
+	s->leaving = false;
+	s->ready_ns = 0;
+	loop_disarm(s->patience);
+	if (provider->now.ops) {
+		away(provider);
+		provider_drop_now(provider);
+	}
+	if (!s->stopping)
+		follow_end(provider, status, ready_ns, handed_over);
+	changed(provider);
+}
+
+static void on_patience(void *arg)
+{
+	struct provider *provider = arg;
+	struct service *s = &provider->service;
+	struct spawned *late = s->process;
+
+	if (s->upgrade == UPGRADE_STARTING && !s->leaving)
+		late = s->successor;
+	if (!late)
+		return;
+	log_warn(provider->name, "process %d does not do what it should: killed", (int)spawned_pid(late));
+	spawned_kill(late);
+}
+
+/* ---- processes that somebody else runs ---- */
+
+static void admit_foreign(struct provider *provider, const struct attachment *attachment)
+{
+	struct service *s = &provider->service;
+
+	fd_close(&s->now_fd);
+	/* If it has ended already there is nothing to wait for. */
+	s->now_fd = pidfd_open(attachment->pid, 0);
+	provider_admit(provider, attachment);
+}
+
+static void on_before(int fd, unsigned int ready, void *arg)
+{
+	struct provider *provider = arg;
+	struct service *s = &provider->service;
+	struct attachment next = provider->next;
+
+	loop_remove(&s->before);
+	fd_close(&s->before_fd);
+	provider->next = (struct attachment){0};
+	if (next.ops)
+		admit_foreign(provider, &next);
+}
+
+static int attach_foreign(struct provider *provider, const struct attachment *attachment, struct err *err)
+{
+	struct service *s = &provider->service;
+	int r = 0;
+
+	if (provider->now.ops || provider->next.ops)
+		return err_set(err, -EBUSY, "provider %s: another process is attached", provider->name);
+	if (s->before_fd < 0) {
+		admit_foreign(provider, attachment);
+		return 0;
+	}
+	if (!s->before)
+		r = loop_add_fd(provider->set->loop, s->before_fd, LOOP_READ, on_before, provider, &s->before);
+	if (r < 0)
+		return err_set(err, r, "provider %s: %s", provider->name, strerror(-r));
+	provider->next = *attachment;
+	return 0;
+}
+
+static void lost_foreign(struct provider *provider)
+{
+	struct service *s = &provider->service;
+
+	count_death(s, -1, s->ready_ns);
+	s->ready_ns = 0;
+	snprintf(s->message, sizeof(s->message), "its connection has ended");
+	fd_close(&s->before_fd);
+	s->before_fd = take_fd(&s->now_fd);
+}
+
+/* ---- attaching ---- */
+
+static int attach_successor(struct provider *provider, const struct attachment *attachment, struct err *err)
+{
+	const struct attachment *now = &provider->now;
+	struct service *s = &provider->service;
+
+	if (provider->next.ops)
+		return err_set(err, -EBUSY, "provider %s: it is attached already", provider->name);
+	if (attachment->block_version < now->block_version || attachment->state_version < now->state_version)
+		return err_set(err, -EPROTO, "provider %s: %s reads state of version %u.%u, %s writes %u.%u",
+			       provider->name, attachment->program, attachment->block_version,
+			       attachment->state_version, now->program, now->block_version, now->state_version);
+	provider->next = *attachment;
+	if (!now->ops || s->upgrade != UPGRADE_STARTING)
+		return 0;
+	s->upgrade = UPGRADE_HANDING_OVER;
+	loop_arm(s->patience, SERVICE_UPGRADE_NS);
+	away(provider);
+	now->ops->hand_over(now->arg);
+	return 0;
+}
+
+int service_attach(struct provider *provider, const struct attachment *attachment, struct err *err)
+{
+	struct service *s = &provider->service;
+
+	if (s->stopping)
+		return err_set(err, -ECANCELED, "provider %s: the VM ends", provider->name);
+	if (s->program_fd < 0)
+		return attach_foreign(provider, attachment, err);
+	if (s->successor && spawned_pid(s->successor) == attachment->pid)
+		return attach_successor(provider, attachment, err);
+	if (!s->process || spawned_pid(s->process) != attachment->pid)
+		return err_set(err, -EPERM, "provider %s: the worker runs %s itself", provider->name, s->program);
+	if (provider->now.ops || s->leaving)
+		return err_set(err, -EBUSY, "provider %s: attached already", provider->name);
+	provider_admit(provider, attachment);
+	return 0;
+}
+
+void service_ready(struct provider *provider)
+{
+	struct service *s = &provider->service;
+
+	s->served = true;
+	s->ready_ns = clock_now_ns();
+	if (s->upgrade == UPGRADE_TAKING_OVER) {
+		int old = s->program_fd;
+
+		loop_disarm(s->patience);
+		s->program_fd = s->upgrade_fd;
+		s->upgrade_fd = old;
+		s->upgrades++;
+		upgrade_finish(s, NULL);
+	}
+	outage_end(provider);
+}
+
+void service_opened(struct provider *provider, const struct service_counts *counts)
+{
+	struct service *s = &provider->service;
+
+	if (counts) {
+		s->counts.replayed += counts->replayed;
+		s->counts.lost += counts->lost;
+		s->counts.duplicate += counts->duplicate;
+		s->counts.failed += counts->failed;
+	}
+	outage_end(provider);
+}
+
+void service_lost(struct provider *provider)
+{
+	struct service *s = &provider->service;
+
+	away(provider);
+	if (s->program_fd < 0) {
+		lost_foreign(provider);
+	} else if (s->process && !s->leaving) {
+		s->leaving = true;
+		loop_arm(s->patience, SERVICE_LOST_NS);
+	}
+	changed(provider);
+}
+
+void service_lost_next(struct provider *provider)
+{
+	if (provider->service.successor)
+		spawned_kill(provider->service.successor);
+}
+
+void service_handed_over(struct provider *provider)
+{
+	struct service *s = &provider->service;
+
+	if (s->upgrade != UPGRADE_HANDING_OVER || !provider->now.ops)
+		return;
+	provider_drop_now(provider);
+	s->upgrade = UPGRADE_ENDING;
+	s->leaving = true;
+	loop_arm(s->patience, SERVICE_END_NS);
+}
+
+bool service_cautious(const struct provider *provider)
+{
+	return provider->service.faults >= SERVICE_FAULTS_MAX;
+}
+
+void service_upgrade(struct provider *provider, int program_fd, service_done_fn done, void *arg)
+{
+	struct service *s = &provider->service;
+	struct err err = {0};
+	int fd;
+
+	if (s->program_fd < 0)
+		err_set(&err, -EOPNOTSUPP, "provider %s: the worker does not run it", provider->name);
+	else if (s->upgrade || s->stopping)
+		err_set(&err, -EBUSY, "provider %s: it is being replaced or ends", provider->name);
+	else if (!provider->ready)
+		err_set(&err, -EAGAIN, "provider %s: it does not serve now (%s): try again", provider->name,
+			s->message[0] ? s->message : "it starts");
+	if (!err.code) {
+		fd = fd_dup(program_fd);
+		if (fd < 0)
+			err_set(&err, fd, "provider %s: %s", provider->name, strerror(-fd));
+		else if (spawn(provider, fd, &err, &s->successor) < 0)
+			fd_close(&fd);
+	}
+	if (err.code) {
+		done(arg, &err);
+		return;
+	}
+	s->upgrade = UPGRADE_STARTING;
+	s->upgrade_fd = fd;
+	s->upgrade_done = done;
+	s->upgrade_arg = arg;
+	loop_arm(s->patience, SERVICE_UPGRADE_NS);
+}
+
+/* ---- begin and end ---- */
+
+static int copy_program(struct service *s, const struct provider_config *config)
+{
+	s->program_fd = fd_dup(config->program_fd);
+	if (s->program_fd < 0)
+		return s->program_fd;
+	s->program = strdup(config->program);
+	s->args = calloc(config->nargs + 1, sizeof(char *));
+	if (!s->program || !s->args)
+		return -ENOMEM;
+	for (size_t i = 0; i < config->nargs; i++) {
+		s->args[i] = strdup(config->args[i]);
+		if (!s->args[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int service_init(struct provider *provider, const struct provider_config *config)
+{
+	struct service *s = &provider->service;
+	int r;
+
+	*s = (struct service){.program_fd = -1, .before_fd = -1, .now_fd = -1, .upgrade_fd = -1};
+	r = loop_add_timer(provider->set->loop, on_pause, provider, &s->pause);
+	if (r >= 0)
+		r = loop_add_timer(provider->set->loop, on_patience, provider, &s->patience);
+	if (r >= 0 && config->program_fd >= 0)
+		r = copy_program(s, config);
+	return r;
+}
+
+void service_done(struct provider *provider)
+{
+	struct service *s = &provider->service;
+
+	if (s->process)
+		spawned_release(s->process);
+	if (s->successor)
+		spawned_release(s->successor);
+	loop_remove(&s->pause);
+	loop_remove(&s->patience);
+	loop_remove(&s->before);
+	fd_close(&s->before_fd);
+	fd_close(&s->now_fd);
+	fd_close(&s->upgrade_fd);
+	fd_close(&s->program_fd);
+	for (char **arg = s->args; arg && *arg; arg++)
+		free(*arg);
+	free(s->args);
+	free(s->program);
+}
+
+void service_stop(struct provider *provider)
+{
+	struct service *s = &provider->service;
+
+	if (s->stopping)
+		return;
+	s->stopping = true;
+	s->pausing = false;
+	loop_disarm(s->pause);
+	if (s->upgrade)
+		upgrade_fail(provider, -ECANCELED, "the VM ends");
+	if (s->successor)
+		spawned_kill(s->successor);
+	if (!s->process)
+		return;
+	if (provider->now.ops) {
+		away(provider);
+		provider_drop_now(provider);
+		s->leaving = true;
+	} else if (!s->leaving) {
+		spawned_kill(s->process);
+	}
+	loop_arm(s->patience, SERVICE_STOP_NS);
+}
+
+bool service_stopped(const struct provider *provider)
+{
+	return !provider->service.process && !provider->service.successor;
+}
+
+void service_status(const struct provider *provider, struct service_status *ret_status)
+{
+	const struct service *s = &provider->service;
+
+	*ret_status = (struct service_status){
+		.name = provider->name,
+		.message = s->message,
+		.program = s->said,
+		.pid = s->process ? spawned_pid(s->process) : provider->now.pid,
+		.state = provider->ready ? SERVICE_SERVING
+			 : !s->served	 ? SERVICE_STARTING
+			 : s->pausing	 ? SERVICE_WAITING
+					 : SERVICE_RECOVERING,
+		.deaths = s->deaths,
+		.upgrades = s->upgrades,
+		.counts = s->counts,
+		.last_outage_us = s->last_outage_us,
+	};
+}
