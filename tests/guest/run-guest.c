@@ -22,11 +22,12 @@
 #include "proto/methods.h"
 #include "run-guest.h"
 
-#define UUID	       "00000000-0000-4000-8000-000000000001"
-#define SKIPPED	       77
-#define WORKER_CRASHED 3 /* vmworker's exit code when the guest crashed */
-#define END_GRACE_NS   (5 * NS_PER_SEC)
-#define CONSOLE_KEPT   65536u
+#define UUID		"00000000-0000-4000-8000-000000000001"
+#define SKIPPED		77
+#define WORKER_CRASHED	3 /* vmworker's exit code when the guest crashed */
+#define END_GRACE_NS	(5 * NS_PER_SEC)
+#define UPGRADE_PACE_NS (300 * NS_PER_MS)
+#define CONSOLE_KEPT	65536u
 
 struct options {
 	struct run_config vm;
@@ -38,7 +39,9 @@ struct options {
 	unsigned int pauses; /* pause and resume so often while it runs */
 	const char *stop_at; /* stop the VM when it has said this */
 	bool print_exits, print_services;
-	unsigned int kill_ms; /* kill vsp-storaged so often; 0: never */
+	const char *upgrade;   /* replace vsp-storaged by this while the guest runs */
+	unsigned int upgrades; /* so often */
+	unsigned int kill_ms;  /* kill vsp-storaged so often; 0: never */
 };
 
 struct run {
@@ -70,6 +73,8 @@ static const struct option long_options[] = {
 	{"stop-at", required_argument, NULL, 's'},
 	{"exits", no_argument, NULL, 'e'},
 	{"kill-storaged", required_argument, NULL, 'k'},
+	{"upgrade", required_argument, NULL, 'u'},
+	{"upgrades", required_argument, NULL, 'U'},
 	{"print-services", no_argument, NULL, 'v'},
 	{"worker", required_argument, NULL, 'w'},
 	{"storaged", required_argument, NULL, 'S'},
@@ -91,6 +96,8 @@ static void usage(FILE *to)
 	      "  --stop-at TEXT                        stop the VM once the guest has said TEXT\n"
 	      "  --exits                               print how often the guest has exited to the worker\n"
 	      "  --kill-storaged MS                    kill vsp-storaged every MS milliseconds\n"
+	      "  --upgrade PATH                        replace vsp-storaged by this program while the guest runs\n"
+	      "  --upgrades N                          so often, every 300 ms; 1 by default\n"
 	      "  --print-services                      print how often it died, and what became of requests\n"
 	      "  --worker PATH --storaged PATH         which daemons, if not this build's\n",
 	      to);
@@ -155,6 +162,12 @@ static int parse_option(struct options *o, int c)
 	case 'k':
 		o->kill_ms = (unsigned int)atoi(optarg);
 		return 0;
+	case 'u':
+		o->upgrade = optarg;
+		return 0;
+	case 'U':
+		o->upgrades = (unsigned int)atoi(optarg);
+		return 0;
 	case 'v':
 		o->print_services = true;
 		return 0;
@@ -174,8 +187,10 @@ static int parse(int argc, char **argv, struct options *o)
 {
 	int c;
 
-	*o = (struct options){
-		.vm = {.append = "", .cpus = 1, .memory_bytes = 64u << 20}, .timeout_s = 60, .resets = -1};
+	*o = (struct options){.vm = {.append = "", .cpus = 1, .memory_bytes = 64u << 20},
+			      .timeout_s = 60,
+			      .resets = -1,
+			      .upgrades = 1};
 	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
 		if (c == 'h') {
 			usage(stdout);
@@ -384,6 +399,32 @@ static int pause_and_resume(struct run *run, struct err *err)
 	return r;
 }
 
+static void on_pace(void *arg)
+{
+	bool *over = arg;
+
+	*over = true;
+}
+
+static int upgrade(struct run *run, struct err *err)
+{
+	struct loop_source *pace = NULL;
+	bool over;
+	int r = loop_add_timer(run->loop, on_pace, &over, &pace);
+
+	for (unsigned int i = 0; i < run->options.upgrades && r >= 0; i++) {
+		over = false;
+		loop_arm(pace, UPGRADE_PACE_NS);
+		while (!over && !run->timed_out && r >= 0)
+			r = loop_run_once(run->loop, true);
+		if (run_vm_state(run->vm)->ended || run->timed_out)
+			break;
+		r = run_vm_upgrade(run->vm, run->options.upgrade, err);
+	}
+	loop_remove(&pace);
+	return r;
+}
+
 static int watch(struct run *run, struct err *err)
 {
 	int r = loop_new(&run->loop), fd;
@@ -406,6 +447,8 @@ static int watch(struct run *run, struct err *err)
 	r = loop_add_fd(run->loop, fd, LOOP_READ, on_console, run, &run->console);
 	if (r >= 0)
 		r = pause_and_resume(run, err);
+	if (r >= 0 && run->options.upgrade)
+		r = upgrade(run, err);
 	if (r >= 0)
 		r = loop_run(run->loop);
 	if (r >= 0 && run->stopping) {
