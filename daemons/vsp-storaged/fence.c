@@ -12,6 +12,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#define LIFTED 'q'
+
 struct fence {
 	int fd;
 	struct loop_source *end, *patience;
@@ -31,6 +33,12 @@ int fence_pipe(int *ret_ring_end, int *ret_kept_end)
 	return 0;
 }
 
+void fence_lift(int ring_end)
+{
+	/* If it does not get through, the end of the ring does. */
+	(void)!write(ring_end, &(char){LIFTED}, 1);
+}
+
 static void on_end(int fd, unsigned int events, void *arg)
 {
 	struct fence *fence = arg;
@@ -42,7 +50,7 @@ static void on_end(int fd, unsigned int events, void *arg)
 	n = read(fd, &byte, 1);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n != 0)
+	if (n != 0 && !(n == 1 && byte == LIFTED))
 		result = n < 0 ? -errno : -EPROTO;
 	loop_remove(&fence->end);
 	loop_remove(&fence->patience);

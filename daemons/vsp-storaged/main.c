@@ -22,6 +22,7 @@
 #include "daemon/sandbox.h"
 #include "disk.h"
 #include "engine.h"
+#include "fence.h"
 #include "ipc/loop.h"
 #include "ipc/rpc.h"
 #include "storaged.h"
@@ -162,6 +163,53 @@ static void batch_end(void *arg)
 	vsp_batch_end(arg);
 }
 
+/* ---- recovery ---- */
+
+struct fence_wait {
+	bool over;
+	int result;
+};
+
+static void fence_done(void *arg, int result)
+{
+	struct fence_wait *wait = arg;
+
+	wait->over = true;
+	wait->result = result;
+}
+
+/* Until nothing of a predecessor's I/O is under way, or we are to stop. */
+static int wait_for_fence(struct server *server, struct err *err)
+{
+	struct fence_wait wait = {0};
+	struct fence *fence;
+	const void *data;
+	size_t len;
+	int r, fd = vsp_keepsake(server->vsp, FENCE_KEY, &data, &len);
+
+	if (fd < 0)
+		return 0;
+	r = fence_new(server->loop, fd, fence_done, &wait, err, &fence);
+	if (r < 0)
+		return r;
+	while (r == 0 && !wait.over && !loop_stopping(server->loop))
+		r = loop_run_once(server->loop, true);
+	fence_free(fence);
+	if (r == 0)
+		r = wait.result;
+	return r < 0 ? err_set(err, r, "the predecessor's I/O cannot be waited for: %s", strerror(-r)) : 0;
+}
+
+/* Before the first request. */
+static int keep_fence(struct server *server, struct err *err)
+{
+	int fd = engine_keep(server->storaged->engine);
+
+	return fd < 0 ? 0 : vsp_keep(server->vsp, FENCE_KEY, fd, NULL, 0, err);
+}
+
+/* ---- disks and controllers ---- */
+
 static int open_disks(struct server *server, const struct options *options, struct err *err)
 {
 	_cleanup_free_ struct settings *settings = NULL;
@@ -225,7 +273,12 @@ static int serve(struct server *server, const struct options *options, struct er
 	if (r < 0)
 		return r;
 	log_init(PROGRAM, vsp_vm_name(server->vsp));
+	r = wait_for_fence(server, err);
+	if (r < 0 || loop_stopping(server->loop))
+		return r;
 	r = open_disks(server, options, err);
+	if (r == 0)
+		r = keep_fence(server, err);
 	if (r == 0)
 		r = sandbox_enter(&service_sandbox, err);
 	if (r == 0)

@@ -40,7 +40,7 @@ struct uring {
 	struct engine engine;
 	struct io_uring ring;
 	int event_fd;
-	int fence_fd; /* ends with the ring */
+	int fence_fd, fence_ring_fd; /* see fence.h; the first ends with the ring and this process */
 	struct loop_source *event, *retry;
 	unsigned int in_ring; /* entries filled in and not reaped: at most ENGINE_DEPTH */
 	struct engine_queue waiting;
@@ -242,6 +242,7 @@ static void uring_free(struct uring *uring)
 		io_uring_queue_exit(&uring->ring);
 	fd_close(&uring->event_fd);
 	fd_close(&uring->fence_fd);
+	fd_close(&uring->fence_ring_fd);
 	free(uring);
 }
 
@@ -259,6 +260,7 @@ static void uring_close(struct engine *engine)
 		if (io_uring_wait_cqe(&uring->ring, &cqe) < 0)
 			usleep(RETRY_NS / 1000);
 	}
+	fence_lift(uring->fence_ring_fd);
 	uring_free(uring);
 }
 
@@ -288,15 +290,14 @@ static int restrict_ring(struct uring *uring)
 static int register_files(struct uring *uring, const int *fds, size_t count)
 {
 	int files[ENGINE_FILES_MAX + 1];
-	int r = fence_pipe(&files[count], &uring->fence_fd);
+	int r = fence_pipe(&uring->fence_ring_fd, &uring->fence_fd);
 
 	if (r < 0)
 		return r;
 	if (count > 0)
 		memcpy(files, fds, count * sizeof(*fds));
-	r = io_uring_register_files(&uring->ring, files, (unsigned int)count + 1);
-	fd_close(&files[count]);
-	return r;
+	files[count] = uring->fence_ring_fd;
+	return io_uring_register_files(&uring->ring, files, (unsigned int)count + 1);
 }
 
 static int set_up(struct uring *uring, const int *fds, size_t count, const char **ret_what)
@@ -340,7 +341,7 @@ static int uring_open(struct loop *loop, const int *fds, size_t count, struct en
 	if (!uring)
 		return err_set(err, r, "io_uring: %s", what);
 	uring->ring.ring_fd = -1;
-	uring->fence_fd = -1;
+	uring->fence_fd = uring->fence_ring_fd = -1;
 	uring->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (uring->event_fd < 0) {
 		r = -errno;

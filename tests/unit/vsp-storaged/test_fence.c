@@ -91,6 +91,14 @@ Test(fence, a_byte_is_nonsense)
 	cr_assert_eq(outcome, -EPROTO);
 }
 
+Test(fence, is_lifted)
+{
+	fence_lift(ring_end);
+	cr_assert_eq(begin(kept_end), 0);
+	finish();
+	cr_assert_eq(outcome, 0);
+}
+
 Test(fence, is_given_up)
 {
 	cr_assert_eq(begin(kept_end), 0);
