@@ -15,7 +15,7 @@
 #include "cli/services.h"
 #include "cli/vmctl.h"
 
-#define UPGRADE_DEADLINE_MS 90000u
+#define UPGRADE_DEADLINE_MS 130000u /* vmmgmtd gives up after 120 s */
 
 /* @ret: {name: {...}}, json_object_put() it. */
 static int read_services(struct client *client, const char *path, struct err *err, struct json_object **ret)

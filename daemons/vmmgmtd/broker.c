@@ -9,6 +9,7 @@
  */
 #include "broker.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -137,6 +138,7 @@ int broker_open_read(const char *what, const char *path, struct err *err, int *r
 int broker_open_program(const char *path, struct err *err, int *ret_fd)
 {
 	_cleanup_close_ int fd = -1;
+	char magic[SELFMAG] = "";
 	struct statvfs fs;
 	int r = broker_open_read("program", path, err, &fd);
 
@@ -146,6 +148,9 @@ int broker_open_program(const char *path, struct err *err, int *ret_fd)
 		return err_set(err, -EACCES, "program %s: it is not executable: chmod +x, or name another file", path);
 	if (fstatvfs(fd, &fs) == 0 && (fs.f_flag & ST_NOEXEC))
 		return err_set(err, -EACCES, "program %s: its file system is mounted noexec: put it elsewhere", path);
+	/* By its descriptor a script cannot be run. */
+	if (pread(fd, magic, sizeof(magic), 0) != SELFMAG || memcmp(magic, ELFMAG, SELFMAG) != 0)
+		return err_set(err, -ENOEXEC, "program %s: it is not an ELF program: name another file", path);
 	*ret_fd = take_fd(&fd);
 	return 0;
 }

@@ -34,7 +34,7 @@ int broker_open_disk(const struct domain_disk *disk, const struct broker_owners 
 int broker_open_read(const char *what, const char *path, struct err *err, int *ret_fd);
 
 /** broker_open_program - a program to run by its descriptor: a regular file that we may execute. Return: also -EACCES
- * (not executable, or on a file system that is mounted noexec). */
+ * (not executable, or on a file system that is mounted noexec), -ENOEXEC (a script). */
 int broker_open_program(const char *path, struct err *err, int *ret_fd);
 
 /** broker_open_log - the console's log: made if it is missing, emptied unless @append. */

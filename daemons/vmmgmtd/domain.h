@@ -16,7 +16,7 @@
 #define DOMAIN_NAME_MAX	   128u		   /* bytes, with the NUL */
 #define DOMAIN_UUID_MAX	   37u		   /* text form, lower case, with the NUL */
 #define DOMAIN_CPUS_MAX	   64u
-#define DOMAIN_DISKS_MAX   60u /* what one RPC frame's descriptors leave room for */
+#define DOMAIN_DISKS_MAX   59u /* what one RPC frame's descriptors leave room for */
 #define DOMAIN_LUNS_MAX	   64u
 #define DOMAIN_MEMORY_MIN  (1ull << 20) /* bytes */
 #define DOMAIN_MEMORY_MAX  (4ull << 40) /* bytes */

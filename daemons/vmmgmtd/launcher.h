@@ -2,10 +2,11 @@
 /*
  * How the processes of a VM are started and ended. One interface, one implementation for each kind of host.
  *
- * What is started (the command lines that daemons/vmworker and daemons/vsp-storaged take):
+ * What is started:
  *
  *	vmworker --name NAME --runtime-dir <runtime> --uuid UUID
- *	vsp-storaged --name NAME --runtime-dir <runtime>
+ *
+ * What serves its devices it starts itself; here that is only watched (adopt).
  *
  * A process is ready when daemon_ready() says so. It belongs to a session of its own, has / as its folder, /dev/null as
  *its input, the VM's log file as its output and errors, and outlives vmmgmtd.

@@ -20,7 +20,7 @@
 #define STORAGE_CONFIG_VERSION 1u
 #define CREATE_DEADLINE_MS     60000u /* memory is made and a kernel loaded */
 #define COMMAND_DEADLINE_MS    30000u
-#define UPGRADE_DEADLINE_MS    75000u /* what is in flight comes to its end, then a process starts and recovers */
+#define UPGRADE_DEADLINE_MS    120000u /* what is in flight comes to its end, then a process starts and recovers */
 
 struct worker {
 	struct rpc_conn *conn;
@@ -292,17 +292,18 @@ static void fill_create(Bulkhead__Worker__CreateRequest *msg, const struct domai
 }
 
 int worker_create(struct worker *worker, const struct domain *domain, const struct worker_files *files,
-		  worker_done_fn done, void *arg)
+		  const char *folder, worker_done_fn done, void *arg)
 {
 	Bulkhead__Worker__CreateRequest msg = BULKHEAD__WORKER__CREATE_REQUEST__INIT;
 	Bulkhead__Worker__Provider provider = BULKHEAD__WORKER__PROVIDER__INIT, *providers[] = {&provider};
 	struct request request = {.worker = worker, .done = done, .arg = arg};
-	const int singles[] = {files->kvm, files->kernel, files->initrd, files->console_log};
+	char *args[] = {(char *)"--name", (char *)domain->name, (char *)"--runtime-dir", (char *)folder};
+	const int singles[] = {files->kvm, files->kernel, files->initrd, files->console_log, files->storage_program};
 	_cleanup_free_ uint8_t *config = NULL;
 	int fds[RPC_FDS_MAX];
 	size_t nfds = 0, len = 0;
 
-	_Static_assert(DOMAIN_DISKS_MAX + 4 <= RPC_FDS_MAX, "all descriptors fit into one frame");
+	_Static_assert(DOMAIN_DISKS_MAX + 5 <= RPC_FDS_MAX, "all descriptors fit into one frame");
 	fill_create(&msg, domain, files);
 	for (size_t i = 0; i < ARRAY_SIZE(singles); i++) {
 		if (singles[i] >= 0)
@@ -318,6 +319,10 @@ int worker_create(struct worker *worker, const struct domain *domain, const stru
 		provider.name = (char *)"storage";
 		provider.config = (ProtobufCBinaryData){len, config};
 		provider.fd_count = (uint32_t)domain->disk_count;
+		provider.has_program = true;
+		provider.program = (char *)"vsp-storaged";
+		provider.args = args;
+		provider.n_args = ARRAY_SIZE(args);
 		msg.n_providers = 1;
 		msg.providers = providers;
 	}

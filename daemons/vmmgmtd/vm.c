@@ -21,6 +21,7 @@
 /* A request that the worker carries out. */
 struct op {
 	struct vm *vm;
+	enum worker_command command;
 	enum vm_state next; /* state when it has succeeded; VM_SHUT_OFF: as it is */
 	const char *reason;
 	vm_done_fn done;
@@ -62,7 +63,7 @@ const char *vm_service_state_name(enum worker_service_state state)
 
 static void files_init(struct vm *vm)
 {
-	vm->files.kvm = vm->files.kernel = vm->files.initrd = vm->files.console_log = -1;
+	vm->files.kvm = vm->files.kernel = vm->files.initrd = vm->files.console_log = vm->files.storage_program = -1;
 	for (size_t i = 0; i < DOMAIN_DISKS_MAX; i++)
 		vm->files.disks[i] = -1;
 }
@@ -73,6 +74,7 @@ void vm_files_close(struct vm *vm)
 	fd_close(&vm->files.kernel);
 	fd_close(&vm->files.initrd);
 	fd_close(&vm->files.console_log);
+	fd_close(&vm->files.storage_program);
 	for (size_t i = 0; i < DOMAIN_DISKS_MAX; i++)
 		fd_close(&vm->files.disks[i]);
 }
@@ -171,7 +173,7 @@ void vm_info(const struct vm *vm, struct vm_info *ret)
 		.active = vm->has_folder,
 		.restarting = vm->again,
 		.worker_pid = vm->worker_pid,
-		.storage_pid = storage ? storage->pid : vm->storage_pid,
+		.storage_pid = storage ? storage->pid : 0,
 		.services = vm->services,
 		.service_count = vm->service_count,
 	};
@@ -342,7 +344,15 @@ static void on_op(int error, const char *text, void *arg)
 
 	if (!error && op->next != VM_SHUT_OFF && op->next != vm->state && is_up(vm) && !vm->destroyed)
 		vm_set_state(vm, op->next, op->reason);
-	op->done(error, error && !*text ? strerror(-error) : text, op->arg);
+	if (op->command != WORKER_DO_START || (error != -EREMOTEIO && error != -ETIMEDOUT)) {
+		op->done(error, error && !*text ? strerror(-error) : text, op->arg);
+	} else {
+		char line[REASON_MAX]; /* as a start that is not in two steps fails */
+
+		vm_describe_failure(vm, error, text, line, sizeof(line));
+		op->done(error, line, op->arg);
+		vm_fail(vm, error, line);
+	}
 	free(op);
 }
 
@@ -356,7 +366,7 @@ static void do_command(struct vm *vm, enum worker_command command, enum vm_state
 	if (r == 0 && !(op = malloc(sizeof(*op))))
 		r = err_set(&err, -ENOMEM, "no memory");
 	if (r == 0) {
-		*op = (struct op){vm, next, reason, done, arg};
+		*op = (struct op){vm, command, next, reason, done, arg};
 		r = worker_do(vm->conn, command, on_op, op);
 		if (r < 0)
 			err_set(&err, r, "VM %s: its vmworker cannot be asked: %s", vm->domain.name, strerror(-r));

@@ -13,9 +13,10 @@
  *	   |                         v                           |
  *	   +--------------------- stopping <---------------------+
  *
- * A start is a chain: open everything, launch vmworker, CREATE, SUBSCRIBE, launch vsp-storaged, START. Whatever fails,
- *or ends, goes to the same place: kill what is there, wait until every process is gone and the worker's connection is
- *read to its end, remove the runtime folder, tell. Nothing is told to be off before nothing of it is left.
+ * A start is a chain: open everything, launch vmworker, CREATE (with the program of vsp-storaged, which the worker
+ *runs), SUBSCRIBE, START. Whatever fails, or ends, goes to the same place: kill what is there, wait until every process
+ *is gone and the worker's connection is read to its end, remove the runtime folder, tell. Nothing is told to be off
+ *before nothing of it is left.
  *
  * Invariants: there is a runtime folder exactly while the state is none of shut-off and crashed, or (crashed,
  *on_crash=preserve) the worker still lives.

@@ -37,7 +37,7 @@ struct vm {
 	int log_fd;
 
 	struct launched *worker, *storage;
-	pid_t worker_pid, storage_pid;
+	pid_t worker_pid;
 	struct worker *conn;
 	enum worker_phase phase;
 	struct worker_files files;
@@ -118,6 +118,11 @@ void vm_again_over(void *arg);
 
 /* ---- vm_life.c ---- */
 
+/** vm_fail - it cannot be started: it ends, with the reason. */
+void vm_fail(struct vm *vm, int code, const char *text);
+/** vm_describe_failure - one line for a start that the worker refused: if a service's process has ended (-EREMOTEIO),
+ * what that said itself says more. */
+void vm_describe_failure(struct vm *vm, int error, const char *text, char *ret, size_t size);
 extern const struct launch_events vm_storage_launch_events;
 /** vm_start_begin - vm_start(), where nothing forbids it. @done: may be NULL. */
 void vm_start_begin(struct vm *vm, bool paused, vm_done_fn done, void *arg);

@@ -121,7 +121,7 @@ void vm_drain_over(void *arg)
 	gone_check(vm);
 }
 
-static void fail_start(struct vm *vm, int code, const char *text)
+void vm_fail(struct vm *vm, int code, const char *text)
 {
 	last_set(vm, VM_SHUT_OFF, code, text);
 	/* Its answer must not wait for a worker that may not answer any more. */
@@ -131,6 +131,20 @@ static void fail_start(struct vm *vm, int code, const char *text)
 }
 
 /* ---- processes ---- */
+
+void vm_describe_failure(struct vm *vm, int error, const char *text, char *ret, size_t size)
+{
+	char line[REASON_MAX];
+
+	text = *text ? text : strerror(-error);
+	vm_log_last_line(vm, "vmworker", line, sizeof(line));
+	if (error != -EREMOTEIO)
+		vm_put_text(ret, size, "%s", text);
+	else if (*line && !strstr(text, "killed"))
+		vm_put_text(ret, size, "%s (%s)", line, text);
+	else
+		vm_put_text(ret, size, "%s: see %s", text, vm->log_path);
+}
 
 static void describe_exit(struct vm *vm, const char *program, const char *why, char *ret, size_t size)
 {
@@ -163,44 +177,38 @@ static void on_worker_ended(struct launched *process, const char *why, void *arg
 	gone_check(vm);
 }
 
+/* The worker replaces it, and tells; here only the end of the VM depends on it. */
 static void on_storage_ended(struct launched *process, const char *why, void *arg)
 {
 	struct vm *vm = arg;
-	char text[REASON_MAX];
 
-	describe_exit(vm, "vsp-storaged", why, text, sizeof(text));
 	vm->env->launcher->ops->release(process);
 	vm->storage = NULL;
-	vm->storage_pid = 0;
-	if (vm->ending) {
+	if (vm->ending)
 		end_check(vm);
-	} else if (vm->starting) {
-		fail_start(vm, -EREMOTEIO, text);
-	} else if (vm->worker) {
-		log_error(vm->domain.name, "%s: its disks do not answer any more", text);
-		vm_set_reason(vm, text);
-		vm_save_runtime(vm, true);
-		vm_changed(vm);
-	}
+	else
+		vm_save_runtime(vm, !vm->starting);
 }
 
 static void on_worker_ready(struct launched *process, void *arg);
-static void on_storage_ready(struct launched *process, void *arg);
 
 static const struct launch_events worker_launch_events = {on_worker_ready, on_worker_ended};
-const struct launch_events vm_storage_launch_events = {on_storage_ready, on_storage_ended};
+const struct launch_events vm_storage_launch_events = {.ended = on_storage_ended};
 
-static int launch(struct vm *vm, const char *program, bool with_uuid, const struct launch_events *events,
-		  struct err *err, struct launched **ret)
+static void get_folder(const struct vm *vm, char ret[PATH_MAX])
+{
+	snprintf(ret, PATH_MAX, "%s/%s", vm->env->base, vm->domain.uuid);
+}
+
+static int launch_worker(struct vm *vm, struct err *err)
 {
 	char folder[PATH_MAX];
-	const char *args[] = {
-		"--name", vm->domain.name, "--runtime-dir", folder, with_uuid ? "--uuid" : NULL, vm->domain.uuid, NULL};
-	struct launch_request request = {.program = program, .args = args, .ready_ms = READY_MS};
+	const char *args[] = {"--name", vm->domain.name, "--runtime-dir", folder, "--uuid", vm->domain.uuid, NULL};
+	struct launch_request request = {.program = "vmworker", .args = args, .ready_ms = READY_MS};
 
-	snprintf(folder, sizeof(folder), "%s/%s", vm->env->base, vm->domain.uuid);
+	get_folder(vm, folder);
 	request.log_fd = vm->log_fd;
-	return vm->env->launcher->ops->start(vm->env->launcher, &request, events, vm, err, ret);
+	return vm->env->launcher->ops->start(vm->env->launcher, &request, &worker_launch_events, vm, err, &vm->worker);
 }
 
 /* ---- what the worker says ---- */
@@ -219,12 +227,6 @@ static void on_off(struct vm *vm, const struct worker_status *status)
 	end_begin(vm);
 }
 
-/* Its disks are gone: that is what there is to know about it from now on. */
-static bool lost_storage(const struct vm *vm)
-{
-	return vm->domain.disk_count && !vm->storage && vm->state != VM_STARTING;
-}
-
 static void on_status(const struct worker_status *status, void *arg)
 {
 	struct vm *vm = arg;
@@ -239,7 +241,7 @@ static void on_status(const struct worker_status *status, void *arg)
 		on_off(vm, status);
 	else if (!vm->starting && !vm->ending && !vm->destroyed)
 		vm_set_state(vm, status->phase == WORKER_PHASE_RUNNING ? VM_RUNNING : VM_PAUSED,
-			     *status->reason && !lost_storage(vm) ? status->reason : vm->reason);
+			     *status->reason ? status->reason : vm->reason);
 	else
 		vm_changed(vm);
 }
@@ -258,7 +260,7 @@ static void on_lost(int error, const char *why, void *arg)
 			return;
 		}
 		vm_put_text(text, sizeof(text), "vmworker: the connection was lost: %s", why);
-		fail_start(vm, -EREMOTEIO, text);
+		vm_fail(vm, -EREMOTEIO, text);
 		return;
 	}
 	gone_check(vm);
@@ -285,8 +287,11 @@ static void on_started(int error, const char *text, void *arg)
 	if (error == -ECANCELED || !vm->starting)
 		return; /* the connection went away: that is handled */
 	if (error) {
+		char line[REASON_MAX];
+
+		vm_describe_failure(vm, error, text, line, sizeof(line));
 		if (!vm->last.known)
-			fail_start(vm, error, *text ? text : strerror(-error));
+			vm_fail(vm, error, line);
 		else
 			vm->last.code = error;
 		return;
@@ -309,40 +314,20 @@ static void run(struct vm *vm)
 	}
 	r = worker_do(vm->conn, WORKER_DO_START, on_started, vm);
 	if (r < 0)
-		fail_start(vm, r, strerror(-r));
-}
-
-static void on_storage_ready(struct launched *process, void *arg)
-{
-	struct vm *vm = arg;
-
-	if (vm->starting && !vm->ending && vm->conn)
-		run(vm);
+		vm_fail(vm, r, strerror(-r));
 }
 
 static void on_subscribed(int error, const char *text, void *arg)
 {
 	struct vm *vm = arg;
-	struct err err = {0};
-	int r;
 
 	if (error == -ECANCELED || vm->ending)
 		return;
 	if (error) {
-		fail_start(vm, error, *text ? text : strerror(-error));
+		vm_fail(vm, error, *text ? text : strerror(-error));
 		return;
 	}
-	if (!vm->domain.disk_count) {
-		run(vm);
-		return;
-	}
-	r = launch(vm, "vsp-storaged", false, &vm_storage_launch_events, &err, &vm->storage);
-	if (r < 0) {
-		fail_start(vm, r, err.text);
-		return;
-	}
-	vm->storage_pid = vm->env->launcher->ops->id(vm->storage).pid;
-	vm_save_runtime(vm, false);
+	run(vm);
 }
 
 static void on_created(int error, const char *text, void *arg)
@@ -355,24 +340,26 @@ static void on_created(int error, const char *text, void *arg)
 		return;
 	r = error ? error : worker_do(vm->conn, WORKER_DO_SUBSCRIBE, on_subscribed, vm);
 	if (r < 0)
-		fail_start(vm, r, error && *text ? text : strerror(-r));
+		vm_fail(vm, r, error && *text ? text : strerror(-r));
 }
 
 static void on_worker_ready(struct launched *process, void *arg)
 {
 	struct vm *vm = arg;
+	char folder[PATH_MAX];
 	int r;
 
 	if (!vm->starting || vm->ending)
 		return;
+	get_folder(vm, folder);
 	r = connect_worker(vm);
 	if (r == 0)
-		r = worker_create(vm->conn, &vm->domain, &vm->files, on_created, vm);
+		r = worker_create(vm->conn, &vm->domain, &vm->files, folder, on_created, vm);
 	if (r < 0) {
 		char text[REASON_MAX];
 
 		vm_put_text(text, sizeof(text), "vmworker: cannot be reached: %s", strerror(-r));
-		fail_start(vm, r, text);
+		vm_fail(vm, r, text);
 	}
 }
 
@@ -386,6 +373,8 @@ static int open_files(struct vm *vm, struct err *err)
 		r = broker_open_read("initrd", d->initrd, err, &f->initrd);
 	for (size_t i = 0; r == 0 && i < d->disk_count; i++)
 		r = broker_open_disk(&d->disks[i], &vm->env->owners, err, &f->disks[i]);
+	if (r == 0 && d->disk_count)
+		r = vm_service_open_program(VM_SERVICE_STORAGE, err, &f->storage_program);
 	if (r == 0)
 		r = broker_check_memory(d->memory_bytes, d->huge_pages, err);
 	if (r == 0)
@@ -407,7 +396,7 @@ static int prepare(struct vm *vm, struct err *err)
 	vm->has_folder = true;
 	r = vm_log_open(vm, err);
 	if (r == 0)
-		r = launch(vm, "vmworker", true, &worker_launch_events, err, &vm->worker);
+		r = launch_worker(vm, err);
 	if (r < 0)
 		return r;
 	vm->worker_pid = vm->env->launcher->ops->id(vm->worker).pid;
@@ -438,7 +427,7 @@ void vm_start_begin(struct vm *vm, bool paused, vm_done_fn done, void *arg)
 	vm_set_state(vm, VM_STARTING, "starting");
 	r = prepare(vm, &err);
 	if (r < 0)
-		fail_start(vm, r, err.text);
+		vm_fail(vm, r, err.text);
 }
 
 void vm_start(struct vm *vm, bool paused, vm_done_fn done, void *arg)
@@ -493,7 +482,7 @@ void vm_destroy(struct vm *vm, vm_done_fn done, void *arg)
 	if (vm->ending || vm->destroyed)
 		return;
 	if (vm->starting) {
-		fail_start(vm, -ECANCELED, "destroyed while it was starting");
+		vm_fail(vm, -ECANCELED, "destroyed while it was starting");
 		return;
 	}
 	vm->destroyed = true;
@@ -551,8 +540,7 @@ void vm_adopt(struct vm *vm, const struct runtime_state *state)
 	adopt_log(vm);
 	if (ops->adopt(vm->env->launcher, &state->worker, &worker_launch_events, vm, &vm->worker) == 0)
 		vm->worker_pid = state->worker.pid;
-	if (ops->adopt(vm->env->launcher, &state->storage, &vm_storage_launch_events, vm, &vm->storage) == 0)
-		vm->storage_pid = state->storage.pid;
+	ops->adopt(vm->env->launcher, &state->storage, &vm_storage_launch_events, vm, &vm->storage);
 	if (!state->up) {
 		last_set(vm, VM_SHUT_OFF, -ECANCELED, "vmmgmtd ended while it was starting");
 		vm_kill_all(vm);

@@ -74,11 +74,13 @@ void worker_free(struct worker *worker);
 /* What CREATE takes besides the definition: descriptors, which stay the caller's. -1: none. */
 struct worker_files {
 	int kvm, kernel, initrd, console_log;
+	int storage_program;	     /* if the domain has disks: the worker runs it */
 	int disks[DOMAIN_DISKS_MAX]; /* as many as the domain has, in its order */
 };
 
+/** worker_create - @folder: the VM's runtime folder, for the processes that the worker starts. */
 int worker_create(struct worker *worker, const struct domain *domain, const struct worker_files *files,
-		  worker_done_fn done, void *arg);
+		  const char *folder, worker_done_fn done, void *arg);
 
 enum worker_command {
 	WORKER_DO_START,

@@ -85,6 +85,7 @@ Test(program, must_be_executable)
 	close(fd);
 	cr_assert_eq(broker_open_program("/etc/passwd", &err, &fd), -EACCES);
 	cr_assert(strstr(err.text, "not executable"));
+	cr_assert_eq(broker_open_program("/usr/bin/ldd", &err, &fd), -ENOEXEC);
 	cr_assert_eq(broker_open_program("/bin", &err, &fd), -EISDIR);
 	cr_assert_eq(broker_open_program("/nonexistent", &err, &fd), -ENOENT);
 }
