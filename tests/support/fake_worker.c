@@ -260,6 +260,13 @@ const struct fake_offer *fake_worker_offer(const struct fake_worker *worker, siz
 	return &worker->offers[index];
 }
 
+void fake_worker_leave(struct fake_worker *worker, const char *key, int fd)
+{
+	assert(worker->keepsake_count < KEEPSAKES_MAX && strlen(key) < sizeof(worker->keepsakes[0].key));
+	strcpy(worker->keepsakes[worker->keepsake_count].key, key);
+	worker->keepsakes[worker->keepsake_count++].fd = fd_dup(fd);
+}
+
 /* ---- running ---- */
 
 void fake_worker_run(struct fake_worker *worker)

@@ -77,6 +77,9 @@ bool fake_worker_is_ready(const struct fake_worker *worker);
 /** fake_worker_set_cautious - what the next Attach is told. */
 void fake_worker_set_cautious(struct fake_worker *worker, bool cautious);
 
+/** fake_worker_leave - a keepsake of a predecessor's, before the first Attach. @fd: duplicated. */
+void fake_worker_leave(struct fake_worker *worker, const char *key, int fd);
+
 /** fake_worker_run - run what the loop has to do now, without waiting. */
 void fake_worker_run(struct fake_worker *worker);
 /** fake_worker_run_until - run the loop until @done says so. Return: 0 or -ETIMEDOUT (FAKE_WAIT_MS). */

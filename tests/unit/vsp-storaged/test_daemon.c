@@ -243,6 +243,56 @@ static void burst(void)
 	}
 }
 
+/* ---- recovery ---- */
+
+static bool is_answered(void *arg)
+{
+	return *(int *)arg <= 0;
+}
+
+/* Killed with requests under way; the next one answers what is left of them, each once, with its data. */
+static void killed_and_replaced(const char *engine)
+{
+	static uint64_t pages[BURST];
+	static bool seen[BURST];
+	static int outcome;
+	struct fake_recovered recovered = {0};
+	uint8_t block[512];
+
+	memset(seen, 0, sizeof(seen));
+	for (uint32_t i = 0; i < BURST; i++) {
+		pages[i] = fake_guest_alloc(&guest, 1);
+		memset(fake_guest_ptr(&guest, pages[i]), (int)(i ^ 0x5a), sizeof(block));
+	}
+	for (uint32_t i = 0; i < BURST; i++)
+		put(i, SCSI_WRITE_10, SCSI_RW_FUA, i, pages[i], 512);
+	cr_assert_eq(kill(child, SIGKILL), 0);
+	cr_assert_eq(waitpid(child, NULL, 0), child);
+	close(log_pipe);
+	fake_worker_disconnect(worker);
+	start(engine);
+	cr_assert_eq(fake_worker_wait_ready(worker), 0, "%s", said());
+	fake_worker_open_begin(worker, 0, &peer, true, &recovered, &outcome);
+	cr_assert_eq(fake_worker_run_until(worker, is_answered, &outcome), 0);
+	cr_assert_eq(outcome, 0);
+	cr_assert_eq(recovered.lost, 0);
+	cr_assert_eq(recovered.duplicate, 0);
+	for (uint32_t i = 0; i < BURST; i++) {
+		uint64_t id;
+
+		receive(&id);
+		cr_assert_lt(id, BURST);
+		cr_assert_not(seen[id]);
+		seen[id] = true;
+		cr_assert_eq(answer.vm_srb.srb_status, SRB_STATUS_SUCCESS);
+	}
+	for (uint32_t i = 0; i < BURST; i++) {
+		cr_assert_eq(pread(image, block, sizeof(block), (off_t)(i * 512)), (ssize_t)sizeof(block));
+		cr_assert_eq(block[0], (uint8_t)(i ^ 0x5a));
+		cr_assert_eq(block[511], (uint8_t)(i ^ 0x5a));
+	}
+}
+
 struct engine_name {
 	char name[16];
 };
@@ -280,6 +330,67 @@ ParameterizedTest(struct engine_name *param, daemon_storaged, serves_a_guest, .t
 	fake_worker_disconnect(worker);
 	cr_assert_eq(exit_code(), 0);
 	cr_assert(strstr(said(), "vsp-storaged vm1: disk sda: scsi0:0:0: /images/test.raw, 2048 blocks of 512 bytes"));
+}
+
+ParameterizedTestParameters(daemon_storaged, is_replaced)
+{
+	static struct engine_name names[] = {{"io_uring"}, {"threads"}};
+
+	return cr_make_param_array(struct engine_name, names, ARRAY_SIZE(names));
+}
+
+ParameterizedTest(struct engine_name *param, daemon_storaged, is_replaced, .timeout = 120)
+{
+	set_up(IMAGE_LEN);
+	start(param->name);
+	connect_guest();
+	killed_and_replaced(param->name);
+	killed_and_replaced(param->name);
+	fake_worker_disconnect(worker);
+	cr_assert_eq(exit_code(), 0);
+}
+
+static void pause_a_while(void)
+{
+	for (int i = 0; i < 200; i++) {
+		fake_worker_run(worker);
+		poll(NULL, 0, 1);
+	}
+}
+
+/* The predecessor's I/O does not end: nothing is served, and it can be stopped. */
+Test(daemon_storaged, waits_for_its_predecessors_io)
+{
+	int end[2];
+
+	set_up(IMAGE_LEN);
+	cr_assert_eq(pipe2(end, O_CLOEXEC | O_NONBLOCK), 0);
+	fake_worker_leave(worker, "io_uring", end[0]);
+	start(NULL);
+	pause_a_while();
+	cr_assert_eq(fake_worker_offers(worker), 0);
+	cr_assert_eq(kill(child, SIGTERM), 0);
+	cr_assert_eq(exit_code(), 0);
+	fake_worker_disconnect(worker);
+	start(NULL);
+	pause_a_while();
+	fake_worker_disconnect(worker);
+	cr_assert_eq(exit_code(), 0);
+	start(NULL);
+	pause_a_while();
+	cr_assert_eq(fake_worker_offers(worker), 0);
+	close(end[1]);
+	connect_guest();
+	close(end[0]);
+}
+
+Test(daemon_storaged, what_a_predecessor_left_is_nonsense)
+{
+	set_up(IMAGE_LEN);
+	fake_worker_leave(worker, "io_uring", image);
+	start(NULL);
+	cr_assert_eq(exit_code(), 1);
+	cr_assert(strstr(said(), "no pipe of ours"));
 }
 
 Test(daemon_storaged, empty_image)
