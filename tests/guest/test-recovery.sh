@@ -1,3 +1,27 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-exec "$(dirname "$0")/with-disk" --append 'ops=1500 depth=32' tests/guest/guest_recovery
+# A guest with many requests in flight: undisturbed; while vsp-storaged is killed again and again; while it is replaced.
+here=$(dirname "$0")
+out=$(mktemp) || exit 1
+trap 'rm -f "$out"' EXIT
+trap 'exit 1' HUP INT TERM
+
+# run RUN-GUEST-OPTION...: then the line about the service is in $out
+run() {
+	"$here/with-disk" --print-services "$@" tests/guest/guest_recovery >"$out" 2>&1
+	rc=$?
+	[ $rc -eq 0 ] || { cat "$out"; exit $rc; }
+	grep -a '^recovery: \|^storage: ' "$out"
+}
+
+# expect PATTERN: in the line about the service
+expect() {
+	grep -aE '^storage: ' "$out" | grep -qE "$1" || { cat "$out"; echo "not as expected: $1"; exit 1; }
+}
+
+run --append 'ops=500 depth=32'
+expect 'deaths 0 upgrades 0 replayed 0 lost 0 duplicate 0 failed 0'
+run --append 'ops=1000 depth=32 seed=2' --kill-storaged 150
+expect 'deaths [1-9][0-9]* upgrades 0 replayed [0-9]* lost 0 duplicate 0 failed 0'
+run --append 'ops=700 depth=32 seed=3' --upgrade daemons/vsp-storaged/vsp-storaged --upgrades 5
+expect 'deaths 0 upgrades 5 replayed 0 lost 0 duplicate 0 failed 0'
