@@ -95,7 +95,6 @@ static void probe(void)
 	if (engine)
 		uring_engine.close(engine);
 	loop_free(loop);
-	sandbox_probe(stdout);
 }
 
 /* Return: 0; 1: what was asked for is done; -EINVAL: told on stderr. */

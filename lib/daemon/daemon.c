@@ -6,20 +6,28 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
-#include <systemd/sd-daemon.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
+#include "base/fd.h"
 #include "base/log.h"
 
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC (1U << 2)
 #endif
+
+#define NOTIFY_MAX 256
+
+static int notify_fd = -1; /* connected to the service manager's socket; -1: not, or told */
 
 static bool debugging(void)
 {
@@ -54,6 +62,33 @@ static int forbid_core(struct err *err)
 	return 0;
 }
 
+/* A sandbox may forbid sockets before we are ready, so this is done at the start. Spec: sd_notify(3). */
+static int connect_notify(void)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	size_t len = path ? strlen(path) : 0;
+	int fd;
+
+	if (notify_fd >= 0 || len == 0)
+		return 0;
+	if (len >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(address.sun_path, path, len);
+	if (*path == '@')
+		address.sun_path[0] = '\0'; /* abstract */
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 ||
+	    connect(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0) {
+		int r = -errno;
+
+		fd_close(&fd);
+		return r;
+	}
+	notify_fd = fd;
+	return 0;
+}
+
 int daemon_init(const char *program, const char *vm, struct err *err)
 {
 	int r = open_standard_fds(err);
@@ -69,6 +104,9 @@ int daemon_init(const char *program, const char *vm, struct err *err)
 		return err_set(err, -errno, "cannot ignore SIGPIPE: %s", strerrordesc_np(errno));
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_set(err, -errno, "cannot give up new privileges: %s", strerrordesc_np(errno));
+	r = connect_notify();
+	if (r < 0)
+		log_debug(NULL, "NOTIFY_SOCKET: %s", strerrordesc_np(-r));
 	return forbid_core(err);
 }
 
@@ -112,11 +150,21 @@ static void tell_pipe(void)
 	unsetenv("BULKHEAD_READY_FD");
 }
 
-void daemon_ready(const char *status)
+static void tell_service_manager(const char *status)
 {
-	int r = sd_notifyf(1, "READY=1\nSTATUS=%s", status);
+	char text[NOTIFY_MAX];
+	int r = connect_notify(), len = snprintf(text, sizeof(text), "READY=1\nSTATUS=%s", status);
 
 	if (r < 0)
-		log_debug(NULL, "sd_notify: %s", strerrordesc_np(-r));
+		log_debug(NULL, "NOTIFY_SOCKET: %s", strerrordesc_np(-r));
+	else if (notify_fd >= 0 && send(notify_fd, text, MIN((size_t)len, sizeof(text) - 1), MSG_NOSIGNAL) < 0)
+		log_debug(NULL, "NOTIFY_SOCKET: %s", strerrordesc_np(errno));
+	fd_close(&notify_fd);
+	unsetenv("NOTIFY_SOCKET");
+}
+
+void daemon_ready(const char *status)
+{
+	tell_service_manager(status);
 	tell_pipe();
 }

@@ -20,8 +20,9 @@ int daemon_init(const char *program, const char *vm, struct err *err);
 int daemon_stop_on_signals(struct loop *loop);
 
 /**
- * daemon_ready - tell the launcher that we serve: sd_notify(READY=1) with @status, and, where BULKHEAD_READY_FD names a
- * descriptor, one byte there and close it (fork/exec launcher). Both variables are removed from the environment.
+ * daemon_ready - tell the launcher that we serve: READY=1 with @status to the service manager (sd_notify(3)), to whose
+ * socket daemon_init() has connected; and, where BULKHEAD_READY_FD names a descriptor, one byte there and close it
+ * (fork/exec launcher). Both variables are removed from the environment.
  */
 void daemon_ready(const char *status);
 
