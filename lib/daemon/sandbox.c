@@ -142,14 +142,17 @@ static int add_list(scmp_filter_ctx filter, const struct syscall_list *list)
 /* What depends on the process, or is an answer of its own. */
 static int add_special(scmp_filter_ctx filter)
 {
-	/* raise() and abort(), but nobody else's threads. */
-	const struct syscall_rule own = {SYS_tgkill, 0, ONLY, (uint64_t)getpid()};
+	/* raise(), abort() and kill() of oneself, but of nobody else. */
+	const struct syscall_rule own_thread = {SYS_tgkill, 0, ONLY, (uint64_t)getpid()};
+	const struct syscall_rule own = {SYS_kill, 0, ONLY, (uint64_t)getpid()};
 	/* Its arguments are in memory, where no filter sees them; the C library goes on with clone(). */
 	const struct syscall_rule clone3 = {SYS_clone3};
 	/* The same call as fstat() where the path is empty; it tells nothing of what is in a file. */
 	const struct syscall_rule stat = {SYS_newfstatat, 3, AT_EMPTY_PATH, AT_EMPTY_PATH};
-	int r = add_rule(filter, SCMP_ACT_ALLOW, &own);
+	int r = add_rule(filter, SCMP_ACT_ALLOW, &own_thread);
 
+	if (r == 0)
+		r = add_rule(filter, SCMP_ACT_ALLOW, &own);
 	if (r == 0)
 		r = add_rule(filter, SCMP_ACT_ALLOW, &stat);
 	return r < 0 ? r : add_rule(filter, SCMP_ACT_ERRNO(ENOSYS), &clone3);
