@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The life of a provider's processes: who is admitted when, what a death leads to. The helper that starts processes is
+ * a real one, and what it starts are shells; that they "attach" is played by the test.
+ */
+#include "service.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "bus_fixture.h"
+#include "daemon/daemon.h"
+#include "provider.h"
+
+/* A process that has attached. */
+struct played {
+	struct provider *provider;
+	bool admitted, dropped, refused, asked_to_hand_over;
+};
+
+static struct providers set;
+static struct provider *storage;
+static bool failed, done;
+static struct err failure, outcome;
+
+static void on_changed(void *arg)
+{
+}
+
+static void on_failed(void *arg, const struct err *err)
+{
+	failed = true;
+	failure = *err;
+}
+
+static void on_done(void *arg, const struct err *err)
+{
+	done = true;
+	outcome = *err;
+}
+
+static void setup(void)
+{
+	struct err err = {0};
+	int fd;
+
+	setenv("BULKHEAD_DEBUG", "1", 1);
+	cr_assert_eq(daemon_init("test", NULL, &err), 0);
+	fd = spawner_fork(&err);
+	cr_assert_geq(fd, 0, "%s", err.text);
+	fx_init();
+	memset(&set, 0, sizeof(set));
+	failed = done = false;
+	set = (struct providers){.loop = fx.loop, .bus = fx.bus, .changed = on_changed, .failed = on_failed};
+	cr_assert_eq(spawner_new(fx.loop, fd, &set.spawner), 0);
+}
+
+static void teardown(void)
+{
+	/* Processes that are left must not outlive the test. */
+	for (size_t i = 0; i < set.count; i++) {
+		if (set.at[i].service.process)
+			kill(spawned_pid(set.at[i].service.process), SIGKILL);
+		if (set.at[i].service.successor)
+			kill(spawned_pid(set.at[i].service.successor), SIGKILL);
+	}
+	providers_done(&set);
+	spawner_free(set.spawner);
+	fx_done();
+}
+
+TestSuite(service, .init = setup, .fini = teardown, .timeout = 30);
+
+static void add(const char *script)
+{
+	const char *args[] = {"-c", script};
+	struct provider_config config = {
+		.name = "storage", .program_fd = -1, .program = "vsp-test", .args = args, .nargs = 2};
+	struct err err = {0};
+	int fd = -1;
+
+	if (script) {
+		fd = open("/bin/sh", O_RDONLY | O_CLOEXEC);
+		cr_assert_geq(fd, 0);
+		config.program_fd = fd;
+	}
+	cr_assert_eq(providers_add(&set, &config, &err), 0, "%s", err.text);
+	fd_close(&fd);
+	storage = &set.at[0];
+	cr_assert_eq(providers_start(&set, &err), 0, "%s", err.text);
+}
+
+/* Run the loop until @what, for 5 s at most. */
+#define UNTIL(what)                                                                                                    \
+	do {                                                                                                           \
+		uint64_t until_ = clock_now_ns() + 5 * NS_PER_SEC;                                                     \
+		while (!(what) && clock_now_ns() < until_) {                                                           \
+			cr_assert_eq(loop_run_once(fx.loop, false), 0);                                                \
+			usleep(500);                                                                                   \
+		}                                                                                                      \
+		cr_assert(what);                                                                                       \
+	} while (0)
+
+static void on_admitted(void *arg)
+{
+	struct played *played = arg;
+
+	played->admitted = true;
+}
+
+static void on_refused(void *arg, const struct err *err)
+{
+	struct played *played = arg;
+
+	played->refused = true;
+}
+
+static void on_hand_over(void *arg)
+{
+	struct played *played = arg;
+
+	played->asked_to_hand_over = true;
+}
+
+static void on_drop(void *arg)
+{
+	struct played *played = arg;
+
+	played->dropped = true;
+}
+
+static const struct provider_ops ops = {
+	.admitted = on_admitted, .refused = on_refused, .hand_over = on_hand_over, .drop = on_drop};
+
+static int attach(struct played *played, pid_t pid, uint32_t version)
+{
+	const struct attachment attachment = {
+		.ops = &ops, .arg = played, .pid = pid, .block_version = version, .state_version = 1};
+	struct err err = {0};
+
+	*played = (struct played){0};
+	return provider_attach(&set, "storage", &attachment, &err, &played->provider);
+}
+
+static struct service_status status(void)
+{
+	struct service_status s;
+
+	service_status(storage, &s);
+	return s;
+}
+
+/* The process that runs attaches and is ready. */
+static pid_t serve(struct played *played)
+{
+	pid_t pid;
+
+	UNTIL(storage->service.process);
+	pid = status().pid;
+	cr_assert_eq(attach(played, pid, 1), 0);
+	cr_assert(played->admitted);
+	provider_ready(storage);
+	cr_assert_eq(status().state, SERVICE_SERVING);
+	return pid;
+}
+
+static void kill_process(struct played *played, pid_t pid, int signal)
+{
+	kill(pid, signal);
+	UNTIL(!storage->service.process || spawned_pid(storage->service.process) != pid);
+	cr_assert(played->dropped);
+}
+
+Test(service, the_first_one_ends)
+{
+	struct err err = {0};
+
+	add("exit 3");
+	UNTIL(failed);
+	cr_assert_eq(failure.code, -EREMOTEIO);
+	cr_assert(strstr(failure.text, "vsp-test ended with status 3"), "%s", failure.text);
+	cr_assert(!storage->service.process, "it is not started again by itself");
+	failed = false;
+	cr_assert_eq(providers_start(&set, &err), 0);
+	UNTIL(failed);
+}
+
+Test(service, killed_again_and_again_without_a_pause)
+{
+	struct played played;
+
+	add("sleep 100");
+	for (unsigned int i = 0; i < 6; i++) {
+		pid_t pid = serve(&played);
+
+		cr_assert_eq(storage->service.attachments, i + 1);
+		kill_process(&played, pid, i % 2 ? SIGKILL : SIGTERM);
+		cr_assert(!storage->ready && storage->service.process && !storage->service.pausing, "at once");
+	}
+	cr_assert_eq(status().deaths, 6);
+	cr_assert(!service_cautious(storage));
+	serve(&played);
+	cr_assert(status().last_outage_us > 0);
+	cr_assert(strstr(status().message, "was killed by signal"), "%s", status().message);
+}
+
+Test(service, own_faults_make_pauses_and_successors_cautious)
+{
+	struct played played;
+
+	add("sleep 100");
+	for (unsigned int i = 0; i < 3; i++) {
+		pid_t pid = serve(&played);
+
+		cr_assert(!service_cautious(storage));
+		kill_process(&played, pid, SIGSEGV);
+		cr_assert_eq(storage->service.pausing, i > 0, "the first restart comes at once");
+		cr_assert_eq(status().state, i > 0 ? SERVICE_WAITING : SERVICE_RECOVERING);
+	}
+	cr_assert(service_cautious(storage));
+	kill_process(&played, serve(&played), SIGKILL);
+	cr_assert(service_cautious(storage), "that was not its fault, but no sign of health");
+	kill_process(&played, serve(&played), SIGHUP);
+	cr_assert(!service_cautious(storage));
+}
+
+Test(service, a_strange_process_is_refused)
+{
+	struct played played, other;
+
+	add("sleep 100");
+	cr_assert_eq(attach(&other, getpid(), 1), -EPERM);
+	serve(&played);
+	cr_assert_eq(attach(&other, getpid(), 1), -EPERM);
+	cr_assert_eq(attach(&other, status().pid, 1), -EBUSY);
+}
+
+Test(service, a_process_that_loses_its_connection_must_end)
+{
+	struct played played;
+	pid_t pid;
+
+	add("sleep 100");
+	pid = serve(&played);
+	provider_detach(storage, &played);
+	cr_assert_eq(attach(&played, pid, 1), -EBUSY, "it may not come back");
+	UNTIL(!storage->service.process || spawned_pid(storage->service.process) != pid);
+	cr_assert_eq(status().deaths, 1);
+}
+
+Test(service, stop)
+{
+	struct played played;
+
+	add("sleep 100");
+	serve(&played);
+	providers_stop(&set);
+	cr_assert(played.dropped && !providers_stopped(&set));
+	cr_assert_eq(attach(&played, status().pid, 1), -ECANCELED);
+	UNTIL(providers_stopped(&set));
+}
+
+/* ---- run by somebody else ---- */
+
+static pid_t foreign(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		pause();
+		_exit(0);
+	}
+	cr_assert(pid > 0);
+	return pid;
+}
+
+Test(service, a_successor_waits_for_the_end_of_a_predecessor)
+{
+	pid_t first = foreign(), second = foreign();
+	struct played played, next, third;
+
+	add(NULL);
+	cr_assert_eq(attach(&played, first, 1), 0);
+	cr_assert(played.admitted);
+	cr_assert_eq(attach(&next, second, 1), -EBUSY);
+	provider_ready(storage);
+	provider_detach(storage, &played);
+	cr_assert(!storage->ready);
+	cr_assert_eq(attach(&next, second, 1), 0);
+	cr_assert_eq(attach(&third, second, 1), -EBUSY);
+	for (int i = 0; i < 20; i++) {
+		loop_run_once(fx.loop, false);
+		usleep(500);
+	}
+	cr_assert(!next.admitted, "the first one still lives");
+	kill(first, SIGKILL);
+	UNTIL(next.admitted);
+	cr_assert_eq(status().deaths, 1);
+	kill(second, SIGKILL);
+	waitpid(first, NULL, 0);
+	waitpid(second, NULL, 0);
+}
+
+/* ---- upgrade ---- */
+
+static void upgrade_to(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	cr_assert_geq(fd, 0);
+	done = false;
+	service_upgrade(storage, fd, on_done, NULL);
+	fd_close(&fd);
+}
+
+Test(service, upgrade)
+{
+	struct played old, new;
+	pid_t pid, successor;
+
+	add("sleep 100");
+	pid = serve(&old);
+	upgrade_to("/bin/sh");
+	cr_assert(!done && storage->ready, "the old one serves on");
+	successor = spawned_pid(storage->service.successor);
+	cr_assert_eq(attach(&new, successor, 1), 0);
+	cr_assert(old.asked_to_hand_over && !new.admitted && !storage->ready);
+	cr_assert(!provider_serves(storage, &old));
+	provider_handed_over(storage);
+	cr_assert(old.dropped && !new.admitted, "it must end first");
+	kill(pid, SIGTERM);
+	UNTIL(new.admitted);
+	cr_assert(!done);
+	provider_ready(storage);
+	cr_assert(done && outcome.code == 0);
+	cr_assert_eq(status().pid, successor);
+	cr_assert(status().upgrades == 1 && status().deaths == 0);
+}
+
+Test(service, upgrade_to_what_ends_at_once)
+{
+	struct played old;
+	pid_t pid;
+
+	add("sleep 100");
+	pid = serve(&old);
+	upgrade_to("/bin/false");
+	UNTIL(done);
+	cr_assert_eq(outcome.code, -EREMOTEIO);
+	cr_assert(strstr(outcome.text, "ended with status 1"), "%s", outcome.text);
+	cr_assert(storage->ready && status().pid == pid && status().deaths == 0);
+}
+
+Test(service, upgrade_to_what_cannot_read_the_state)
+{
+	struct played old, new;
+
+	add("sleep 100");
+	serve(&old);
+	upgrade_to("/bin/sh");
+	cr_assert_eq(attach(&new, spawned_pid(storage->service.successor), 0), -EPROTO);
+	cr_assert(!old.asked_to_hand_over && storage->ready);
+	kill(spawned_pid(storage->service.successor), SIGTERM); /* it gives up */
+	UNTIL(done);
+	cr_assert(outcome.code < 0 && storage->ready);
+}
+
+Test(service, the_new_one_ends_before_it_is_ready)
+{
+	struct played old, new;
+	pid_t pid, successor;
+
+	add("sleep 100");
+	pid = serve(&old);
+	upgrade_to("/bin/sh");
+	successor = spawned_pid(storage->service.successor);
+	cr_assert_eq(attach(&new, successor, 1), 0);
+	provider_handed_over(storage);
+	kill(pid, SIGTERM);
+	UNTIL(new.admitted);
+	kill(successor, SIGSEGV);
+	UNTIL(done);
+	cr_assert(outcome.code < 0 && new.dropped);
+	serve(&old);
+	cr_assert(status().upgrades == 0 && status().deaths == 0);
+}
+
+Test(service, the_old_one_dies_while_it_hands_over)
+{
+	struct played old, new;
+	pid_t pid;
+
+	add("sleep 100");
+	pid = serve(&old);
+	upgrade_to("/bin/sh");
+	cr_assert_eq(attach(&new, spawned_pid(storage->service.successor), 1), 0);
+	kill(pid, SIGKILL);
+	UNTIL(new.admitted);
+	provider_ready(storage);
+	cr_assert(done && outcome.code == 0 && status().upgrades == 1 && status().deaths == 1);
+}
+
+Test(service, the_old_one_dies_before_the_new_one_attaches)
+{
+	struct played old, new;
+	pid_t pid;
+
+	add("sleep 100");
+	pid = serve(&old);
+	upgrade_to("/bin/sh");
+	kill_process(&old, pid, SIGKILL);
+	serve(&new);
+	cr_assert(done && outcome.code == 0 && status().upgrades == 1 && status().deaths == 1);
+}
+
+Test(service, only_one_upgrade_of_what_is_ours)
+{
+	struct played old;
+
+	add("sleep 100");
+	upgrade_to("/bin/sh");
+	cr_assert(done && outcome.code == -EAGAIN, "it does not serve yet");
+	serve(&old);
+	upgrade_to("/bin/sh");
+	cr_assert(!done);
+	upgrade_to("/bin/sh");
+	cr_assert(done && outcome.code == -EBUSY);
+}
+
+/* ---- keepsakes ---- */
+
+Test(service, keepsakes)
+{
+	char key[KEEPSAKE_KEY_MAX + 2];
+	static uint8_t data[KEEPSAKE_BYTES_MAX + 1];
+	int fd = dup(0);
+
+	add(NULL);
+	cr_assert_eq(provider_keep(storage, "ring", "abc", 3, fd), 0);
+	cr_assert_eq(provider_keep(storage, "ring", "de", 2, dup(0)), 0);
+	cr_assert(storage->keepsakes == 1 && storage->keepsake[0].len == 2 && storage->keepsake[0].data[0] == 'd');
+	cr_assert(fcntl(fd, F_GETFD) < 0, "the one before is closed");
+	cr_assert_eq(provider_keep(storage, "", "", 0, 0), -EINVAL);
+	memset(key, 'k', sizeof(key));
+	key[sizeof(key) - 1] = '\0';
+	cr_assert_eq(provider_keep(storage, key, "", 0, 0), -EINVAL);
+	cr_assert_eq(provider_keep(storage, "big", data, sizeof(data), 0), -EINVAL);
+	for (unsigned int i = 1; i < KEEPSAKES_MAX; i++) {
+		key[2] = '\0';
+		key[1] = (char)('0' + i);
+		cr_assert_eq(provider_keep(storage, key, data, sizeof(data) - 1, dup(0)), 0);
+	}
+	cr_assert_eq(provider_keep(storage, "one too many", "", 0, 0), -ENOSPC);
+}
