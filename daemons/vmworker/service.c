@@ -105,13 +105,15 @@ static uint64_t count_death(struct service *s, int status, uint64_t ready_ns)
 
 	s->deaths++;
 	if (calm)
-		s->failures = s->faults = 0;
+		s->faults = 0;
 	if (own_fault(status))
 		s->faults++;
 	else if (!outside)
 		s->faults = 0;
-	if (calm || outside)
+	if (calm || outside) {
+		s->failures = 0; /* it had begun well */
 		return 0;
+	}
 	if (s->failures++ == 0)
 		return 0;
 	return MIN(SERVICE_BACKOFF_NS << MIN(s->failures - 2, 10u), SERVICE_BACKOFF_MAX_NS);
