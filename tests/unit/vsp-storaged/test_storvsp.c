@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "abi/ring.h"
 #include "abi/vstor.h"
@@ -11,6 +12,7 @@
 #include "daemons/vsp-storaged/storvsp.h"
 #include "fake_worker.h"
 #include "tests/support/memdisk.h"
+#include "vsp/block.h"
 
 #define INIT_ID UINT64_MAX
 
@@ -438,4 +440,106 @@ Test(storvsp, close_waits_for_the_disk)
 	fake_channel_reset(&peer);
 	cr_assert_eq(fake_worker_open(worker, 0, &peer), 0);
 	initialize();
+}
+
+/* ---- recovery ---- */
+
+static bool is_answered(void *arg)
+{
+	return *(int *)arg <= 0;
+}
+
+static struct block_header *map_block(void)
+{
+	const struct fake_offer *offer = fake_worker_offer(worker, 0);
+	void *header = mmap(NULL, offer->block_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, offer->block_fd, 0);
+
+	cr_assert_neq(header, MAP_FAILED);
+	return header;
+}
+
+/* The VSP ends, and another one takes over. Return: what it says to the channel. */
+static int succeed(void)
+{
+	struct vsp_offer_desc offer = {
+		.interface_guid = VSTOR_SCSI_INTERFACE_GUID, .instance_guid = {{2}}, .name = "scsi0"};
+	struct vsp_config config = {.name = "storage",
+				    .state_version = STORVSP_STATE_VERSION,
+				    .worker_path = fake_worker_path(worker),
+				    .worker_gone = worker_gone};
+	struct err err = {0};
+	static int outcome;
+
+	vsp_free(vsp);
+	fake_worker_disconnect(worker);
+	memdisk_done(&disk);
+	memdisk_init(&disk, 2048, 512, false);
+	cr_assert_eq(vsp_attach(loop, &config, &vsp, &err), 0, "%s", err.text);
+	cr_assert_eq(vsp_offer(vsp, &offer, &storvsp_ops, &storvsp, &err), 0, "%s", err.text);
+	cr_assert_eq(vsp_ready(vsp, &err), 0, "%s", err.text);
+	fake_worker_open_begin(worker, 0, &peer, true, NULL, &outcome);
+	cr_assert_eq(fake_worker_run_until(worker, is_answered, &outcome), 0);
+	return outcome;
+}
+
+Test(storvsp, a_successor_goes_on)
+{
+	initialize();
+	disk.hold = disk.begun = true;
+	put_srb(1, srb(0, 0x28, 0, 8), 0, 4096);
+	put_reset(2, VSTOR_OPERATION_RESET_BUS, 0);
+	fake_worker_run(worker);
+	cr_assert_eq(succeed(), 0);
+	receive(1, 64);
+	srb_ok(4096);
+	receive(2, 64);
+	cr_assert_eq(answer.status, 0);
+	execute(srb(0, 0x00, 0, 0), 0, 0);
+	srb_ok(0);
+}
+
+Test(storvsp, a_successor_checks_the_state)
+{
+	struct block_header *header;
+	uint32_t *state;
+
+	initialize();
+	header = map_block();
+	state = (uint32_t *)((uint8_t *)header + header->state_offset);
+	state[0] = 99;
+	cr_assert_lt(succeed(), 0);
+	state[0] = 4;
+	state[1] = 0x0603;
+	cr_assert_lt(succeed(), 0);
+	state[1] = 0x0602;
+	cr_assert_eq(succeed(), 0);
+	execute(srb(0, 0x00, 0, 0), 0, 0);
+	srb_ok(0);
+}
+
+/* Predecessors have died of it. */
+Test(storvsp, a_poisoned_request_fails)
+{
+	struct block_header *header;
+	uint32_t slot = 0;
+
+	initialize();
+	disk.hold = disk.begun = true;
+	put_srb(1, srb(0, 0x28, 0, 8), 0, 4096);
+	fake_worker_run(worker);
+	header = map_block();
+	while (atomic_load(&((struct block_slot *)((uint8_t *)header + header->slots_offset +
+						   (size_t)slot * header->slot_stride))
+				    ->state) != BLOCK_SLOT_ACCEPTED)
+		slot++;
+	atomic_store(&header->trial, slot + 1);
+	fake_worker_set_cautious(worker, true);
+	cr_assert_eq(succeed(), 0);
+	receive(1, 64);
+	cr_assert_eq(answer.vm_srb.srb_status, SRB_STATUS_ERROR | SRB_STATUS_AUTOSENSE_VALID);
+	cr_assert_eq(answer.vm_srb.scsi_status, 2);
+	cr_assert_eq(answer.vm_srb.sense_data[2], 4);
+	cr_assert_eq(answer.vm_srb.sense_data[12], 0x44);
+	execute(srb(0, 0x00, 0, 0), 0, 0);
+	srb_ok(0);
 }
