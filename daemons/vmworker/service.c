@@ -230,7 +230,7 @@ static void promote(struct provider *provider)
 static void successor_ended(struct provider *provider, int status)
 {
 	struct service *s = &provider->service;
-	char before[sizeof(s->message)], why[sizeof(s->message)];
+	char before[sizeof(s->message)], why[MAX(sizeof(s->message), sizeof(s->refusal))];
 
 	s->successor = NULL;
 	if (s->stopping)
@@ -238,7 +238,7 @@ static void successor_ended(struct provider *provider, int status)
 	/* The message is about those that have served. */
 	strcpy(before, s->message);
 	describe_end(s, status);
-	strcpy(why, s->message);
+	strcpy(why, *s->refusal ? s->refusal : s->message);
 	strcpy(s->message, before);
 	if (s->upgrade == UPGRADE_STARTING) {
 		loop_disarm(s->patience);
@@ -272,7 +272,9 @@ static void follow_end(struct provider *provider, int status, uint64_t ready_ns,
 	uint64_t delay_ns = 0;
 
 	describe_end(s, status);
-	if (!handed_over) {
+	if (handed_over) {
+		s->message[0] = 0;
+	} else {
 		log_warn(provider->name, "%s", s->message);
 		if (upgrade != UPGRADE_TAKING_OVER)
 			delay_ns = count_death(s, status, ready_ns);
@@ -386,6 +388,17 @@ static void lost_foreign(struct provider *provider)
 
 /* ---- attaching ---- */
 
+/* Its process ends now; this is why. */
+static int refuse_version(struct service *s, const struct attachment *attachment, const struct attachment *now,
+			  struct err *err)
+{
+	err_set(err, -EPROTO, "%s reads the state block up to version %u.%u, %s writes %u.%u: use a later program",
+		attachment->program, attachment->block_version, attachment->state_version, now->program,
+		now->block_version, now->state_version);
+	snprintf(s->refusal, sizeof(s->refusal), "%.*s", (int)sizeof(s->refusal) - 1, err->text);
+	return err->code;
+}
+
 static int attach_successor(struct provider *provider, const struct attachment *attachment, struct err *err)
 {
 	const struct attachment *now = &provider->now;
@@ -394,9 +407,7 @@ static int attach_successor(struct provider *provider, const struct attachment *
 	if (provider->next.ops)
 		return err_set(err, -EBUSY, "provider %s: it is attached already", provider->name);
 	if (attachment->block_version < now->block_version || attachment->state_version < now->state_version)
-		return err_set(err, -EPROTO, "provider %s: %s reads state of version %u.%u, %s writes %u.%u",
-			       provider->name, attachment->program, attachment->block_version,
-			       attachment->state_version, now->program, now->block_version, now->state_version);
+		return refuse_version(s, attachment, now, err);
 	provider->next = *attachment;
 	if (!now->ops || s->upgrade != UPGRADE_STARTING)
 		return 0;
@@ -518,6 +529,7 @@ void service_upgrade(struct provider *provider, int program_fd, service_done_fn 
 		return;
 	}
 	s->upgrade = UPGRADE_STARTING;
+	s->refusal[0] = 0;
 	s->upgrade_fd = fd;
 	s->upgrade_done = done;
 	s->upgrade_arg = arg;

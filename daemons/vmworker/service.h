@@ -76,6 +76,7 @@ struct service {
 
 	enum service_upgrade upgrade;
 	int upgrade_fd;
+	char refusal[200]; /* why the successor may not take over; "" if it may */
 	service_done_fn upgrade_done;
 	void *upgrade_arg;
 	struct loop_source *patience; /* with a process that should do something, or end */
