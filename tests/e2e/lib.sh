@@ -44,7 +44,7 @@ fails() {
 # again, aloud. A guest that hangs in a bed that answers is a failure at once.
 in_bed() {
 	local try rc
-	for try in 1 2 3; do
+	for try in 1 2 3 4 5; do
 		"$@" >"$work/out" 2>"$work/err"
 		rc=$?
 		grep -qE "^bed: (the bed does not answer|the bed's machine went away)" "$work/err" || break
