@@ -173,7 +173,7 @@ struct decoder {
 	int verbose;
 	unsigned int next_seq;
 	int status; /* -1 until the command ended */
-	int damaged;
+	char *damaged; /* the first line that is no whole frame; NULL: none */
 	int panicked;
 	char *tail[TAIL_LINES];
 	unsigned int tail_count;
@@ -226,6 +226,12 @@ static void decode_text(struct decoder *decoder, const char *line)
 	}
 }
 
+static void decode_damaged(struct decoder *decoder, const char *text)
+{
+	if (!decoder->damaged)
+		decoder->damaged = strdup(text);
+}
+
 static void decode_frame(struct decoder *decoder, const char *text)
 {
 	uint8_t data[PAYLOAD_MAX + 8];
@@ -233,19 +239,19 @@ static void decode_frame(struct decoder *decoder, const char *text)
 	int start = 0, len;
 
 	if (sscanf(text, "%u %u %8x %n", &seq, &type, &expected, &start) != 3 || !start || type > END) {
-		decoder->damaged = 1;
+		decode_damaged(decoder, text);
 		return;
 	}
 	len = base64_decode(text + start, data);
 	if (len < 0 || seq != decoder->next_seq || sum(data, (size_t)len) != expected) {
-		decoder->damaged = 1;
+		decode_damaged(decoder, text);
 		return;
 	}
 	decoder->next_seq = seq + 1;
 	if (type == OUT || type == ERR) {
 		fflush(stdout);
 		if (write(type == OUT ? STDOUT_FILENO : STDERR_FILENO, data, (size_t)len) < 0)
-			decoder->damaged = 1;
+			decode_damaged(decoder, "(it cannot be written)");
 	} else if (type == END) {
 		data[len] = 0;
 		decoder->status = atoi((char *)data);
@@ -270,6 +276,8 @@ static int decode_result(struct decoder *decoder)
 	else if (decoder->next_seq)
 		problem = "the guest ended before the commands did";
 	fprintf(stderr, "guest: %s\n", problem);
+	if (decoder->damaged)
+		fprintf(stderr, "guest: instead of frame %u: %s\n", decoder->next_seq, decoder->damaged);
 	if (decoder->verbose)
 		return STATUS_BED;
 	fprintf(stderr, "guest: the end of its console:%s\n", decoder->tail_count ? "" : " (it is empty: try --verbose)");
