@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The guest leaves, or the provider does not offer a channel any more. bus_channel.c has the table. */
+#include "bus_channel.h"
+
+static void drop_relid(struct bus_offer *offer)
+{
+	offer->bus->by_relid[offer->relid] = NULL;
+	offer->relid = 0;
+	offer->state = CHAN_HIDDEN;
+}
+
+/* ---- the guest leaves ---- */
+
+void chan_offered_released(struct bus_offer *offer, const struct chan_event *event)
+{
+	gpadl_remove_owned(&offer->bus->gpadls, offer->relid);
+	drop_relid(offer);
+}
+
+void chan_release_closed(struct bus_offer *offer, const struct chan_event *event)
+{
+	chan_release_open(offer);
+	chan_offered_released(offer, event);
+}
+
+void chan_rescinded_released(struct bus_offer *offer, const struct chan_event *event)
+{
+	struct bus *bus = offer->bus;
+
+	gpadl_remove_owned(&bus->gpadls, offer->relid);
+	drop_relid(offer);
+	bus_offer_free(offer);
+	bus_pace(bus);
+}
+
+void chan_offered_disconnect(struct bus_offer *offer, const struct chan_event *event)
+{
+	drop_relid(offer);
+}
+
+void chan_hidden_disconnect(struct bus_offer *offer, const struct chan_event *event)
+{
+	offer->wanted = false;
+}
+
+void chan_rescinded_disconnect(struct bus_offer *offer, const struct chan_event *event)
+{
+	drop_relid(offer);
+	bus_offer_free(offer);
+}
+
+/* What the provider still owes in @state nobody waits for any more: its answer to "quiesce" covers it. */
+void chan_drain(struct bus_offer *offer, const struct chan_event *event)
+{
+	static const enum chan_event_type owed[CHAN_STATES] = {
+		[CHAN_OPENING] = CHAN_EV_OPENED,	 [CHAN_OPENING_CLOSE] = CHAN_EV_OPENED,
+		[CHAN_RETARGETING] = CHAN_EV_RETARGETED, [CHAN_CLOSING] = CHAN_EV_CLOSED,
+		[CHAN_CLOSING_REOPEN] = CHAN_EV_CLOSED,	 [CHAN_CLOSING_RELEASE] = CHAN_EV_CLOSED,
+		[CHAN_RESUMING] = CHAN_EV_OPENED,
+	};
+	enum chan_event_type type = offer->close_later ? CHAN_EV_OPENED : owed[offer->state];
+
+	if (type && !chan_is_away(offer))
+		offer->stale[type]++;
+	offer->close_later = offer->retarget_again = false;
+	offer->on_gpadl = false; /* bus.c drops them all */
+	offer->state = CHAN_DRAINING;
+}
+
+void chan_draining_quiesced(struct bus_offer *offer, const struct chan_event *event)
+{
+	chan_done(offer);
+	drop_relid(offer);
+}
+
+/* ---- the provider offers it no more ---- */
+
+static void post_rescind(struct bus_offer *offer)
+{
+	struct vmbus_msg_relid msg = {
+		.header.msgtype = VMBUS_MSG_RESCIND_CHANNELOFFER,
+		.child_relid = offer->relid,
+	};
+
+	bus_post(offer->bus, &msg, sizeof(msg));
+}
+
+static void rescind(struct bus_offer *offer)
+{
+	chan_release_open(offer);
+	post_rescind(offer);
+	offer->provider = NULL;
+	offer->state = CHAN_RESCINDED;
+	offer->bus->live--;
+}
+
+void chan_hidden_gone(struct bus_offer *offer, const struct chan_event *event)
+{
+	bus_offer_free(offer);
+}
+
+void chan_offered_gone(struct bus_offer *offer, const struct chan_event *event)
+{
+	rescind(offer);
+}
+
+void chan_opening_gone(struct bus_offer *offer, const struct chan_event *event)
+{
+	bus_answer_open(offer->bus, offer->relid, offer->opened.open_id, VMBUS_STATUS_UNSUCCESSFUL);
+	rescind(offer);
+}
+
+void chan_reopen_gone(struct bus_offer *offer, const struct chan_event *event)
+{
+	bus_answer_open(offer->bus, offer->relid, offer->reopen.open_id, VMBUS_STATUS_UNSUCCESSFUL);
+	rescind(offer);
+}
+
+void chan_release_gone(struct bus_offer *offer, const struct chan_event *event)
+{
+	chan_release_closed(offer, event);
+	bus_offer_free(offer);
+}
+
+void chan_draining_gone(struct bus_offer *offer, const struct chan_event *event)
+{
+	chan_draining_quiesced(offer, event);
+	bus_offer_free(offer);
+}
