@@ -237,11 +237,6 @@ void provider_away(struct provider *provider)
 	bus_provider_away(provider->bus);
 }
 
-void provider_handed_over(struct provider *provider)
-{
-	service_handed_over(provider);
-}
-
 void provider_drop_now(struct provider *provider)
 {
 	struct attachment now = provider->now;

@@ -42,7 +42,7 @@ struct provider_ops {
 	struct bus_provider_ops bus;
 	void (*admitted)(void *arg);			   /* it serves now: answer its Attach */
 	void (*refused)(void *arg, const struct err *err); /* answer that; it is detached */
-	void (*hand_over)(void *arg);			   /* provider_handed_over() follows, or its end */
+	void (*hand_over)(void *arg);			   /* service_handed_over() follows, or its end */
 	void (*drop)(void *arg);			   /* end its connection soon; it is detached */
 };
 
@@ -133,9 +133,6 @@ void provider_ready(struct provider *provider);
 
 /** provider_opened - the answer to "open". @counts: of the requests that were under way; NULL if it failed. */
 void provider_opened(struct provider *provider, uint32_t offer_id, int status, const struct service_counts *counts);
-
-/** provider_handed_over - the answer to ops->hand_over(). */
-void provider_handed_over(struct provider *provider);
 
 /** provider_detach - @arg's process is gone; the channels stay for a successor. Context: not inside a call of the bus
  * to it. */

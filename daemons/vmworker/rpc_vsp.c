@@ -92,7 +92,7 @@ static void answer_quiesced(struct provider *provider, uint32_t offer_id, int er
 
 static void answer_handed_over(struct provider *provider, uint32_t offer_id, int error, const ProtobufCMessage *msg)
 {
-	provider_handed_over(provider);
+	service_handed_over(provider, error);
 }
 
 #define EMPTY &bulkhead__empty__descriptor

@@ -14,9 +14,9 @@
  * process that was ready from outside (SIGKILL, SIGTERM) does not bring about a pause.
  *
  * Upgrade: the new process starts beside the old one. STARTING: until it asks to attach, nothing else changes, and its
- * failure is all that happens. HANDING_OVER: the old one stops; ENDING: it must end; TAKING_OVER: the new one is
- * admitted and recovers. If it ends before it is ready, the old program is started again. If the old one dies meanwhile
- * the new one takes over all the same.
+ * failure is all that happens. HANDING_OVER: the old one stops, or is dropped if it refuses; ENDING: it must end;
+ * TAKING_OVER: the new one is admitted and recovers. If it ends before it is ready, the old program is started again.
+ * If the old one dies meanwhile the new one takes over all the same.
  *
  * Limits: one upgrade of a provider at a time.
  */
@@ -487,14 +487,19 @@ void service_lost_next(struct provider *provider)
 		spawned_kill(provider->service.successor);
 }
 
-void service_handed_over(struct provider *provider)
+void service_handed_over(struct provider *provider, int error)
 {
 	struct service *s = &provider->service;
 
 	if (s->upgrade != UPGRADE_HANDING_OVER || !provider->now.ops)
 		return;
+	if (error < 0)
+		log_warn(provider->name, "process %d does not hand over (%s): it must end", (int)provider->now.pid,
+			 strerror(-error));
+	else
+		s->upgrade = UPGRADE_ENDING;
+	/* In both cases its end is the fence: only then the next one is admitted. */
 	provider_drop_now(provider);
-	s->upgrade = UPGRADE_ENDING;
 	s->leaving = true;
 	loop_arm(s->patience, SERVICE_END_NS);
 }

@@ -124,8 +124,9 @@ void service_lost(struct provider *provider);
 /** service_lost_next - that of provider.next. */
 void service_lost_next(struct provider *provider);
 
-/** service_handed_over - provider.now touches nothing any more. */
-void service_handed_over(struct provider *provider);
+/** service_handed_over - the answer to ops->hand_over(): provider.now touches nothing any more; or @error, a negative
+ * errno: who knows. It is dropped and must end, and if it has not handed over, its end counts as a death. */
+void service_handed_over(struct provider *provider, int error);
 
 /** service_cautious - whether the next one should replay one request at a time. */
 bool service_cautious(const struct provider *provider);

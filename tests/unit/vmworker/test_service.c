@@ -98,16 +98,18 @@ static void add(const char *script)
 	cr_assert_eq(providers_start(&set, &err), 0, "%s", err.text);
 }
 
-/* Run the loop until @what, for 5 s at most. */
-#define UNTIL(what)                                                                                                    \
+/* Run the loop until @what, for @seconds at most. */
+#define UNTIL_S(what, seconds)                                                                                         \
 	do {                                                                                                           \
-		uint64_t until_ = clock_now_ns() + 5 * NS_PER_SEC;                                                     \
+		uint64_t until_ = clock_now_ns() + (seconds)*NS_PER_SEC;                                               \
 		while (!(what) && clock_now_ns() < until_) {                                                           \
 			cr_assert_eq(loop_run_once(fx.loop, false), 0);                                                \
 			usleep(500);                                                                                   \
 		}                                                                                                      \
 		cr_assert(what);                                                                                       \
 	} while (0)
+
+#define UNTIL(what) UNTIL_S(what, 5)
 
 static void on_admitted(void *arg)
 {
@@ -334,7 +336,7 @@ Test(service, upgrade)
 	cr_assert_eq(attach(&new, successor, 1), 0);
 	cr_assert(old.asked_to_hand_over && !new.admitted && !storage->ready);
 	cr_assert(!provider_serves(storage, &old));
-	provider_handed_over(storage);
+	service_handed_over(storage, 0);
 	cr_assert(old.dropped && !new.admitted, "it must end first");
 	kill(pid, SIGTERM);
 	UNTIL(new.admitted);
@@ -343,6 +345,30 @@ Test(service, upgrade)
 	cr_assert(done && outcome.code == 0);
 	cr_assert_eq(status().pid, successor);
 	cr_assert(status().upgrades == 1 && status().deaths == 0);
+}
+
+Test(service, the_old_one_refuses_to_hand_over)
+{
+	struct played old, new;
+	pid_t pid;
+
+	add("sleep 100");
+	pid = serve(&old);
+	upgrade_to("/bin/sh");
+	cr_assert_eq(attach(&new, spawned_pid(storage->service.successor), 1), 0);
+	service_handed_over(storage, -EBADMSG);
+	cr_assert(old.dropped && !new.admitted, "who refuses may still touch memory and images");
+	cr_assert(!provider_serves(storage, &old));
+	for (int i = 0; i < 20; i++) {
+		loop_run_once(fx.loop, false);
+		usleep(500);
+	}
+	cr_assert(!new.admitted && !kill(pid, 0), "it lives");
+	UNTIL_S(new.admitted, 20); /* nobody but the service ends it */
+	cr_assert(kill(pid, 0) < 0);
+	provider_ready(storage);
+	cr_assert(done && outcome.code == 0 && status().upgrades == 1);
+	cr_assert_eq(status().deaths, 1, "it has not handed over");
 }
 
 Test(service, upgrade_to_what_ends_at_once)
@@ -383,7 +409,7 @@ Test(service, the_new_one_ends_before_it_is_ready)
 	upgrade_to("/bin/sh");
 	successor = spawned_pid(storage->service.successor);
 	cr_assert_eq(attach(&new, successor, 1), 0);
-	provider_handed_over(storage);
+	service_handed_over(storage, 0);
 	kill(pid, SIGTERM);
 	UNTIL(new.admitted);
 	kill(successor, SIGSEGV);
