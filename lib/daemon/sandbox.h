@@ -9,8 +9,9 @@
  * service enters twice: the second time with fewer lists, which is all that is left then (the filters add up, the paths
  * stay).
  *
- * Limits: a feature that the kernel lacks is logged as a warning and goes into the status, never skipped in silence. In
- * a build with sanitizers, which need more calls than we do, no seccomp filter is set; that is logged too.
+ * Limits: a feature that the kernel lacks is logged as a warning and shown by `vmctl doctor` (sandbox_probe()), never
+ * skipped in silence. In a build with sanitizers, which need more calls than we do, no seccomp filter is set; that is
+ * logged too.
  */
 #ifndef DAEMON_SANDBOX_H
 #define DAEMON_SANDBOX_H
