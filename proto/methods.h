@@ -49,4 +49,9 @@ enum vsp_method {
 	VSP_HAND_OVER = 5, /* Empty -> Empty once nothing is in flight and no memory is touched: a successor follows */
 };
 
+/* Keepsakes: what a VSP leaves with the worker for its successors (WORKER_VSP_KEEP). Both sides refuse more. */
+#define VSP_KEEPSAKES_MAX 8u	/* of one provider */
+#define VSP_KEY_MAX	  31u	/* bytes of a key; at least 1 */
+#define VSP_KEEPSAKE_MAX  4096u /* bytes of data */
+
 #endif

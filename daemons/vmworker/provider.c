@@ -189,21 +189,23 @@ bool provider_serves(const struct provider *provider, const void *arg)
 	return provider->now.ops && provider->now.arg == arg && provider->service.upgrade != UPGRADE_HANDING_OVER;
 }
 
-int provider_keep(struct provider *provider, const char *key, const void *data, size_t len, int fd)
+int provider_keep(struct provider *provider, const char *key, const void *data, size_t len, int fd, struct err *err)
 {
 	struct keepsake *keepsake = provider->keepsake;
 	size_t i = 0;
 	uint8_t *copy;
 
-	if (!key[0] || strlen(key) > KEEPSAKE_KEY_MAX || len > KEEPSAKE_BYTES_MAX)
-		return -EINVAL;
+	if (!key[0] || strlen(key) > VSP_KEY_MAX || len > VSP_KEEPSAKE_MAX)
+		return err_set(err, -EINVAL,
+			       "provider %s: a keepsake is refused: its key has 1 to %u bytes, its data %u at most",
+			       provider->name, VSP_KEY_MAX, VSP_KEEPSAKE_MAX);
 	while (i < provider->keepsakes && strcmp(keepsake[i].key, key))
 		i++;
-	if (i == KEEPSAKES_MAX)
-		return -ENOSPC;
+	if (i == VSP_KEEPSAKES_MAX)
+		return err_set(err, -ENOSPC, "provider %s: more than %u keepsakes", provider->name, VSP_KEEPSAKES_MAX);
 	copy = malloc(len + 1);
 	if (!copy)
-		return -ENOMEM;
+		return err_set(err, -ENOMEM, "provider %s: out of memory", provider->name);
 	if (len)
 		memcpy(copy, data, len);
 	if (i == provider->keepsakes)

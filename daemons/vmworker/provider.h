@@ -17,13 +17,11 @@
 #include "bus.h"
 #include "daemon/spawner.h"
 #include "ipc/loop.h"
+#include "proto/methods.h"
 #include "service.h"
 
-#define PROVIDERS_MAX	   8u
-#define KEEPSAKES_MAX	   8u
-#define KEEPSAKE_KEY_MAX   63u
-#define KEEPSAKE_BYTES_MAX 4096u
-#define PROVIDER_ARGS_MAX  16u
+#define PROVIDERS_MAX	  8u
+#define PROVIDER_ARGS_MAX 16u
 
 struct provider_config {
 	const char *name;
@@ -56,7 +54,7 @@ struct attachment {
 };
 
 struct keepsake {
-	char key[KEEPSAKE_KEY_MAX + 1];
+	char key[VSP_KEY_MAX + 1];
 	uint8_t *data;
 	size_t len;
 	int fd;
@@ -72,7 +70,7 @@ struct provider {
 	int *fds;
 	size_t nfds;
 	struct bus_provider *bus;
-	struct keepsake keepsake[KEEPSAKES_MAX];
+	struct keepsake keepsake[VSP_KEEPSAKES_MAX];
 	size_t keepsakes;
 	struct attachment now;	/* serves, or prepares to */
 	struct attachment next; /* waits for its predecessor's end */
@@ -125,8 +123,8 @@ int provider_attach(struct providers *set, const char *name, const struct attach
 bool provider_serves(const struct provider *provider, const void *arg);
 
 /** provider_keep - take over @fd, with a copy of @data, for successors; replaces the keepsake of the same @key.
- * Return: 0; -EINVAL, -ENOSPC, -ENOMEM: @fd stays the caller's. */
-int provider_keep(struct provider *provider, const char *key, const void *data, size_t len, int fd);
+ * Limits: proto/methods.h. Return: 0; -EINVAL, -ENOSPC, -ENOMEM with a line: @fd stays the caller's. */
+int provider_keep(struct provider *provider, const char *key, const void *data, size_t len, int fd, struct err *err);
 
 /** provider_ready - all offers are made. */
 void provider_ready(struct provider *provider);
@@ -142,8 +140,9 @@ void provider_detach(struct provider *provider, const void *arg);
 void provider_admit(struct provider *provider, const struct attachment *attachment);
 /** provider_away - for service.c: nothing is asked of provider.now any more, which stays attached. */
 void provider_away(struct provider *provider);
-/** provider_drop_now, provider_drop_next - for service.c: end an attachment, if there is one. */
+/** provider_drop_now - for service.c: end provider.now's connection, if there is one. */
 void provider_drop_now(struct provider *provider);
+/** provider_refuse_next - for service.c: answer provider.next's Attach with @err, if it waits. */
 void provider_refuse_next(struct provider *provider, const struct err *err);
 
 #endif

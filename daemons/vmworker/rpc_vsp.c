@@ -204,7 +204,7 @@ static void reply_attached(struct vsp_link *link, struct rpc_call *call)
 {
 	Bulkhead__Vsp__AttachReply reply = BULKHEAD__VSP__ATTACH_REPLY__INIT;
 	Bulkhead__Vsp__MemoryRegion regions[GUEST_MEM_REGIONS_MAX], *list[GUEST_MEM_REGIONS_MAX];
-	Bulkhead__Vsp__Keepsake keepsakes[KEEPSAKES_MAX], *keepsake_list[KEEPSAKES_MAX];
+	Bulkhead__Vsp__Keepsake keepsakes[VSP_KEEPSAKES_MAX], *keepsake_list[VSP_KEEPSAKES_MAX];
 	const struct guest_mem *mem = vm_memory(link->vm);
 	const struct provider *provider = link->provider;
 	int fds[RPC_FDS_MAX];
@@ -330,15 +330,19 @@ void vsp_handle_keep(struct rpc_conn *conn, struct rpc_call *call, const Protobu
 	const Bulkhead__Vsp__KeepRequest *req = (const Bulkhead__Vsp__KeepRequest *)msg;
 	Bulkhead__Empty empty = BULKHEAD__EMPTY__INIT;
 	struct vsp_link *link = attached(arg, call);
-	int r = -EINVAL;
+	struct err err = {0};
+	int r;
 
 	if (!link)
 		return;
 	if (req->keepsake)
 		r = provider_keep(link->provider, req->keepsake->key, req->keepsake->data.data, req->keepsake->data.len,
-				  fds[0]);
+				  fds[0], &err);
+	else
+		r = err_set(&err, -EINVAL, "provider %s: Keep without a keepsake", link->provider->name);
 	if (r < 0) {
-		rpc_fail(call, r, "the keepsake is refused: %s", strerror(-r));
+		log_warn(NULL, "%s", err.text);
+		rpc_fail(call, r, "%s", err.text);
 		return;
 	}
 	(void)take_fd(&fds[0]);

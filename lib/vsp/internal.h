@@ -5,12 +5,11 @@
 
 #include "base/log.h"
 #include "guest/channel.h"
+#include "proto/methods.h"
 #include "vsp/block.h"
 #include "vsp/vsp.h"
 
-#define VSP_FDS_MAX	  64u
-#define VSP_KEEPSAKES_MAX 8u
-#define VSP_KEY_MAX	  31u
+#define VSP_FDS_MAX 64u
 
 struct rpc_conn;
 

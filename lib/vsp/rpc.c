@@ -180,7 +180,7 @@ static const struct rpc_conn_ops conn_ops = {.closed = on_closed};
 
 static int take_keepsake(struct vsp_keepsake *keepsake, const Bulkhead__Vsp__Keepsake *from, int *fd)
 {
-	if (strlen(from->key) > VSP_KEY_MAX || from->data.len > VSP_KEEPSAKE_MAX)
+	if (!from->key[0] || strlen(from->key) > VSP_KEY_MAX || from->data.len > VSP_KEEPSAKE_MAX)
 		return -EPROTO;
 	keepsake->data = malloc(MAX(from->data.len, (size_t)1));
 	if (!keepsake->data)
@@ -238,7 +238,8 @@ static int decode_attach(struct vsp *vsp, const Bulkhead__Vsp__AttachReply *repl
 	attachment.fds = fds + reply->n_memory + 1;
 	r = take_keepsakes(&attachment, reply, attachment.fds + reply->fd_count);
 	if (r < 0)
-		err_set(err, r, "worker: what our predecessor left cannot be taken: %s", err_name(r));
+		err_set(err, r, "worker: what our predecessor left cannot be taken%s: %s",
+			r == -EPROTO ? " (a keepsake's key or data are too long)" : "", err_name(r));
 	else
 		r = vsp_attached(vsp, &attachment, err);
 	for (size_t i = 0; i < attachment.keepsake_count; i++) {

@@ -225,7 +225,9 @@ uint32_t vsp_generation(const struct vsp *vsp)
 
 int vsp_keep(struct vsp *vsp, const char *key, int fd, const void *data, size_t len, struct err *err)
 {
-	assert(strlen(key) <= VSP_KEY_MAX && len <= VSP_KEEPSAKE_MAX);
+	if (!key[0] || strlen(key) > VSP_KEY_MAX || len > VSP_KEEPSAKE_MAX)
+		return err_set(err, -EINVAL, "keepsake \"%s\": its key has 1 to %u bytes, its data %u at most", key,
+			       VSP_KEY_MAX, VSP_KEEPSAKE_MAX);
 	return vsp_rpc_keep(vsp, key, fd, data, len, err);
 }
 

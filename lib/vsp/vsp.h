@@ -38,7 +38,6 @@ struct vsp_channel;
 
 #define VSP_IOV_MAX	 68u /* a 256 KiB transfer that starts within a page, and room */
 #define VSP_CHANNELS_MAX 256u
-#define VSP_KEEPSAKE_MAX 4096u
 
 /* One packet of the guest, accepted; lives in a slot until vsp_complete(). */
 struct vsp_request {
@@ -120,7 +119,8 @@ uint32_t vsp_generation(const struct vsp *vsp);
 
 /**
  * vsp_keep - leave something with the worker for our successors; replaces what has the same @key.
- * @fd: stays the caller's. @data: @len bytes, at most VSP_KEEPSAKE_MAX.
+ * @key: 1 to VSP_KEY_MAX bytes. @fd: stays the caller's. @data: @len bytes, at most VSP_KEEPSAKE_MAX (proto/methods.h).
+ * Return: 0; -EINVAL (too long), what the worker refused, with a line.
  */
 int vsp_keep(struct vsp *vsp, const char *key, int fd, const void *data, size_t len, struct err *err);
 

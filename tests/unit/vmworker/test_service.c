@@ -465,24 +465,26 @@ Test(service, only_one_upgrade_of_what_is_ours)
 
 Test(service, keepsakes)
 {
-	char key[KEEPSAKE_KEY_MAX + 2];
-	static uint8_t data[KEEPSAKE_BYTES_MAX + 1];
+	char key[VSP_KEY_MAX + 2];
+	static uint8_t data[VSP_KEEPSAKE_MAX + 1];
+	struct err err = {0};
 	int fd = dup(0);
 
 	add(NULL);
-	cr_assert_eq(provider_keep(storage, "ring", "abc", 3, fd), 0);
-	cr_assert_eq(provider_keep(storage, "ring", "de", 2, dup(0)), 0);
+	cr_assert_eq(provider_keep(storage, "ring", "abc", 3, fd, &err), 0);
+	cr_assert_eq(provider_keep(storage, "ring", "de", 2, dup(0), &err), 0);
 	cr_assert(storage->keepsakes == 1 && storage->keepsake[0].len == 2 && storage->keepsake[0].data[0] == 'd');
 	cr_assert(fcntl(fd, F_GETFD) < 0, "the one before is closed");
-	cr_assert_eq(provider_keep(storage, "", "", 0, 0), -EINVAL);
+	cr_assert_eq(provider_keep(storage, "", "", 0, 0, &err), -EINVAL);
 	memset(key, 'k', sizeof(key));
 	key[sizeof(key) - 1] = '\0';
-	cr_assert_eq(provider_keep(storage, key, "", 0, 0), -EINVAL);
-	cr_assert_eq(provider_keep(storage, "big", data, sizeof(data), 0), -EINVAL);
-	for (unsigned int i = 1; i < KEEPSAKES_MAX; i++) {
+	cr_assert_eq(provider_keep(storage, key, "", 0, 0, &err), -EINVAL);
+	cr_assert(strstr(err.text, "1 to 31 bytes"), "%s", err.text);
+	cr_assert_eq(provider_keep(storage, "big", data, sizeof(data), 0, &err), -EINVAL);
+	for (unsigned int i = 1; i < VSP_KEEPSAKES_MAX; i++) {
 		key[2] = '\0';
 		key[1] = (char)('0' + i);
-		cr_assert_eq(provider_keep(storage, key, data, sizeof(data) - 1, dup(0)), 0);
+		cr_assert_eq(provider_keep(storage, key, data, sizeof(data) - 1, dup(0), &err), 0);
 	}
-	cr_assert_eq(provider_keep(storage, "one too many", "", 0, 0), -ENOSPC);
+	cr_assert_eq(provider_keep(storage, "one too many", "", 0, 0, &err), -ENOSPC);
 }
