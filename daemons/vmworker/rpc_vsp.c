@@ -238,6 +238,7 @@ static void reply_attached(struct vsp_link *link, struct rpc_call *call)
 	reply.keepsakes = keepsake_list;
 	reply.generation = provider->service.attachments;
 	reply.cautious = service_cautious(provider);
+	reply.at_fault = service_at_fault(provider);
 	reply.n_memory = mem->regions;
 	reply.memory = list;
 	reply.cpus = vm_cpus(link->vm);

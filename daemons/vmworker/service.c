@@ -272,6 +272,7 @@ static void follow_end(struct provider *provider, int status, uint64_t ready_ns,
 	uint64_t delay_ns = 0;
 
 	describe_end(s, status);
+	s->at_fault = !handed_over && own_fault(status);
 	if (handed_over) {
 		s->message[0] = 0;
 	} else {
@@ -507,6 +508,11 @@ void service_handed_over(struct provider *provider, int error)
 bool service_cautious(const struct provider *provider)
 {
 	return provider->service.faults >= SERVICE_FAULTS_MAX;
+}
+
+bool service_at_fault(const struct provider *provider)
+{
+	return provider->service.at_fault;
 }
 
 void service_upgrade(struct provider *provider, int program_fd, service_done_fn done, void *arg)

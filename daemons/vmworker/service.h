@@ -68,6 +68,7 @@ struct service {
 	bool served; /* somebody has been ready */
 	uint64_t ready_ns;
 	unsigned int failures, faults; /* in a row */
+	bool at_fault;		       /* the last one died of what it did */
 	char message[160];	       /* how the last one ended */
 	char said[64];		       /* name and version of the last that attached */
 	struct loop_source *pause;
@@ -130,6 +131,8 @@ void service_handed_over(struct provider *provider, int error);
 
 /** service_cautious - whether the next one should replay one request at a time. */
 bool service_cautious(const struct provider *provider);
+/** service_at_fault - whether the last one died of what it did. */
+bool service_at_fault(const struct provider *provider);
 
 /**
  * service_upgrade - replace the process that serves by one of @program_fd, which stays the caller's.

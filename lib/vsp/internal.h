@@ -89,7 +89,7 @@ struct vsp {
 	int fds[VSP_FDS_MAX];
 	size_t fd_count;
 	uint32_t generation;
-	bool cautious;
+	bool cautious, at_fault; /* predecessors died of what they did; the last one did */
 	struct vsp_keepsake keepsakes[VSP_KEEPSAKES_MAX];
 	size_t keepsake_count;
 
@@ -191,7 +191,7 @@ struct vsp_attachment {
 	int *fds;
 	size_t fd_count;
 	uint32_t generation;
-	bool cautious;
+	bool cautious, at_fault;			  /* predecessors died of what they did; the last one did */
 	struct vsp_keepsake keepsakes[VSP_KEEPSAKES_MAX]; /* data is the callee's if it takes it (NULL), fd too (-1) */
 	size_t keepsake_count;
 };

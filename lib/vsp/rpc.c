@@ -219,6 +219,7 @@ static int decode_attach(struct vsp *vsp, const Bulkhead__Vsp__AttachReply *repl
 		.fd_count = reply->fd_count,
 		.generation = reply->generation,
 		.cautious = reply->cautious,
+		.at_fault = reply->at_fault,
 	};
 	int r;
 

@@ -141,6 +141,7 @@ int vsp_attached(struct vsp *vsp, struct vsp_attachment *attachment, struct err 
 	attachment->keepsake_count = 0;
 	vsp->generation = attachment->generation;
 	vsp->cautious = attachment->cautious;
+	vsp->at_fault = attachment->at_fault;
 	return 0;
 }
 

@@ -9,7 +9,8 @@
  * then the ring is read on, without waiting for a kick.
  *
  * A successor of processes that died of their own fault is cautious: it replays one request at a time and marks it in
- * the block before. If it dies of that one too, the next finds the mark and fails the request to the guest.
+ * the block before. If it dies of that one too, the next finds the mark and fails the request to the guest; if it was
+ * killed meanwhile, the next tries the same.
  */
 #include <errno.h>
 #include <string.h>
@@ -38,7 +39,7 @@ static void choose_culprit(struct vsp_channel *channel, const struct block_recov
 			   struct vsp_recovered *ret)
 {
 	channel->cautious = channel->vsp->cautious;
-	if (!channel->cautious || recovery->trial < 0 ||
+	if (!channel->cautious || !channel->vsp->at_fault || recovery->trial < 0 ||
 	    block_slot(&channel->block, (uint32_t)recovery->trial)->state != BLOCK_SLOT_ACCEPTED)
 		return;
 	channel->culprit = recovery->trial;

@@ -71,7 +71,7 @@ static void handle_attach(struct rpc_conn *conn, struct rpc_call *call, const Pr
 	reply.vm_name = worker->vm_name;
 	reply.vm_uuid = (char *)"00000000-0000-4000-8000-000000000001";
 	reply.generation = worker->generation++;
-	reply.cautious = worker->cautious;
+	reply.cautious = reply.at_fault = worker->cautious;
 	memcpy(out + 2, worker->fds, worker->fd_count * sizeof(int));
 	reply.keepsakes = list;
 	for (; reply.n_keepsakes < worker->keepsake_count; reply.n_keepsakes++) {

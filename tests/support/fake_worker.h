@@ -74,7 +74,8 @@ int fake_worker_hand_over(struct fake_worker *worker);
 /** fake_worker_is_ready - whether the VSP that is connected now has called Ready. */
 bool fake_worker_is_ready(const struct fake_worker *worker);
 
-/** fake_worker_set_cautious - what the next Attach is told. */
+/** fake_worker_set_cautious - what the next Attach is told: whether predecessors, the last one too, died of what they
+ * did. */
 void fake_worker_set_cautious(struct fake_worker *worker, bool cautious);
 
 /** fake_worker_leave - a keepsake of a predecessor's, before the first Attach. @fd: duplicated. */

@@ -224,12 +224,14 @@ Test(service, own_faults_make_pauses_and_successors_cautious)
 
 		cr_assert(!service_cautious(storage));
 		kill_process(&played, pid, SIGSEGV);
+		cr_assert(service_at_fault(storage));
 		cr_assert_eq(storage->service.pausing, i > 0, "the first restart comes at once");
 		cr_assert_eq(status().state, i > 0 ? SERVICE_WAITING : SERVICE_RECOVERING);
 	}
 	cr_assert(service_cautious(storage));
 	kill_process(&played, serve(&played), SIGKILL);
 	cr_assert(service_cautious(storage), "that was not its fault, but no sign of health");
+	cr_assert(!service_at_fault(storage));
 	kill_process(&played, serve(&played), SIGHUP);
 	cr_assert(!service_cautious(storage));
 }
