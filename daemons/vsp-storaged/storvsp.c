@@ -24,6 +24,7 @@
 
 #include "abi/ring.h"
 #include "base/bytes.h"
+#include "base/death.h"
 #include "base/log.h"
 #include "vstor_parse.h"
 
@@ -340,6 +341,7 @@ static void storvsp_packet(struct vsp_channel *channel, struct vsp_request *vsp)
 	struct storvsp_request *request = vsp->device_data;
 	int r;
 
+	DEATH_REQUEST(vsp->transaction_id);
 	if (vsp->type == VMPACKET_COMPLETION) {
 		/* Nothing that we send wants one. */
 		vsp_complete(vsp, NULL, 0);

@@ -3,11 +3,19 @@
  * Places at which a test build of a VSP kills itself, so that recovery is shown from each of them. In every other build
  * (BULKHEAD_DEATHS is not defined) DEATH() is nothing.
  *
- * BULKHEAD_DEATHS="POINT[:N][,POINT[:N]]...": entry i is for generation i, the first process being generation 0: it
- * dies by SIGKILL at the N-th passage (1 if not said) of POINT. "-" stands for no death.
+ * BULKHEAD_DEATHS="POINT[:N][@SIGNAL][,POINT[:N][@SIGNAL]]...": entry i is for generation i, the first process being
+ * generation 0: it dies at the N-th passage (1 if not said) of POINT by SIGNAL: "SEGV", "ABRT", "SYS", "TERM"; SIGKILL
+ * if not said. "-" stands for no death.
+ * BULKHEAD_DEATHS_POISON=SIGNAL: each process dies by it when the device is given a request whose transaction id begins
+ * with DEATH_POISON.
  */
 #ifndef BASE_DEATH_H
 #define BASE_DEATH_H
+
+#include <stdint.h>
+
+#define DEATH_POISON	   0xdeadu
+#define DEATH_POISON_SHIFT 48u
 
 /* Point, and what has just happened there. */
 #define DEATH_POINTS(X)                                                                                                \
@@ -54,13 +62,17 @@ enum death_point {
 void death(enum death_point point);
 /** death_generation - how many processes there were before: which entry counts from now on. */
 void death_generation(unsigned int generation);
+/** death_request - the device is given a request. */
+void death_request(uint64_t transaction_id);
 /** death_list - print the points, a name a line. */
 void death_list(void);
-#define DEATH(id)		     death(DEATH_AT_##id)
-#define DEATH_GENERATION(generation) death_generation(generation)
+#define DEATH(id)		      death(DEATH_AT_##id)
+#define DEATH_GENERATION(generation)  death_generation(generation)
+#define DEATH_REQUEST(transaction_id) death_request(transaction_id)
 #else
-#define DEATH(id)		     ((void)0)
-#define DEATH_GENERATION(generation) ((void)(generation))
+#define DEATH(id)		      ((void)0)
+#define DEATH_GENERATION(generation)  ((void)(generation))
+#define DEATH_REQUEST(transaction_id) ((void)(transaction_id))
 #endif
 
 #endif

@@ -11,10 +11,13 @@
  *
  * Three parts run through the same machine: all blocks are written, then comes the load, then all blocks are read.
  *
- * Limits. Options: seed, depth (of requests), ops or seconds (of load), luns, blocks (of each disk), ring (pages).
- * Blocks are of 512 bytes, requests of up to 64 KiB; answers are due in 60 s.
+ * Limits. Options: seed, depth (of requests), ops or seconds (of load), luns, blocks (of each disk), ring (pages),
+ * poison=N: the N-th request of the load is the one that a test build of the service dies of (base/death.h); it must
+ * fail as on a disk that breaks on it, and is made again without the mark. Blocks are of 512 bytes, requests of up to
+ * 64 KiB; answers are due in 60 s.
  */
 #include "abi/hyperv.h"
+#include "base/death.h"
 #include "disk.h"
 #include "rt.h"
 
@@ -31,6 +34,7 @@
 #define WORDS	     (DISK_BLOCK / 8)
 #define KEY_WORD     2u /* from here on */
 #define NO_REQUEST   0u
+#define POISON	     ((uint64_t)DEATH_POISON << DEATH_POISON_SHIFT) /* in an id */
 
 enum kind { READ, WRITE, FLUSH, KINDS };
 
@@ -55,6 +59,7 @@ struct wish {
 static struct {
 	uint32_t depth, luns, blocks;
 	uint64_t ops, seconds, until; /* seconds 0: as many as ops says */
+	uint64_t poison;	      /* request of the load that is poisoned; 0: none */
 } load;
 
 static struct vmbus_channel channel;
@@ -62,7 +67,7 @@ static struct request requests[DEPTH_MAX];
 static uint8_t buffers[DEPTH_MAX][BUFFER_BYTES] __attribute__((aligned(4096)));
 static uint64_t model[LUNS_MAX][BLOCKS_MAX];
 static bool claimed[LUNS_MAX][BLOCKS_MAX];
-static uint64_t random_state, turns, generations, counts[KINDS], full, longest;
+static uint64_t random_state, turns, generations, counts[KINDS], full, longest, poisoned, refused;
 static uint32_t in_flight, at_lun, at_lba; /* where a part that takes all blocks in turn is */
 
 static uint64_t now(void)
@@ -188,6 +193,8 @@ static bool begin(const struct wish *wish)
 	request->lba = wish->lba;
 	request->blocks = wish->blocks;
 	request->id = (turns + 1) * DEPTH_MAX + slot;
+	if (turns + 1 == poisoned)
+		request->id |= POISON;
 	prepare_data(request, slot);
 	if (!submit(request)) {
 		request->id = NO_REQUEST;
@@ -203,11 +210,27 @@ static bool begin(const struct wish *wish)
 static struct request *request_of(uint64_t id)
 {
 	struct request *request = &requests[id % DEPTH_MAX];
+	uint64_t turn = (id & ~POISON) / DEPTH_MAX;
 
 	if (id != NO_REQUEST && request->id == id)
 		return request;
-	rt_fail("%s request %#lx", id / DEPTH_MAX && id / DEPTH_MAX <= turns ? "a second answer to" : "an answer to no",
-		(unsigned long)id);
+	rt_fail("%s request %#lx", turn && turn <= turns ? "a second answer to" : "an answer to no", (unsigned long)id);
+}
+
+/* The request that nobody could serve: its one answer is the protocol's error. Made again it is one like all others. */
+static void finish_poisoned(struct request *request, const struct storvsc_result *result)
+{
+	if (result->srb_status != (SRB_STATUS_ERROR | SRB_STATUS_AUTOSENSE_VALID) ||
+	    result->scsi_status != SCSI_STATUS_CHECK_CONDITION || result->transferred != 0 ||
+	    result->sense[2] != SCSI_SENSE_HARDWARE_ERROR)
+		rt_fail("the poisoned request: SRB %#x, SCSI %#x, sense %#x, %u bytes", result->srb_status,
+			result->scsi_status, result->sense[2], result->transferred);
+	refused++;
+	request->id = ++turns * DEPTH_MAX + request->id % DEPTH_MAX;
+	/* The host has taken requests out of the ring meanwhile, but others may have come: it is tried until it fits.
+	 */
+	while (!submit(request))
+		;
 }
 
 static void finish(const struct storvsc_result *result)
@@ -215,6 +238,10 @@ static void finish(const struct storvsc_result *result)
 	struct request *request = request_of(result->id);
 	uint64_t took = now() - request->since;
 
+	if (request->id & POISON) {
+		finish_poisoned(request, result);
+		return;
+	}
 	if ((result->srb_status & 0x3f) != SRB_STATUS_SUCCESS || result->scsi_status != SCSI_STATUS_GOOD ||
 	    result->transferred != request->blocks * DISK_BLOCK)
 		rt_fail("request %#lx: %s of %u blocks at %u of disk %u: SRB %#x, SCSI %#x, sense %#x/%#x/%#x, %u "
@@ -349,6 +376,7 @@ static void parse(const char *cmdline)
 	load.depth = (uint32_t)rt_option(cmdline, "depth", 16);
 	load.luns = (uint32_t)rt_option(cmdline, "luns", 1);
 	load.blocks = (uint32_t)rt_option(cmdline, "blocks", 2048);
+	load.poison = rt_option(cmdline, "poison", 0);
 	if (!load.depth || load.depth > DEPTH_MAX || !load.luns || load.luns > LUNS_MAX ||
 	    load.blocks <= 2 * REQUEST_MAX || load.blocks > BLOCKS_MAX)
 		rt_fail("options: depth 1..%u, luns 1..%u, blocks %u..%u", DEPTH_MAX, LUNS_MAX, 2 * REQUEST_MAX + 1,
@@ -365,7 +393,9 @@ void rt_main(const char *cmdline)
 	run(next_write);
 	rt_printf("guest: load\n");
 	load.until = now() + load.seconds * SECOND;
+	poisoned = load.poison ? turns + load.poison : 0;
 	run(next_random);
+	rt_check(refused == (load.poison > 0), "%lu poisoned requests were refused", (unsigned long)refused);
 	run(next_read);
 	rt_printf("recovery: %lu reads, %lu writes, %lu flushes; ring full %lu times, longest wait %lu ms\n",
 		  (unsigned long)counts[READ], (unsigned long)counts[WRITE], (unsigned long)counts[FLUSH],

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # vsp-storaged dies at each of its death points (base/death.h) while a guest has requests in flight: the guest does not notice,
-# no request is lost or answered twice. A point that only a successor passes is reached by a death before. With
-# BULKHEAD_CHECK_LONG=1 each point's successor also dies at each point of recovery, and in more than one place.
+# no request is lost or answered twice. A point that only a successor passes is reached by deaths before. Then the request that
+# it dies of each time: of its own faults, the guest is told so, and goes on. With BULKHEAD_CHECK_LONG=1 each point's
+# successor also dies at each point of recovery, and in more than one place.
 here=$(dirname "$0")
 storaged=tests/deaths/vsp-storaged-deaths
 out=$(mktemp) || exit 1
@@ -10,21 +11,31 @@ trap 'rm -f "$out"' EXIT
 trap 'exit 1' HUP INT TERM
 failures=0 runs=0
 
-# die PLAN [RUN-GUEST-OPTION...]: one run; each entry of the plan must have been a death.
-die() {
-	local plan=$1 commas rc
-	shift
-	commas=${plan//[^,]/}
+# run DEATHS FAILED PLAN [RUN-GUEST-OPTION...]: one run, in which the service dies so often and fails so many requests
+run() {
+	local deaths=$1 failed=$2 plan=$3 rc
+	shift 3
 	BULKHEAD_DEATHS=$plan "$here/with-disk" --storaged $storaged --print-services --append 'ops=40 depth=16 blocks=512' "$@" \
 		tests/guest/guest_recovery >"$out" 2>&1
 	rc=$?
 	[ $rc -ne 77 ] || { cat "$out"; exit 77; }
 	runs=$((runs + 1))
-	[ $rc -ne 0 ] || grep -aqE "^storage: deaths $((${#commas} + 1)) .* lost 0 duplicate 0 failed 0" "$out" || rc=service
+	[ $rc -ne 0 ] || grep -aqE "^storage: deaths $deaths .* lost 0 duplicate 0 failed $failed " "$out" || rc=service
 	[ $rc != 0 ] || return 0
-	echo "FAILED ($rc): BULKHEAD_DEATHS=$plan $*"
+	fail "$rc: not $deaths deaths, $failed failed: BULKHEAD_DEATHS=$plan $*"
+}
+
+fail() {
+	echo "FAILED: $1"
 	sed 's/^/    /' "$out"
 	failures=$((failures + 1))
+	return 1
+}
+
+# die PLAN [RUN-GUEST-OPTION...]: each entry of the plan must have been a death.
+die() {
+	local commas=${1//[^,]/}
+	run $((${#commas} + 1)) 0 "$@"
 }
 
 # plan POINT NTH: how to get there
@@ -34,6 +45,8 @@ plan() {
 	open-* | opened | outcome-state | outcome-sequence) echo "$1" ;;	   # passed once, or only by the driver's first messages
 	recover-state) echo "outcome-state,$1" ;;
 	recover-commit) echo "commit-valid:$2,$1" ;;
+	# whose predecessors died of their own fault; who is killed then does not make a culprit of whom it tried
+	recover-trial) echo "accept-slot:$2@SEGV,ready@ABRT,ready@SYS,$1" ;;
 	recover-*) echo "accept-slot:$2,$1" ;;
 	*) echo "$1:$2" ;;
 	esac
@@ -41,17 +54,31 @@ plan() {
 
 points=$($storaged --deaths) || exit 1
 for point in $points; do
-	# not here: a hand-over is asked for, and only who dies of its own fault leaves a successor that tries one by one
-	case $point in hand-over | recover-trial) continue ;; esac
-	die "$(plan "$point" 12)"
+	case $point in
+	hand-over) # is asked for
+		die hand-over --upgrade $storaged --append 'seconds=2 depth=16 blocks=512'
+		grep -aq '^storage: deaths 1 upgrades 1 ' "$out" || fail "no upgrade: $point"
+		;;
+	*) die "$(plan "$point" 12)" ;;
+	esac
 done
+# who is killed from outside, however often, leaves nobody that tries one by one
+run 5 0 accept-slot:5@TERM,recover-replay,recover-replay@TERM,recover-replay,recover-replay@TERM,recover-trial
 # five that die before they are ready are started again ever more slowly: the ring fills meanwhile
 die accept-slot:8,attached,ready,attached,attached,attached --append 'ops=40 depth=32 blocks=4096'
-if ! grep -aq 'ring full [1-9]' "$out"; then
-	cat "$out"
-	echo "FAILED: the ring was never full"
-	failures=$((failures + 1))
-fi
+grep -aq 'ring full [1-9]' "$out" || fail "the ring was never full"
+# poison SIGNAL DEATHS PLAN: three die of a request, the next tries alone what is in flight and dies too, the last fails it, once
+poison() {
+	export BULKHEAD_DEATHS_POISON=$1
+	run $(($2 + 4)) 1 "$3" --append 'ops=40 depth=16 blocks=512 poison=20'
+	[ "$(grep -ac 'request in slot [0-9]* failed to the guest' "$out")" = 1 ] || fail "not logged once: $1"
+	unset BULKHEAD_DEATHS_POISON
+}
+poison ABRT 0 -
+poison SYS 0 -
+# first the ring fills, so that others are in flight with it
+poison SEGV 4 accept-slot:20,attached,attached,attached
+grep -aqE 'taken over: ([2-9]|[1-9][0-9]) requests' "$out" || fail "no others were in flight"
 [ "${BULKHEAD_CHECK_LONG:-0}" != 1 ] || for point in $points; do
 	case $point in attached | offered | ready | open-* | opened | outcome-st* | outcome-seq* | recover-* | hand-over) continue ;; esac
 	die "$(plan "$point" 1)"
