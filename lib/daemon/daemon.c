@@ -96,6 +96,9 @@ int daemon_init(const char *program, const char *vm, struct err *err)
 	if (r < 0)
 		return r;
 	log_init(program, vm);
+	/* Of a program that was started by its descriptor an older kernel knows only the descriptor's number. */
+	if (prctl(PR_SET_NAME, program, 0, 0, 0) < 0)
+		return err_set(err, -errno, "cannot set the name of the process: %s", strerrordesc_np(errno));
 	umask(077);
 	if (close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
 		return err_set(err, -errno, "cannot mark descriptors close-on-exec: %s (Linux 5.11 or later is needed)",

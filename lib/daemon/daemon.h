@@ -11,7 +11,7 @@
 /**
  * daemon_init - the first thing in main(): close-on-exec for stray descriptors above 2, no core of guest memory unless asked
  * (RLIMIT_CORE 0 and not dumpable; both stay as they are when BULKHEAD_DEBUG=1: debuggers and LeakSanitizer need ptrace), SIGPIPE ignored,
- * umask 077, log_init(), no new privileges; what is missing of descriptors 0 to 2 is /dev/null.
+ * umask 077, log_init(), @program as the name of the process (ps, pgrep), no new privileges; what is missing of descriptors 0 to 2 is /dev/null.
  * Return: 0 or a negative errno with a line that says what to do.
  */
 int daemon_init(const char *program, const char *vm, struct err *err);

@@ -55,6 +55,15 @@ Test(daemon, init_opens_what_is_missing_of_the_first_three)
 	cr_assert_eq(st.st_rdev, null.st_rdev);
 }
 
+Test(daemon, init_names_the_process)
+{
+	char name[16] = "";
+
+	cr_assert_eq(daemon_init("a-test-program", NULL, NULL), 0);
+	cr_assert_eq(prctl(PR_GET_NAME, name, 0, 0, 0), 0);
+	cr_assert_str_eq(name, "a-test-program");
+}
+
 Test(daemon, init_gives_up_new_privileges_and_more)
 {
 	int pipes[2];
