@@ -134,7 +134,7 @@ static int enter_sandbox(const struct options *options, struct err *err)
 {
 	const struct syscall_list *const calls[] = {&rpc_server_calls, &kvm_calls, &vcpu_calls, &memory_calls,
 						    &console_calls,    &vsp_calls, NULL};
-	const struct sandbox_path paths[] = {{options->runtime_dir, true}, {0}};
+	const struct sandbox_path paths[] = {{.path = options->runtime_dir, .write = true}, {0}};
 	const struct sandbox sandbox = {.calls = calls, .paths = paths};
 
 	console_reserve_pty();

@@ -3,6 +3,7 @@
 #ifndef DAEMON_DAEMON_H
 #define DAEMON_DAEMON_H
 
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -33,5 +34,12 @@ void daemon_ready(const char *status);
  * Context: before there are other threads: capabilities belong to each thread.
  */
 int daemon_drop_privileges(uid_t uid, gid_t gid, struct err *err);
+
+/**
+ * daemon_keep_capabilities - give up all capabilities for good but those of @keep (bits: 1 << CAP_...) that we have;
+ * the bounding, ambient and inheritable sets are emptied. User and groups stay.
+ * Return: 0 or a negative errno with a line. Context: as daemon_drop_privileges().
+ */
+int daemon_keep_capabilities(uint64_t keep, struct err *err);
 
 #endif

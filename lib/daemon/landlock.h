@@ -9,10 +9,10 @@
 int landlock_abi(void);
 
 /**
- * landlock_enter - nothing by path but @paths (NULL: nothing at all) and @extra (one, or NULL), no TCP and, as far as
- * the kernel's Landlock goes, no abstract sockets and no signals to the outside. Return: 0, or a negative errno with a
- * line. Context: only this thread and those that it makes from now on; no new privileges.
+ * landlock_enter - nothing by path but @sandbox's paths (NULL: nothing at all) and @extra (one, or NULL), nothing
+ * executed, no TCP and, as far as the kernel's Landlock goes, no abstract sockets and, unless @sandbox says so, no
+ * signals to the outside. Return: 0, or a negative errno with a line. Context: only this thread and those that it makes from now on; no new privileges.
  */
-int landlock_enter(const struct sandbox_path *paths, const struct sandbox_path *extra, struct err *err);
+int landlock_enter(const struct sandbox *sandbox, const struct sandbox_path *extra, struct err *err);
 
 #endif

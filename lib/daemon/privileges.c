@@ -25,14 +25,29 @@ static int empty_bounding_set(void)
 	return 0;
 }
 
-static int empty_capability_sets(void)
+/* Of those that we have, only @keep stay. */
+static int reduce_capability_sets(uint64_t keep)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
 
-	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 || syscall(SYS_capget, &header, sets) < 0)
 		return -errno;
-	return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
+	for (size_t i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+		sets[i].permitted &= (uint32_t)(keep >> (32 * i));
+		sets[i].effective = sets[i].permitted;
+		sets[i].inheritable = 0;
+	}
+	return syscall(SYS_capset, &header, sets) < 0 ? -errno : 0;
+}
+
+int daemon_keep_capabilities(uint64_t keep, struct err *err)
+{
+	int r = empty_bounding_set();
+
+	if (r == 0)
+		r = reduce_capability_sets(keep);
+	return r < 0 ? err_set(err, r, "cannot give up capabilities: %s", strerrordesc_np(-r)) : 0;
 }
 
 static int change_user(uid_t uid, gid_t gid)
@@ -63,7 +78,7 @@ int daemon_drop_privileges(uid_t uid, gid_t gid, struct err *err)
 	if (r == 0 && root)
 		r = change_user(uid, gid);
 	if (r == 0)
-		r = empty_capability_sets();
+		r = reduce_capability_sets(0);
 	if (r == 0 && root && !is_final(uid, gid))
 		r = -EPERM;
 	/* A change of user resets it, also where daemon_init() left it for debuggers. */

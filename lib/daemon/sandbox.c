@@ -207,7 +207,7 @@ static bool have_seccomp(void)
 int sandbox_enter(const struct sandbox *sandbox, struct err *err)
 {
 	/* The sanitizers read the program and /proc for their reports. */
-	static const struct sandbox_path everything = {"/", false};
+	static const struct sandbox_path everything = {.path = "/"};
 	static bool entered; /* daemons have one main thread that does this */
 	bool first = !entered;
 	int r = 0;
@@ -217,7 +217,7 @@ int sandbox_enter(const struct sandbox *sandbox, struct err *err)
 	if (first && landlock_abi() == 0)
 		log_warn(NULL, "the sandbox has no Landlock: the kernel lacks it, or was started without lsm=landlock");
 	else if (first)
-		r = landlock_enter(sandbox->paths, SANITIZED ? &everything : NULL, err);
+		r = landlock_enter(sandbox, SANITIZED ? &everything : NULL, err);
 	if (r < 0)
 		return r;
 	entered = true;
@@ -243,7 +243,7 @@ void sandbox_probe(FILE *to)
 	else
 		fputs("seccomp warn the kernel lacks seccomp: daemons run without a filter of system calls\n", to);
 	if (abi > 0)
-		fprintf(to, "landlock ok daemons open no files by path (Landlock ABI %d)\n", abi);
+		fprintf(to, "landlock ok daemons that serve a guest open no files by path (Landlock ABI %d)\n", abi);
 	else
 		fputs("landlock warn the kernel lacks Landlock or was started without lsm=landlock: seccomp alone "
 		      "keeps daemons from files\n",

@@ -26,13 +26,16 @@
 /* What may still be reached by path; NULL-terminated arrays. */
 struct sandbox_path {
 	const char *path;
-	bool write; /* files below it may be made, written and removed */
+	bool write;   /* files below it may be made, written and removed */
+	bool folders; /* folders, too */
+	bool images;  /* to open for others: what is there may be written, devices controlled, files made; nothing removed */
 };
 
 struct sandbox {
 	const struct syscall_list *const *calls; /* NULL-terminated; sandbox_base_calls is always among them */
 	const struct sandbox_path *paths;	 /* .path NULL at the end; NULL: none at all; only of the first */
 	bool narrows_later;			 /* sandbox_enter() follows once more */
+	bool signals;				 /* Landlock does not keep signals from processes outside */
 };
 
 /** sandbox_base_calls - what libc, lib/base, lib/ipc and lib/daemon need. */

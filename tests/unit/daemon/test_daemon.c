@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -236,6 +237,20 @@ Test(daemon, drop_stays_root_without_capabilities)
 		cr_skip("only root has something to drop");
 	cr_assert_eq(daemon_drop_privileges(0, 0, NULL), 0);
 	assert_no_capabilities(true);
+}
+
+Test(daemon, keep_some_capabilities)
+{
+	const uint64_t keep = UINT64_C(1) << CAP_DAC_OVERRIDE;
+	unsigned long long had = status_hex("CapPrm");
+
+	cr_assert_eq(daemon_keep_capabilities(keep, NULL), 0);
+	cr_assert_eq(status_hex("CapPrm"), had & keep);
+	cr_assert_eq(status_hex("CapEff"), had & keep);
+	cr_assert_eq(status_hex("CapInh"), 0);
+	cr_assert_eq(status_hex("CapAmb"), 0);
+	cr_assert_eq(daemon_keep_capabilities(0, NULL), 0);
+	assert_no_capabilities(geteuid() == 0);
 }
 
 Test(daemon, drop_as_an_ordinary_user)
