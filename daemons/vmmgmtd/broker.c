@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
@@ -36,6 +37,18 @@
  * name, we look again for so long. */
 #define BUSY_GRACE_MS 1000u
 #define BUSY_PAUSE_MS 10u
+
+static const struct syscall_rule rules[] = {
+	{SYS_openat},
+	{SYS_newfstatat},
+	{SYS_faccessat2},
+	{SYS_fstatfs},
+	{SYS_ftruncate}, /* a console's log */
+	{SYS_ioctl, 1, UINT32_MAX, BLKGETSIZE64},
+	{-1},
+};
+
+const struct syscall_list broker_calls = {.name = "opening for others", .rules = rules};
 
 /* ---- why an open failed ---- */
 

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "base/err.h"
+#include "base/syscalls.h"
 #include "domain.h"
 
 /* Who holds a busy image. */
@@ -48,5 +49,8 @@ int broker_check_memory(uint64_t bytes, bool huge, struct err *err);
 
 /** broker_same_image - whether @path is the file or device @st now. */
 bool broker_same_image(const char *path, const struct stat *st);
+
+/** broker_calls - what opening needs in the sandbox. */
+extern const struct syscall_list broker_calls;
 
 #endif

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/syscalls.h"
 
 #define DOMAIN_XML_MAX	   (1024u * 1024u) /* bytes of a definition */
 #define DOMAIN_DEPTH_MAX   32u		   /* elements within elements */
@@ -93,5 +94,8 @@ void domain_guid(const struct domain *domain, const char *what, uint8_t ret[16])
 
 /** domain_uuid_normalise - @uuid in any usual form to lower case with dashes. Return: 0, -EINVAL. */
 int domain_uuid_normalise(const char *uuid, char ret[DOMAIN_UUID_MAX]);
+
+/** domain_calls - what domain_parse() needs in the sandbox. */
+extern const struct syscall_list domain_calls;
 
 #endif

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <uuid/uuid.h>
 
 #include "base/bytes.h"
@@ -23,6 +24,13 @@
 #include "base/text.h"
 #include "domain_rules.h"
 #include "domain_xml_int.h"
+
+static const struct syscall_rule rules[] = {
+	{SYS_getppid}, /* libuuid, beside getrandom() */
+	{-1},
+};
+
+const struct syscall_list domain_calls = {.name = "XML", .rules = rules};
 
 #define PATH_TEXT_MAX 512
 #define REPORT_MAX    1024

@@ -9,7 +9,7 @@
  * What serves its devices it starts itself; here that is only watched (adopt).
  *
  * A process is ready when daemon_ready() says so. It belongs to a session of its own, has / as its folder, /dev/null as
- *its input, the VM's log file as its output and errors, and outlives vmmgmtd.
+ * its input, the VM's log file as its output and errors, and outlives vmmgmtd.
  *
  * Invariants: a process is named by its pid and its start time, so a pid that was used again is never mistaken for it.
  */
@@ -21,10 +21,12 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "base/syscalls.h"
 #include "ipc/loop.h"
 
 struct launcher;
 struct launched;
+struct spawner;
 
 /* A process as it is written down for a later vmmgmtd. pid 0: none. */
 struct launch_id {
@@ -44,7 +46,7 @@ struct launch_events {
 	/* It serves now. At most once. */
 	void (*ready)(struct launched *process, void *arg);
 	/* It has ended, before or after it was ready; @why: "ended with status 1", "was killed by signal 9", "was not
-	 * ready within 10 s". Once. */
+	 * ready within 15 s". Once. */
 	void (*ended)(struct launched *process, const char *why, void *arg);
 };
 
@@ -62,17 +64,21 @@ struct launcher_ops {
 	struct launch_id (*id)(const struct launched *process);
 	/** kill - SIGKILL; `ended` follows. */
 	void (*kill)(struct launched *process);
-	/** release - forget it: no event comes any more; the process goes on, or, if it has ended, is reaped. */
+	/** release - forget it: no event comes any more; the process goes on. */
 	void (*release)(struct launched *process);
 };
 
 struct launcher {
 	const struct launcher_ops *ops;
 	struct loop *loop;
+	struct spawner *spawner; /* launcher_fork's */
 };
 
-/** launcher_fork - the implementation by fork and exec, for session mode and hosts without systemd. */
-void launcher_fork_init(struct launcher *launcher, struct loop *loop);
+/** launcher_fork_init - the implementation by fork and exec, for session mode and hosts without systemd. @spawner:
+ * outlives it. */
+void launcher_fork_init(struct launcher *launcher, struct loop *loop, struct spawner *spawner);
+/** launcher_fork_calls - what it and the functions below need in the sandbox. */
+extern const struct syscall_list launcher_fork_calls;
 
 /** launch_identify - the identity of a process that @ancestor, directly or not, has started. Return: 0; -ESRCH; -EPERM
  * if it is not below @ancestor. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Theory of operation: fork, a session of its own, exec. A pipe that closes on exec tells whether that worked; a second
- * one, named by BULKHEAD_READY_FD, carries the byte that daemon_ready() writes. A pidfd on the loop tells of the end,
- * also of processes that an earlier vmmgmtd started and that are not our children.
+ * Theory of operation: the spawner's helper, which was forked before the sandbox, starts the program that we open, is
+ * its parent, and tells when it is ready and how it ended. Processes that an earlier vmmgmtd started are nobody's
+ * children any more: of those a pidfd on the loop tells that they have ended.
  */
 #include "launcher.h"
 
@@ -15,32 +15,37 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "daemon/spawner.h"
 #include "dbus/session.h"
 
-#define ARGS_MAX      32
 #define WHY_MAX	      128
-#define READY_FD      3 /* in the child */
-#define EOF_GRACE_NS  (1000 * NS_PER_MS)
 #define ANCESTORS_MAX 8
+
+static const struct syscall_rule rules[] = {
+	{SYS_openat}, /* programs, /proc/<pid>/stat */
+	{SYS_newfstatat}, {SYS_access}, {SYS_pidfd_open}, {SYS_pidfd_send_signal}, {-1},
+};
+
+const struct syscall_list launcher_fork_calls = {.name = "starting and watching processes", .rules = rules};
 
 struct launched {
 	struct loop *loop;
 	const struct launch_events *events;
 	void *arg;
 	struct launch_id id;
-	bool is_child;
-	bool is_ready;
+	struct spawned *spawned; /* NULL: adopted */
+	int pidfd;		 /* of an adopted one; else -1 */
+	struct loop_source *end; /* of an adopted one */
 	unsigned int ready_ms;
-	char why[WHY_MAX]; /* of a kill of ours; "" if it ended by itself */
-	int pidfd, ready_fd;
-	struct loop_source *end, *ready, *timer;
+	struct loop_source *timer; /* until it is ready */
+	char why[WHY_MAX];	   /* of a kill of ours; "" if it ended by itself */
 };
 
 /* From /proc/<pid>/stat: fields 4 and 22; the second one, in parentheses, may hold anything. */
@@ -80,45 +85,54 @@ static int read_start_time(pid_t pid, uint64_t *ret)
 	return read_stat(pid, &parent, ret);
 }
 
-static void describe_end(const struct launched *p, char *why, size_t size)
+static void describe_end(const struct launched *p, int status, char *why, size_t size)
 {
-	siginfo_t info = {0};
+	const char *name = status >= 0 && WIFSIGNALED(status) ? sigabbrev_np(WTERMSIG(status)) : NULL;
 
 	if (*p->why)
 		snprintf(why, size, "%s", p->why);
+	else if (status >= 0 && WIFEXITED(status))
+		snprintf(why, size, "ended with status %d", WEXITSTATUS(status));
+	else if (status >= 0 && WIFSIGNALED(status))
+		snprintf(why, size, "was killed by signal %d (%s)", WTERMSIG(status), name ? name : "?");
 	else
-		snprintf(why, size, "ended");
-	/* Also takes the zombie away. */
-	if (!p->is_child || waitid(P_PIDFD, (id_t)p->pidfd, &info, WEXITED | WNOHANG) < 0 || !info.si_pid || *p->why)
-		return;
-	if (info.si_code == CLD_EXITED)
-		snprintf(why, size, "ended with status %d", info.si_status);
-	else
-		snprintf(why, size, "was killed by signal %d (%s)", info.si_status,
-			 sigabbrev_np(info.si_status) ? sigabbrev_np(info.si_status) : "?");
+		snprintf(why, size, "ended"); /* nobody knows how */
 }
 
-static void stop_watching(struct launched *p)
+static void tell_end(struct launched *p, int status)
 {
-	loop_remove(&p->end);
-	loop_remove(&p->ready);
-	loop_remove(&p->timer);
-	fd_close(&p->ready_fd);
-}
-
-static void on_end(int fd, unsigned int events, void *arg)
-{
-	struct launched *p = arg;
 	char why[WHY_MAX];
 
-	describe_end(p, why, sizeof(why));
-	stop_watching(p);
+	loop_remove(&p->end);
+	loop_remove(&p->timer);
+	describe_end(p, status, why, sizeof(why));
 	p->events->ended(p, why, p->arg);
+}
+
+static void on_pidfd(int fd, unsigned int events, void *arg)
+{
+	tell_end(arg, -1);
+}
+
+static void on_ended(struct spawned *process, int status, void *arg)
+{
+	tell_end(arg, status);
+}
+
+static void on_ready(struct spawned *process, void *arg)
+{
+	struct launched *p = arg;
+
+	loop_remove(&p->timer);
+	p->events->ready(p, p->arg);
 }
 
 static void fork_kill(struct launched *p)
 {
-	pidfd_send_signal(p->pidfd, SIGKILL, NULL, 0);
+	if (p->spawned)
+		spawned_kill(p->spawned);
+	else
+		pidfd_send_signal(p->pidfd, SIGKILL, NULL, 0);
 }
 
 static void on_timeout(void *arg)
@@ -129,140 +143,19 @@ static void on_timeout(void *arg)
 	fork_kill(p);
 }
 
-static void on_ready(int fd, unsigned int events, void *arg)
-{
-	struct launched *p = arg;
-	char byte;
-	ssize_t n = read(fd, &byte, 1);
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	loop_remove(&p->ready);
-	fd_close(&p->ready_fd);
-	if (n != 1) {
-		/* It is ending, or has closed what it should not: its end says more. */
-		loop_arm(p->timer, EOF_GRACE_NS);
-		return;
-	}
-	loop_remove(&p->timer);
-	p->is_ready = true;
-	p->events->ready(p, p->arg);
-}
-
-static void free_launched(struct launched *p)
-{
-	stop_watching(p);
-	fd_close(&p->pidfd);
-	free(p);
-}
-
 static void fork_release(struct launched *p)
 {
-	siginfo_t info;
-
-	if (p->is_child)
-		waitid(P_PIDFD, (id_t)p->pidfd, &info, WEXITED | WNOHANG);
-	free_launched(p);
+	loop_remove(&p->end);
+	loop_remove(&p->timer);
+	if (p->spawned)
+		spawned_release(p->spawned);
+	fd_close(&p->pidfd);
+	free(p);
 }
 
 static struct launch_id fork_id(const struct launched *p)
 {
 	return p->id;
-}
-
-/* ---- the child, between fork and exec ---- */
-
-static void child_fail(int exec_fd)
-{
-	int error = errno;
-
-	(void)!write(exec_fd, &error, sizeof(error));
-	_exit(127);
-}
-
-/* The descriptors go to 0..3; everything else closes on exec. */
-static void child_run(const char *path, char *const *argv, int log_fd, int ready_fd, int exec_fd)
-{
-	sigset_t none;
-	int null;
-
-	setsid();
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	for (int sig = 1; sig < NSIG; sig++)
-		signal(sig, SIG_DFL);
-	/* Out of the way of the numbers that they are to get. */
-	log_fd = fcntl(log_fd, F_DUPFD_CLOEXEC, 10);
-	ready_fd = fcntl(ready_fd, F_DUPFD_CLOEXEC, 10);
-	exec_fd = fcntl(exec_fd, F_DUPFD_CLOEXEC, 10);
-	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (log_fd < 0 || ready_fd < 0 || null < 0 || chdir("/") < 0)
-		child_fail(exec_fd);
-	if (dup2(null, 0) < 0 || dup2(log_fd, 1) < 0 || dup2(log_fd, 2) < 0 || dup2(ready_fd, READY_FD) < 0)
-		child_fail(exec_fd);
-	close_range(READY_FD + 1, UINT_MAX, CLOSE_RANGE_CLOEXEC);
-	setenv("BULKHEAD_READY_FD", "3", 1);
-	unsetenv("NOTIFY_SOCKET"); /* is ours, not its */
-	unsetenv("JOURNAL_STREAM");
-	execv(path, argv);
-	child_fail(exec_fd);
-}
-
-static int make_argv(const char *path, const char *const *args, char *argv[ARGS_MAX])
-{
-	size_t n = 0;
-
-	argv[n++] = (char *)path;
-	for (; *args; args++) {
-		if (n + 1 >= ARGS_MAX)
-			return -E2BIG;
-		argv[n++] = (char *)*args;
-	}
-	argv[n] = NULL;
-	return 0;
-}
-
-/* Return: the child's pid once the exec has happened, or a negative errno. */
-static pid_t spawn(const char *path, char *const *argv, int log_fd, int *ret_ready_fd)
-{
-	_cleanup_close_ int exec_read = -1, exec_write = -1, ready_read = -1, ready_write = -1;
-	int fds[2], error = 0;
-	pid_t pid;
-
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return -errno;
-	exec_read = fds[0];
-	exec_write = fds[1];
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return -errno;
-	ready_read = fds[0];
-	ready_write = fds[1];
-	pid = fork();
-	if (pid < 0)
-		return -errno;
-	if (pid == 0)
-		child_run(path, argv, log_fd, ready_write, exec_write);
-	fd_close(&exec_write);
-	if (read(exec_read, &error, sizeof(error)) == sizeof(error)) {
-		waitpid(pid, NULL, 0);
-		return -error;
-	}
-	fd_set_nonblock(ready_read, true);
-	*ret_ready_fd = take_fd(&ready_read);
-	return pid;
-}
-
-static int watch(struct launched *p)
-{
-	int r = loop_add_fd(p->loop, p->pidfd, LOOP_READ, on_end, p, &p->end);
-
-	if (r == 0 && p->ready_fd >= 0)
-		r = loop_add_fd(p->loop, p->ready_fd, LOOP_READ, on_ready, p, &p->ready);
-	if (r == 0 && p->ready_fd >= 0)
-		r = loop_add_timer(p->loop, on_timeout, p, &p->timer);
-	if (r == 0 && p->timer)
-		loop_arm(p->timer, p->ready_ms * NS_PER_MS);
-	return r;
 }
 
 static struct launched *launched_new(struct launcher *launcher, const struct launch_events *events, void *arg)
@@ -274,42 +167,48 @@ static struct launched *launched_new(struct launcher *launcher, const struct lau
 	p->loop = launcher->loop;
 	p->events = events;
 	p->arg = arg;
-	p->pidfd = p->ready_fd = -1;
+	p->pidfd = -1;
 	return p;
+}
+
+static int spawn(struct launcher *launcher, const struct launch_request *request, struct launched *p, struct err *err)
+{
+	static const struct spawn_events events = {on_ready, on_ended};
+	struct spawn_request spawn = {.name = request->program, .args = request->args, .log_fd = request->log_fd};
+	_cleanup_close_ int exe_fd = -1;
+	char path[PATH_MAX];
+	int r = session_program(request->program, path, sizeof(path), err);
+
+	if (r < 0)
+		return r;
+	exe_fd = open(path, O_PATH | O_CLOEXEC);
+	if (exe_fd < 0)
+		return err_set(err, -errno, "%s: cannot be started: %s: %s", request->program, path, strerror(errno));
+	spawn.exe_fd = exe_fd;
+	return spawner_spawn(launcher->spawner, &spawn, &events, p, err, &p->spawned);
 }
 
 static int fork_start(struct launcher *launcher, const struct launch_request *request,
 		      const struct launch_events *events, void *arg, struct err *err, struct launched **ret_process)
 {
-	struct launched *p;
-	char path[PATH_MAX], *argv[ARGS_MAX];
-	pid_t pid;
-	int r = session_program(request->program, path, sizeof(path), err);
+	struct launched *p = launched_new(launcher, events, arg);
+	int r;
 
-	if (r < 0)
-		return r;
-	r = make_argv(path, request->args, argv);
-	p = r < 0 ? NULL : launched_new(launcher, events, arg);
-	if (!p)
+	if (!p || loop_add_timer(p->loop, on_timeout, p, &p->timer) < 0) {
+		free(p);
 		return err_set(err, -ENOMEM, "%s: no memory to start it", request->program);
-	p->ready_ms = request->ready_ms;
-	pid = spawn(path, argv, request->log_fd, &p->ready_fd);
-	if (pid < 0) {
-		free_launched(p);
-		return err_set(err, pid, "%s: cannot be started: %s: %s", request->program, path, strerror(-pid));
 	}
-	p->id.pid = pid;
-	p->is_child = true;
-	p->pidfd = pidfd_open(pid, 0);
-	r = p->pidfd < 0 ? -errno : read_start_time(pid, &p->id.start_time);
-	if (r == 0)
-		r = watch(p);
+	r = spawn(launcher, request, p, err);
 	if (r < 0) {
-		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
-		free_launched(p);
-		return err_set(err, r, "%s: cannot be watched: %s", request->program, strerror(-r));
+		fork_release(p);
+		return r;
 	}
+	p->id.pid = spawned_pid(p->spawned);
+	/* One that has ended already is told of soon; a later vmmgmtd takes it for gone. */
+	if (read_start_time(p->id.pid, &p->id.start_time) < 0)
+		p->id.start_time = 0;
+	p->ready_ms = request->ready_ms;
+	loop_arm(p->timer, p->ready_ms * NS_PER_MS);
 	*ret_process = p;
 	return 0;
 }
@@ -343,10 +242,9 @@ static int fork_adopt(struct launcher *launcher, const struct launch_id *id, con
 	}
 	p->id = *id;
 	p->pidfd = pidfd;
-	p->is_ready = true;
-	r = watch(p);
+	r = loop_add_fd(p->loop, pidfd, LOOP_READ, on_pidfd, p, &p->end);
 	if (r < 0)
-		free_launched(p);
+		fork_release(p);
 	else
 		*ret_process = p;
 	return r;
@@ -382,7 +280,7 @@ int launch_kill_id(const struct launch_id *id, unsigned int timeout_ms)
 	return poll(&pfd, 1, (int)timeout_ms) > 0 ? 0 : -ETIMEDOUT;
 }
 
-void launcher_fork_init(struct launcher *launcher, struct loop *loop)
+void launcher_fork_init(struct launcher *launcher, struct loop *loop, struct spawner *spawner)
 {
 	static const struct launcher_ops ops = {
 		.start = fork_start,
@@ -392,5 +290,5 @@ void launcher_fork_init(struct launcher *launcher, struct loop *loop)
 		.release = fork_release,
 	};
 
-	*launcher = (struct launcher){.ops = &ops, .loop = loop};
+	*launcher = (struct launcher){.ops = &ops, .loop = loop, .spawner = spawner};
 }

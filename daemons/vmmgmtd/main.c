@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +20,12 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
+#include "daemon/sandbox.h"
+#include "daemon/spawner.h"
 #include "dbus_faces.h"
+#include "ipc/rpc.h"
 #include "session.h"
+#include "store.h"
 
 #define PROGRAM	       "vmmgmtd"
 #define IDLE_DEFAULT_S 30
@@ -38,11 +43,13 @@ struct options {
 struct instance {
 	const struct options *options;
 	struct session_paths paths;
+	const char *base, *vms;
 	char logs[PATH_MAX];
 	struct loop *loop;
-	int lock_fd, parent_fd;
+	int lock_fd, parent_fd, spawner_fd, bus_pidfd;
+	struct spawner *spawner;
+	struct launcher launcher;
 	struct manager *manager;
-	pid_t bus_pid;
 	struct msgbus *bus;
 	struct faces *faces;
 	struct loop_source *idle;
@@ -203,24 +210,62 @@ static int make_system_folders(struct err *err)
 	return 0;
 }
 
-static int manager_up(struct instance *in, struct err *err)
+/* What the sandbox binds must be there. */
+static int make_folders(struct instance *in, struct err *err)
 {
 	const bool system = in->options->system;
-	struct manager_config config = {
-		.mode = system ? "system" : "session",
-		.base = system ? SYSTEM_BASE : in->paths.base,
-		.vms = system ? SYSTEM_VMS : in->paths.vms,
-		.logs = in->logs,
-		.kvm = in->options->kvm,
-	};
 	int r = system ? make_system_folders(err) : 0;
 
+	in->base = system ? SYSTEM_BASE : in->paths.base;
+	in->vms = system ? SYSTEM_VMS : in->paths.vms;
 	if (system)
 		snprintf(in->logs, sizeof(in->logs), "%s", SYSTEM_LOGS);
 	else
 		snprintf(in->logs, sizeof(in->logs), "%s/logs", in->paths.base);
-	if (r == 0)
-		r = manager_new(in->loop, &config, err, &in->manager);
+	return r < 0 ? r : store_make_folder(in->vms, err);
+}
+
+/*
+ * Any path may be a VM's image, kernel or log, so any file can be opened, but nothing executed, and nothing made or
+ * removed but files in our own folders; other processes are signalled, but not through kill(). A user's own instance
+ * keeps no capability. The host's opens images of any owner in folders of any owner: that is all that it may do as
+ * root; its own folders are root's, /dev/kvm is too, and chown() or ACLs are used nowhere.
+ */
+static int enter_sandbox(const struct instance *in, struct err *err)
+{
+	static const struct syscall_list *const calls[] = {
+		&rpc_connect_calls, &msgbus_calls,	  &broker_calls,  &store_calls,	 &runtime_calls,
+		&vm_calls,	    &launcher_fork_calls, &session_calls, &domain_calls, NULL};
+	const struct sandbox_path paths[] = {
+		{.path = "/", .images = true},
+		{.path = in->base, .write = true, .folders = true},
+		{.path = in->vms, .write = true},
+		{.path = in->options->system ? SYSTEM_LOGS : in->base, .write = true},
+		{0},
+	};
+	const struct sandbox sandbox = {.calls = calls, .paths = paths, .signals = true};
+	int r = daemon_keep_capabilities(in->options->system ? UINT64_C(1) << CAP_DAC_OVERRIDE : 0, err);
+
+	return r < 0 ? r : sandbox_enter(&sandbox, err);
+}
+
+static int manager_up(struct instance *in, struct err *err)
+{
+	struct manager_config config = {
+		.mode = in->options->system ? "system" : "session",
+		.base = in->base,
+		.vms = in->vms,
+		.logs = in->logs,
+		.kvm = in->options->kvm,
+		.launcher = &in->launcher,
+	};
+	int r = spawner_new(in->loop, in->spawner_fd, &in->spawner);
+
+	if (r < 0)
+		return err_set(err, r, "cannot use the spawner: %s", strerror(-r));
+	in->spawner_fd = -1;
+	launcher_fork_init(&in->launcher, in->loop, in->spawner);
+	r = manager_new(in->loop, &config, err, &in->manager);
 	if (r == 0)
 		manager_settle(in->manager);
 	return r;
@@ -229,10 +274,8 @@ static int manager_up(struct instance *in, struct err *err)
 static int bus_up(struct instance *in, struct err *err)
 {
 	const bool system = in->options->system;
-	int r = system ? 0 : session_bus_start(&in->paths, err, &in->bus_pid);
+	int r = msgbus_open(in->loop, system ? "system" : in->paths.address, err, &in->bus);
 
-	if (r == 0)
-		r = msgbus_open(in->loop, system ? "system" : in->paths.address, err, &in->bus);
 	if (r < 0)
 		return r;
 	msgbus_on_closed(in->bus, on_bus_closed, in);
@@ -257,7 +300,13 @@ static int set_up(struct instance *in, struct err *err)
 	r = in->options->system ? 0 : become_the_one(in, err);
 	if (r != 0)
 		return r;
-	r = manager_up(in, err);
+	r = make_folders(in, err);
+	if (r == 0 && !in->options->system)
+		r = session_bus_start(&in->paths, err, &in->bus_pidfd);
+	if (r == 0)
+		r = enter_sandbox(in, err);
+	if (r == 0)
+		r = manager_up(in, err);
 	return r < 0 ? r : bus_up(in, err);
 }
 
@@ -267,7 +316,9 @@ static void take_down(struct instance *in)
 	manager_free(in->manager);
 	msgbus_free(in->bus);
 	loop_remove(&in->idle);
-	session_bus_stop(&in->paths, in->bus_pid);
+	spawner_free(in->spawner);
+	fd_close(&in->spawner_fd);
+	session_bus_stop(&in->paths, &in->bus_pidfd);
 	loop_free(in->loop);
 	fd_close(&in->lock_fd);
 }
@@ -298,7 +349,7 @@ static int serve(struct instance *in)
 int main(int argc, char **argv)
 {
 	struct options options;
-	struct instance in = {.options = &options, .lock_fd = -1, .parent_fd = -1};
+	struct instance in = {.options = &options, .lock_fd = -1, .parent_fd = -1, .spawner_fd = -1, .bus_pidfd = -1};
 	struct err err = {0};
 	int r = parse(argc, argv, &options);
 
@@ -309,6 +360,8 @@ int main(int argc, char **argv)
 		r = session_daemonize(&in.paths, &err, &in.parent_fd);
 	if (r == 0)
 		r = daemon_init(PROGRAM, NULL, &err);
+	if (r == 0) /* by the process that serves */
+		r = in.spawner_fd = spawner_fork(&err);
 	if (r < 0) {
 		fprintf(stderr, PROGRAM ": %s\n", err.text);
 		session_tell(&in.parent_fd, err.text);

@@ -28,7 +28,6 @@ struct manager {
 	struct loop *loop;
 	struct manager_config config;
 	struct store *store;
-	struct launcher launcher;
 	struct vm_env env;
 	struct entry *entries;
 	const struct manager_events *events;
@@ -404,10 +403,9 @@ int manager_new(struct loop *loop, const struct manager_config *config, struct e
 		return err_set(err, -ENOMEM, "no memory");
 	m->loop = loop;
 	m->config = *config;
-	launcher_fork_init(&m->launcher, loop);
 	m->env = (struct vm_env){
 		.loop = loop,
-		.launcher = &m->launcher,
+		.launcher = config->launcher,
 		.base = config->base,
 		.logs = config->logs,
 		.kvm = config->kvm,

@@ -26,6 +26,7 @@ struct manager_config {
 	const char *vms;  /* definitions */
 	const char *logs; /* of the daemons of VMs; made if it is missing */
 	const char *kvm;
+	struct launcher *launcher; /* outlives the manager */
 };
 
 /**

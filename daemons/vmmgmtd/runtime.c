@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -19,6 +20,13 @@
 
 #define STATE_VERSION 1u
 #define STATE_MAX     4096u
+
+static const struct syscall_rule rules[] = {
+	{SYS_openat}, /* folders and their files */
+	{SYS_mkdir},  {SYS_getdents64}, {SYS_renameat}, {SYS_unlinkat}, {SYS_fchmod}, {SYS_fsync}, {-1},
+};
+
+const struct syscall_list runtime_calls = {.name = "runtime folders", .rules = rules};
 
 static int open_folder(const char *base, const char *uuid)
 {

@@ -13,7 +13,11 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "base/syscalls.h"
 #include "launcher.h"
+
+/** runtime_calls - what this needs in the sandbox. */
+extern const struct syscall_list runtime_calls;
 
 struct runtime_state {
 	bool up; /* its start was finished: worth keeping */

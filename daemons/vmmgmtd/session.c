@@ -9,8 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,6 +26,15 @@
 #define OTHER_POLL_MS	50u
 #define LOG_MAX		(1024 * 1024)
 #define MAX_CONNECTIONS 256
+
+static const struct syscall_rule rules[] = {
+	{SYS_pidfd_send_signal},
+	{SYS_waitid},
+	{SYS_unlink},
+	{-1},
+};
+
+const struct syscall_list session_calls = {.name = "the session's bus", .rules = rules};
 
 /* ---- one for each base folder ---- */
 
@@ -143,10 +154,10 @@ static int wait_address(int fd, const struct session_paths *paths, struct err *e
 		       r == 0 ? "does not get ready" : "ended at once", paths->log);
 }
 
-int session_bus_start(const struct session_paths *paths, struct err *err, pid_t *ret_pid)
+int session_bus_start(const struct session_paths *paths, struct err *err, int *ret_pidfd)
 {
 	_cleanup_close_ int address_read = -1, exec_read = -1;
-	int address[2], exec[2], error = 0, r;
+	int address[2], exec[2], pidfd, error = 0, r;
 	pid_t pid, parent = getpid();
 	char config[512];
 
@@ -168,26 +179,35 @@ int session_bus_start(const struct session_paths *paths, struct err *err, pid_t 
 	if (pid < 0)
 		return err_set(err, r < 0 ? r : -errno, "dbus-daemon: cannot be started: %s",
 			       strerror(r < 0 ? -r : errno));
+	pidfd = pidfd_open(pid, 0);
+	if (pidfd < 0) {
+		r = err_set(err, -errno, "dbus-daemon: cannot be watched: %s", strerror(errno));
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		return r;
+	}
 	if (read(exec_read, &error, sizeof(error)) == sizeof(error))
 		r = err_set(err, -error, "dbus-daemon: cannot be started: %s: install Debian's package dbus-daemon",
 			    strerror(error));
 	else
 		r = wait_address(address_read, paths, err);
 	if (r < 0)
-		session_bus_stop(paths, pid);
+		session_bus_stop(paths, &pidfd);
 	else
-		*ret_pid = pid;
+		*ret_pidfd = pidfd;
 	return r;
 }
 
-void session_bus_stop(const struct session_paths *paths, pid_t pid)
+void session_bus_stop(const struct session_paths *paths, int *pidfd)
 {
 	char config[512];
+	siginfo_t info;
 
-	if (pid <= 0)
+	if (*pidfd < 0)
 		return;
-	kill(pid, SIGTERM);
-	waitpid(pid, NULL, 0);
+	pidfd_send_signal(*pidfd, SIGTERM, NULL, 0);
+	waitid(P_PIDFD, (id_t)*pidfd, &info, WEXITED);
+	fd_close(pidfd);
 	unlink(paths->bus);
 	snprintf(config, sizeof(config), "%s/bus.conf", paths->base);
 	unlink(config);

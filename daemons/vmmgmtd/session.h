@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "base/syscalls.h"
 #include "dbus/session.h"
 
 /**
@@ -26,12 +27,16 @@ int session_wait_other(struct loop *loop, const struct session_paths *paths, str
 
 /**
  * session_bus_start - run a dbus-daemon for us alone; it ends with us, however we end.
- * Return: 0 once it listens at paths->address; a negative errno with one line.
+ * Return: 0 once it listens at paths->address, and a pidfd; a negative errno with one line.
+ * Context: before the sandbox, and not in a thread that may end: the bus would end with it.
  */
-int session_bus_start(const struct session_paths *paths, struct err *err, pid_t *ret_pid);
+int session_bus_start(const struct session_paths *paths, struct err *err, int *ret_pidfd);
 
-/** session_bus_stop - end it and take its files away. @pid: 0 if it was not started. */
-void session_bus_stop(const struct session_paths *paths, pid_t pid);
+/** session_bus_stop - end it and take its files away. @pidfd: closed; -1 if it was not started. */
+void session_bus_stop(const struct session_paths *paths, int *pidfd);
+
+/** session_calls - what session_bus_stop() needs in the sandbox. */
+extern const struct syscall_list session_calls;
 
 /**
  * session_daemonize - go on in a child in the background, with paths->log as its output; the parent stays here until it

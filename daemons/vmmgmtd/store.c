@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -22,6 +23,13 @@
 #define TRAILER_START  "<!-- bulkhead definition, version "
 #define FILE_MAX       (DOMAIN_XML_MAX + 4096u)
 #define QUARANTINE_MAX 256
+
+static const struct syscall_rule rules[] = {
+	{SYS_openat}, /* the folder, definitions */
+	{SYS_mkdir},  {SYS_getdents64}, {SYS_renameat}, {SYS_unlinkat}, {SYS_fchmod}, {SYS_fsync}, {-1},
+};
+
+const struct syscall_list store_calls = {.name = "definitions", .rules = rules};
 
 struct store {
 	char *folder;
@@ -49,6 +57,13 @@ static int make_folders(const char *folder)
 	return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
 }
 
+int store_make_folder(const char *folder, struct err *err)
+{
+	int r = make_folders(folder);
+
+	return r < 0 ? err_set(err, r, "folder of definitions %s: %s", folder, strerror(-r)) : 0;
+}
+
 int store_open(const char *folder, struct err *err, struct store **ret_store)
 {
 	struct store *store = calloc(1, sizeof(*store));
@@ -58,12 +73,16 @@ int store_open(const char *folder, struct err *err, struct store **ret_store)
 		free(store);
 		return err_set(err, -ENOMEM, "definitions: no memory");
 	}
-	r = make_folders(folder);
-	store->fd = r < 0 ? -1 : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (store->fd < 0) {
-		r = r < 0 ? r : -errno;
+	store->fd = -1;
+	r = store_make_folder(folder, err);
+	if (r == 0) {
+		store->fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (store->fd < 0)
+			r = err_set(err, -errno, "folder of definitions %s: %s", folder, strerror(errno));
+	}
+	if (r < 0) {
 		store_free(store);
-		return err_set(err, r, "folder of definitions %s: %s", folder, strerror(-r));
+		return r;
 	}
 	*ret_store = store;
 	return 0;

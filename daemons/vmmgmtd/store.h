@@ -9,10 +9,17 @@
 #include <stddef.h>
 
 #include "base/err.h"
+#include "base/syscalls.h"
 
 #define STORE_VERSION 1u
 
 struct store;
+
+/** store_calls - what this needs in the sandbox. */
+extern const struct syscall_list store_calls;
+
+/** store_make_folder - with those above it, 0700. Return: 0, also if it is there; a negative errno with one line. */
+int store_make_folder(const char *folder, struct err *err);
 
 /** store_open - the folder is made (0700) if it is missing. Return: 0; a negative errno with one line. */
 int store_open(const char *folder, struct err *err, struct store **ret_store);

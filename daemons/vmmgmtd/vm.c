@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -17,6 +18,13 @@
 
 #define LOG_MAX	     (1024 * 1024) /* a log that has grown over this starts anew with the VM */
 #define LOG_TAIL_MAX 4096
+
+static const struct syscall_rule rules[] = {
+	/* the log of its daemons, and the folder of logs */
+	{SYS_openat}, {SYS_mkdir}, {SYS_ftruncate}, {SYS_unlink}, {-1},
+};
+
+const struct syscall_list vm_calls = {.name = "VMs", .rules = rules};
 
 /* A request that the worker carries out. */
 struct op {

@@ -35,6 +35,9 @@
 
 struct vm;
 
+/** vm_calls - what VMs need in the sandbox, but for what they use. */
+extern const struct syscall_list vm_calls;
+
 enum vm_state {
 	VM_SHUT_OFF,
 	VM_STARTING,

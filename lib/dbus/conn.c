@@ -10,10 +10,24 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "dbus/internal.h"
+
+static const struct syscall_rule rules[] = {
+	{SYS_socket, 0, UINT32_MAX, AF_UNIX},
+	{SYS_connect},
+	{SYS_getsockname},
+	{SYS_getresuid}, /* whether we are setuid */
+	{SYS_getresgid},
+	{SYS_openat}, /* the machine's id, if somebody asks for it */
+	{-1},
+};
+
+const struct syscall_list msgbus_calls = {.name = "D-Bus", .rules = rules};
 
 struct watch {
 	DBusWatch *watch;

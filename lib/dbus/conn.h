@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "base/syscalls.h"
 #include "dbus/value.h"
 #include "ipc/loop.h"
 
@@ -30,6 +31,9 @@
 #define DBUS_PROPERTIES_INTERFACE "org.freedesktop.DBus.Properties"
 
 struct msgbus;
+
+/** msgbus_calls - what a connection to a bus on a UNIX socket needs in the sandbox. */
+extern const struct syscall_list msgbus_calls;
 
 /**
  * msgbus_open - connect to a bus and register there.
