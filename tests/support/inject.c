@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * inject THREAD CALL: what a daemon that was taken over could do: makes one system call from inside a running thread
- * and prints "done RESULT", "refused ERROR" or "killed SIGNAL".
+ * inject THREAD CALL [PATH]: what a daemon that was taken over could do: makes one system call from inside a running
+ * thread and prints "done RESULT", "refused ERROR" or "killed SIGNAL".
  *
  * Theory of operation: a thread that waits in a system call stands behind a SYSCALL instruction. ptrace stops it there,
  * gives it other registers and lets it execute that one instruction again; then it gets its own registers back.
@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,7 +27,7 @@
 #define TRIES	     50
 #define PAUSE_US     100000
 #define SYSCALL_CODE 0x050fu	/* 0f 05 */
-#define TEXT_BELOW   1024u	/* below the stack: nobody's */
+#define TEXT_BELOW   4096u	/* below the stack: nobody's */
 #define TEXT	     UINT64_MAX /* as an argument: where the text is */
 
 static const struct call {
@@ -42,6 +43,15 @@ static const struct call {
 	{"mmap-exec", SYS_mmap, {0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS}, ""},
 	{"io_uring", SYS_io_uring_setup, {1, 0}, ""},
 	{"kill", SYS_kill, {1, 0}, ""},
+	/* What these ask for the kernel refuses to anybody, but not before a filter has let them pass. */
+	{"ptrace", SYS_ptrace, {PTRACE_SEIZE, 0}, ""},		  /* ESRCH */
+	{"mount", SYS_mount, {TEXT, TEXT, TEXT}, "/nonexistent"}, /* EFAULT */
+	{"clone", SYS_clone, {CLONE_THREAD, 0}, ""},		  /* EINVAL */
+	{"setuid", SYS_setuid, {UINT32_MAX}, ""},		  /* EINVAL */
+	{"chown", SYS_chown, {TEXT, UINT32_MAX, UINT32_MAX}, ""}, /* ENOENT */
+	/* With a path of the test's. */
+	{"unlink", SYS_unlink, {TEXT}, ""},
+	{"mkdir", SYS_mkdir, {TEXT, 0700}, ""},
 	{"getpid", SYS_getpid, {0}, ""}, /* allowed to all: the tool itself works */
 };
 
@@ -141,21 +151,23 @@ static void run(pid_t thread, const struct user_regs_struct *own, const struct c
 
 int main(int argc, char **argv)
 {
-	const struct call *call = NULL;
+	struct call call = {0};
 	struct user_regs_struct regs;
 	pid_t thread;
 
-	for (size_t i = 0; argc == 3 && i < sizeof(calls) / sizeof(calls[0]); i++)
+	for (size_t i = 0; (argc == 3 || argc == 4) && i < sizeof(calls) / sizeof(calls[0]); i++)
 		if (strcmp(calls[i].name, argv[2]) == 0)
-			call = &calls[i];
-	if (!call) {
-		fprintf(stderr, "usage: inject THREAD CALL\n");
+			call = calls[i];
+	if (!call.name) {
+		fprintf(stderr, "usage: inject THREAD CALL [PATH]\n");
 		return 2;
 	}
+	if (argc == 4)
+		call.text = argv[3];
 	thread = (pid_t)atoi(argv[1]);
 	for (int i = 0; i < TRIES; i++) {
 		if (stop(thread, &regs)) {
-			run(thread, &regs, call);
+			run(thread, &regs, &call);
 			return 0;
 		}
 		usleep(PAUSE_US);
