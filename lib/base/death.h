@@ -8,6 +8,7 @@
  * if not said. "-" stands for no death.
  * BULKHEAD_DEATHS_POISON=SIGNAL: each process dies by it when the device is given a request whose transaction id begins
  * with DEATH_POISON.
+ * BULKHEAD_DEATHS_SPOIL=WHAT: generation 0 leaves the state block wrong, when it dies (tests/deaths/spoil.c).
  */
 #ifndef BASE_DEATH_H
 #define BASE_DEATH_H
@@ -64,15 +65,20 @@ void death(enum death_point point);
 void death_generation(unsigned int generation);
 /** death_request - the device is given a request. */
 void death_request(uint64_t transaction_id);
+/** death_block - where the state block of the (only) channel lies. */
+struct block_header;
+void death_block(struct block_header *block);
 /** death_list - print the points, a name a line. */
 void death_list(void);
 #define DEATH(id)		      death(DEATH_AT_##id)
 #define DEATH_GENERATION(generation)  death_generation(generation)
 #define DEATH_REQUEST(transaction_id) death_request(transaction_id)
+#define DEATH_BLOCK(block)	      death_block(block)
 #else
 #define DEATH(id)		      ((void)0)
 #define DEATH_GENERATION(generation)  ((void)(generation))
 #define DEATH_REQUEST(transaction_id) ((void)(transaction_id))
+#define DEATH_BLOCK(block)	      ((void)(block))
 #endif
 
 #endif

@@ -78,6 +78,7 @@ int block_format(struct block *block, int fd, const struct block_geometry *geome
 			atomic_store_explicit(&block_slot(block, i)->state, BLOCK_SLOT_FREE, memory_order_relaxed);
 	/* release: pairs with a successor's acquire of the magic; all of the above comes before */
 	atomic_store_explicit(&header->magic, BLOCK_MAGIC, memory_order_release);
+	DEATH_BLOCK(header);
 	return 0;
 }
 

@@ -195,6 +195,7 @@ int block_attach(struct block *block, int fd, const struct block_geometry *expec
 		return r;
 	}
 	*block = (struct block){.header = header, .len = (size_t)st.st_size};
+	DEATH_BLOCK(header);
 	DEATH(RECOVER_CHECKED);
 	return 0;
 }
@@ -269,7 +270,7 @@ static void count_slots(const struct block *block, struct block_recovery *recove
 	qsort_r(recovery->slot, recovery->count, sizeof(recovery->slot[0]), by_sequence, (void *)block);
 	missing = (int32_t)(sequence_of(header->accepted) - header->completed - recovery->count);
 	recovery->lost = missing > 0 ? (uint32_t)missing : 0;
-	recovery->duplicate = missing < 0 ? (uint32_t)-missing : 0;
+	recovery->duplicate = missing < 0 ? -(uint32_t)missing : 0;
 }
 
 void block_recover_end(struct block *block, struct block_recovery *recovery)
