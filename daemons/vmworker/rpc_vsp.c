@@ -59,6 +59,8 @@ static void on_answer(int error, const char *text, const ProtobufCMessage *msg, 
 		return;
 	if (error < 0)
 		log_warn(link->provider->name, "%s", text[0] ? text : err_name(error));
+	if (error < 0 && question->method == VSP_OPEN)
+		service_not_opened(link->provider, text[0] ? text : err_name(error));
 	if (error < 0 && question->must)
 		peer_drop(link->peer);
 	else if (question->method == VSP_HAND_OVER || provider_serves(link->provider, link))
@@ -163,7 +165,8 @@ static void vsp_open(void *arg, uint32_t offer_id, const struct bus_open *open)
 	struct vsp_link *link = arg;
 	int r = send_open(link, offer_id, open);
 
-	if (r < 0)
+	/* One that has just died has answered nothing: its end comes next, and its successor is asked. */
+	if (r < 0 && r != -ENOTCONN)
 		provider_opened(link->provider, offer_id, r, NULL);
 }
 

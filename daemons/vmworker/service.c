@@ -468,6 +468,15 @@ void service_opened(struct provider *provider, const struct service_counts *coun
 	outage_end(provider);
 }
 
+void service_not_opened(struct provider *provider, const char *why)
+{
+	struct service *s = &provider->service;
+
+	/* What a guest has opened itself concerns only that guest. */
+	if (bus_provider_resuming(provider->bus))
+		snprintf(s->message, sizeof(s->message), "%.*s", (int)sizeof(s->message) - 1, why);
+}
+
 void service_lost(struct provider *provider)
 {
 	struct service *s = &provider->service;

@@ -69,7 +69,7 @@ struct service {
 	uint64_t ready_ns;
 	unsigned int failures, faults; /* in a row */
 	bool at_fault;		       /* the last one died of what it did */
-	char message[160];	       /* how the last one ended */
+	char message[160];	       /* how the last one ended; why its successor did not take a channel up */
 	char said[64];		       /* name and version of the last that attached */
 	struct loop_source *pause;
 	bool pausing;
@@ -119,6 +119,9 @@ void service_ready(struct provider *provider);
 
 /** service_opened - a channel may have been taken up again. */
 void service_opened(struct provider *provider, const struct service_counts *counts);
+
+/** service_not_opened - a channel was not opened, of which service_opened() will be told. @why: a line. */
+void service_not_opened(struct provider *provider, const char *why);
 
 /** service_lost - the connection of provider.now, which was to serve, has ended by itself. */
 void service_lost(struct provider *provider);

@@ -127,10 +127,11 @@ struct vsp_open {
 /* What a recovery found; all 0 for a fresh channel. */
 struct vsp_recovered {
 	uint32_t replayed, lost, duplicate, failed;
+	const char *why; /* what a predecessor left cannot be used; NULL: it was not looked at, or is sound */
 };
 
 /** vsp_channel_open - Return: 0; -EBUSY (it is open); what mapping, the block's check or the device refused. It takes
- * over kick_fd and irq_fd. */
+ * over kick_fd and irq_fd. @ret: in any case. */
 int vsp_channel_open(struct vsp_channel *channel, const struct vsp_open *open, struct vsp_recovered *ret);
 
 /** vsp_channel_close - stop reading; @done once everything is drained and unmapped. Return: 0 or -EBUSY (it is

@@ -80,7 +80,8 @@ static void handle_open(struct rpc_conn *conn, struct rpc_call *call, const Prot
 	memcpy(open.user_data, req->user_data.data, MIN(req->user_data.len, (size_t)USER_DATA_LEN));
 	r = vsp_channel_open(channel, &open, &recovered);
 	if (r < 0) {
-		rpc_fail(call, r, "%s: cannot open the channel: %s", channel->name, err_name(r));
+		rpc_fail(call, r, "%s: cannot open the channel: %s", channel->name,
+			 recovered.why ? recovered.why : err_name(r));
 		return;
 	}
 	/* The channel has taken them over. */

@@ -96,16 +96,17 @@ static int set_up_again(struct vsp_channel *channel, struct vsp_recovered *ret)
 static int set_up(struct vsp_channel *channel, const struct vsp_open *open, struct vsp_recovered *ret)
 {
 	struct channel *ch = &channel->channel;
-	const char *why = "";
 	int r = -ENODATA;
 
 	if (open->recover)
 		r = block_attach(&channel->block, open->block_fd, &channel->offered, ch->in_ring.data_len,
-				 ch->out_ring.data_len, &why);
-	if (r < 0 && r != -ENODATA)
-		log_error(channel->name, "the state that its last service left cannot be used: %s", why);
-	else
+				 ch->out_ring.data_len, &ret->why);
+	if (r == 0 || r == -ENODATA) {
+		ret->why = NULL;
 		r = r < 0 ? set_up_fresh(channel, open) : set_up_again(channel, ret);
+	}
+	if (ret->why)
+		log_error(channel->name, "the state that its last service left cannot be used: %s", ret->why);
 	if (r < 0 || channel->failed)
 		return r;
 	return loop_add_fd(channel->vsp->loop, ch->kick_fd, LOOP_READ, on_kick, channel, &channel->kick);

@@ -56,8 +56,10 @@ int vsp_channel_recover(struct vsp_channel *channel, struct vsp_recovered *ret)
 	block_recover_begin(&channel->block, &recovery);
 	if (channel->ops->recover)
 		r = channel->ops->recover(channel);
-	if (r < 0)
+	if (r < 0) {
+		ret->why = "the device's own state is not one that it can be in";
 		return r;
+	}
 	if (recovery.failed) {
 		channel->failed = true;
 		return 0;
