@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "spoil.h"
+
 static const char *const names[] = {
 #define X(id, name, what) name,
 	DEATH_POINTS(X)
@@ -26,7 +28,10 @@ static struct {
 	unsigned long left;
 	int signal;
 	int poison; /* signal; 0: none */
+	const char *spoil;
 } plan;
+
+static struct block_header *block;
 
 void death_list(void)
 {
@@ -74,6 +79,7 @@ void death_generation(unsigned int generation)
 
 	plan.known = true;
 	plan.point = -1;
+	plan.spoil = generation == 0 ? getenv("BULKHEAD_DEATHS_SPOIL") : NULL;
 	plan.poison = poison ? find_signal(poison, strlen(poison)) : 0;
 	while (at && *at && generation > 0) {
 		at = strchr(at, ',');
@@ -89,6 +95,8 @@ static void die(int number)
 {
 	sigset_t all;
 
+	if (plan.spoil && block && !spoil(block, plan.spoil))
+		refuse("spoiling", plan.spoil, strlen(plan.spoil));
 	if (number != SIGKILL) {
 		signal(number, SIG_DFL);
 		sigfillset(&all);
@@ -103,6 +111,11 @@ void death(enum death_point point)
 {
 	if (plan.known && plan.point == (int)point && --plan.left == 0)
 		die(plan.signal);
+}
+
+void death_block(struct block_header *at)
+{
+	block = at;
 }
 
 void death_request(uint64_t transaction_id)

@@ -12,6 +12,8 @@
  * Three parts run through the same machine: all blocks are written, then comes the load, then all blocks are read.
  *
  * Limits. Options: seed, depth (of requests), ops or seconds (of load), luns, blocks (of each disk), ring (pages),
+ * dead=1: its channel is given up during the load, and the service's successor does not take it up again: once it is
+ * told so (run-guest --tell-when) it closes the channel, opens it anew and writes and reads all blocks once more.
  * poison=N: the N-th request of the load is the one that a test build of the service dies of (base/death.h); it must
  * fail as on a disk that breaks on it, and is made again without the mark. Blocks are of 512 bytes, requests of up to
  * 64 KiB; answers are due in 60 s.
@@ -57,9 +59,10 @@ struct wish {
 };
 
 static struct {
-	uint32_t depth, luns, blocks;
+	uint32_t depth, luns, blocks, ring;
 	uint64_t ops, seconds, until; /* seconds 0: as many as ops says */
 	uint64_t poison;	      /* request of the load that is poisoned; 0: none */
+	bool dead;		      /* until the channel is */
 } load;
 
 static struct vmbus_channel channel;
@@ -282,14 +285,17 @@ static void check_due(void)
 	}
 }
 
-/* Wait for at least one answer; take all that are there. Signals are asked for only while we sleep. */
-static void take_answers(void)
+/* Wait for at least one answer; take all that are there. Signals are asked for only while we sleep. Return: false if
+ * none will come any more. */
+static bool take_answers(void)
 {
 	struct storvsc_result result;
 
 	while (is_empty()) {
 		rt_idle(is_empty());
 		check_due();
+		if (load.dead && rt_was_told())
+			return false;
 	}
 	channel.in.header->interrupt_mask = 1;
 	do {
@@ -299,6 +305,7 @@ static void take_answers(void)
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 		/* what came before the mask was open again brings no interrupt */
 	} while (!is_empty());
+	return true;
 }
 
 /* ---- the three parts ---- */
@@ -362,10 +369,28 @@ static void run(next_fn next)
 	while (wanted || in_flight) {
 		while (wanted && in_flight < load.depth && begin(&wish))
 			wanted = next(&wish);
-		if (in_flight)
-			take_answers();
+		if (in_flight && !take_answers())
+			break;
 	}
 	at_lun = at_lba = 0;
+}
+
+/* The load runs until its channel is dead. What was in flight is neither answered nor done later; a new channel works.
+ */
+static void run_dead(void)
+{
+	run(next_random);
+	rt_check(in_flight && rt_was_told(), "the channel was never dead");
+	rt_check(is_empty(), "a dead channel answers");
+	rt_printf("guest: channel dead, %u requests in flight\n", in_flight);
+	load.dead = false;
+	memset(requests, 0, sizeof(requests));
+	memset(claimed, 0, sizeof(claimed));
+	in_flight = 0;
+	vmbus_close(&channel);
+	vmbus_unload();
+	disk_connect_ring(&channel, VMBUS_VERSION_5_3, 0, load.ring);
+	run(next_write);
 }
 
 static void parse(const char *cmdline)
@@ -376,6 +401,8 @@ static void parse(const char *cmdline)
 	load.depth = (uint32_t)rt_option(cmdline, "depth", 16);
 	load.luns = (uint32_t)rt_option(cmdline, "luns", 1);
 	load.blocks = (uint32_t)rt_option(cmdline, "blocks", 2048);
+	load.ring = (uint32_t)rt_option(cmdline, "ring", 4);
+	load.dead = rt_option(cmdline, "dead", 0);
 	load.poison = rt_option(cmdline, "poison", 0);
 	if (!load.depth || load.depth > DEPTH_MAX || !load.luns || load.luns > LUNS_MAX ||
 	    load.blocks <= 2 * REQUEST_MAX || load.blocks > BLOCKS_MAX)
@@ -388,13 +415,16 @@ void rt_main(const char *cmdline)
 	vmbus_start();
 	vmbus_synic_start(0);
 	parse(cmdline);
-	disk_connect_ring(&channel, VMBUS_VERSION_5_3, 0, (uint32_t)rt_option(cmdline, "ring", 4));
+	disk_connect_ring(&channel, VMBUS_VERSION_5_3, 0, load.ring);
 	rt_tick(TICK_MS);
 	run(next_write);
 	rt_printf("guest: load\n");
 	load.until = now() + load.seconds * SECOND;
 	poisoned = load.poison ? turns + load.poison : 0;
-	run(next_random);
+	if (load.dead)
+		run_dead();
+	else
+		run(next_random);
 	rt_check(refused == (load.poison > 0), "%lu poisoned requests were refused", (unsigned long)refused);
 	run(next_read);
 	rt_printf("recovery: %lu reads, %lu writes, %lu flushes; ring full %lu times, longest wait %lu ms\n",

@@ -4,6 +4,8 @@
 #include <stdarg.h>
 
 #define SERIAL_PORT	   0x3f8
+#define SERIAL_LSR	   0x3fd
+#define LSR_DATA_READY	   0x01
 #define ACPI_SLEEP_PORT	   0x600
 #define ACPI_SLEEP_S5	   0x34 /* SLP_EN | 5 << 2 */
 #define ACPI_RESET_PORT	   0x602
@@ -165,6 +167,11 @@ static void power_off(void)
 	rt_outb(ACPI_SLEEP_PORT, ACPI_SLEEP_S5);
 	for (;;)
 		__asm__ volatile("cli; hlt");
+}
+
+bool rt_was_told(void)
+{
+	return rt_inb(SERIAL_LSR) & LSR_DATA_READY;
 }
 
 void rt_pass(void)

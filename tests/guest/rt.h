@@ -19,6 +19,8 @@ void rt_main(const char *cmdline);
 /** rt_printf - to the serial port: %s %c %u %x %p %lu %lx, '#' with x. */
 void rt_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void rt_pass(void) __attribute__((noreturn));
+/** rt_was_told - whether a byte has come on the serial port (run-guest --tell-when). */
+bool rt_was_told(void);
 /** rt_check - fail with @what unless @ok. */
 #define rt_check(ok, ...)                                                                                              \
 	do {                                                                                                           \
@@ -69,6 +71,14 @@ static inline void rt_wrmsr(uint32_t msr, uint64_t value)
 static inline void rt_outb(uint16_t port, uint8_t value)
 {
 	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory");
+}
+
+static inline uint8_t rt_inb(uint16_t port)
+{
+	uint8_t value;
+
+	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port) : "memory");
+	return value;
 }
 
 static inline void rt_cpuid(uint32_t leaf, uint32_t ret_regs[4])

@@ -39,6 +39,7 @@ struct options {
 	unsigned int pauses; /* pause and resume so often while it runs */
 	const char *stop_at; /* stop the VM when it has said this */
 	bool print_exits, print_services;
+	const char *tell_when; /* a byte to the guest once the service's message has this in it */
 	const char *upgrade;   /* replace vsp-storaged by this while the guest runs */
 	unsigned int upgrades; /* so often */
 	unsigned int kill_ms;  /* kill vsp-storaged so often; 0: never */
@@ -56,6 +57,8 @@ struct run {
 	size_t said_len;
 	bool timed_out;
 	bool stopping; /* it has said what it should be stopped at */
+	bool told;
+	int console_fd;
 };
 
 static const struct option long_options[] = {
@@ -75,6 +78,7 @@ static const struct option long_options[] = {
 	{"kill-storaged", required_argument, NULL, 'k'},
 	{"upgrade", required_argument, NULL, 'u'},
 	{"upgrades", required_argument, NULL, 'U'},
+	{"tell-when", required_argument, NULL, 'T'},
 	{"print-services", no_argument, NULL, 'v'},
 	{"worker", required_argument, NULL, 'w'},
 	{"storaged", required_argument, NULL, 'S'},
@@ -98,6 +102,8 @@ static void usage(FILE *to)
 	      "  --kill-storaged MS                    kill vsp-storaged every MS milliseconds\n"
 	      "  --upgrade PATH                        replace vsp-storaged by this program while the guest runs\n"
 	      "  --upgrades N                          so often, every 300 ms; 1 by default\n"
+	      "  --tell-when TEXT                      a byte on the guest's serial port once vsp-storaged's last\n"
+	      "                                        message has TEXT in it\n"
 	      "  --print-services                      print how often it died, and what became of requests\n"
 	      "  --worker PATH --storaged PATH         which daemons, if not this build's\n",
 	      to);
@@ -167,6 +173,9 @@ static int parse_option(struct options *o, int c)
 		return 0;
 	case 'U':
 		o->upgrades = (unsigned int)atoi(optarg);
+		return 0;
+	case 'T':
+		o->tell_when = optarg;
 		return 0;
 	case 'v':
 		o->print_services = true;
@@ -316,6 +325,10 @@ static void on_console(int fd, unsigned int events, void *arg)
 static void on_changed(void *arg)
 {
 	struct run *run = arg;
+	const char *when = run->options.tell_when;
+
+	if (when && run->console && !run->told && strstr(run_vm_state(run->vm)->service.message, when))
+		run->told = write(run->console_fd, "!", 1) == 1;
 
 	if (run->vm && run_vm_state(run->vm)->ended && !run->console && !run->stopping)
 		loop_stop(run->loop);
@@ -439,6 +452,7 @@ static int watch(struct run *run, struct err *err)
 	fd = run_vm_start(run->vm, err);
 	if (fd < 0)
 		return fd;
+	run->console_fd = fd;
 	loop_add_timer(run->loop, on_timeout, run, &run->timer);
 	loop_arm(run->timer, run->options.timeout_s * NS_PER_SEC);
 	loop_add_timer(run->loop, on_kill, run, &run->killer);

@@ -21,6 +21,8 @@ run() {
 	[ $rc -ne 77 ] || { cat "$out"; exit 77; }
 	runs=$((runs + 1))
 	[ $rc -ne 0 ] || grep -aqE "^storage: deaths $deaths .* lost 0 duplicate 0 failed $failed " "$out" || rc=service
+	# sound state is never refused
+	[ $rc != 0 ] || [ -n "${BULKHEAD_DEATHS_SPOIL:-}" ] || ! grep -aq 'did not take it up again' "$out" || rc=dead
 	[ $rc != 0 ] || return 0
 	fail "$rc: not $deaths deaths, $failed failed: BULKHEAD_DEATHS=$plan $*"
 }
@@ -64,8 +66,8 @@ for point in $points; do
 done
 # who is killed from outside, however often, leaves nobody that tries one by one
 run 5 0 accept-slot:5@TERM,recover-replay,recover-replay@TERM,recover-replay,recover-replay@TERM,recover-trial
-# five that die before they are ready are started again ever more slowly: the ring fills meanwhile
-die accept-slot:8,attached,ready,attached,attached,attached --append 'ops=40 depth=32 blocks=4096'
+# who dies before it is ready is started again ever more slowly: the ring fills meanwhile
+die accept-slot:8,attached,ready,attached,attached,attached,attached,attached --append 'ops=40 depth=32 blocks=4096'
 grep -aq 'ring full [1-9]' "$out" || fail "the ring was never full"
 # poison SIGNAL DEATHS PLAN: three die of a request, the next tries alone what is in flight and dies too, the last fails it, once
 poison() {
@@ -79,6 +81,15 @@ poison SYS 0 -
 # first the ring fills, so that others are in flight with it
 poison SEGV 4 accept-slot:20,attached,attached,attached
 grep -aqE 'taken over: ([2-9]|[1-9][0-9]) requests' "$out" || fail "no others were in flight"
+# what a hostile one leaves behind is refused: the channel is dead, and that is all; the guest's next one works
+while read -r spoil said; do
+	export BULKHEAD_DEATHS_SPOIL=$spoil
+	run 1 0 accept-slot:12 --append 'ops=100000 depth=16 blocks=512 dead=1' --tell-when "$said"
+	grep -aqF "scsi0: the state that its last service left cannot be used: $said" "$out" || fail "not logged: $spoil"
+	grep -aq 'did not take it up again .*: it does not answer until the guest closes it' "$out" || fail "not dead: $spoil"
+	grep -aq '^guest: channel dead' "$out" || fail "the guest saw nothing: $spoil"
+done < <($storaged --spoils)
+unset BULKHEAD_DEATHS_SPOIL
 [ "${BULKHEAD_CHECK_LONG:-0}" != 1 ] || for point in $points; do
 	case $point in attached | offered | ready | open-* | opened | outcome-st* | outcome-seq* | recover-* | hand-over) continue ;; esac
 	die "$(plan "$point" 1)"
