@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by domain_xml.c (the document, the walk, the lists) and domain_xml_fields.c (what single elements mean). */
+/*
+ * Shared by domain_xml.c (the document, the walk, the lists), domain_xml_fields.c and domain_xml_disk.c (what single
+ * elements mean), domain_xml_read.c (their values).
+ */
 #ifndef VMMGMTD_DOMAIN_XML_INT_H
 #define VMMGMTD_DOMAIN_XML_INT_H
 
@@ -32,5 +35,23 @@ void domain_refuse(struct domain_parser *p, int code, const char *where, const c
 
 /** domain_xml_child - the first element of that name in @node; NULL if there is none. */
 xmlNode *domain_xml_child(xmlNode *node, const char *name);
+
+/** domain_xml_text, domain_xml_attr - the content of an element, an attribute, without blanks around it: heap, NULL if
+ * there is none (@node may be NULL). */
+char *domain_xml_text(xmlNode *node);
+char *domain_xml_attr(xmlNode *node, const char *name);
+
+/** domain_xml_clean - whether @s has neither line breaks nor control characters. */
+bool domain_xml_clean(const char *s);
+
+/** domain_xml_u64 - @s as a decimal number. Return: 0, -EINVAL (also for NULL). */
+int domain_xml_u64(const char *s, uint64_t *ret);
+
+/** domain_xml_path - @path if it is an absolute path that can be shown on one line; else it complains, frees it and
+ * returns NULL. */
+char *domain_xml_path(struct domain_parser *p, const char *where, char *path);
+
+/** domain_xml_disk - the set function of <disk>. */
+void domain_xml_disk(struct domain_parser *p, xmlNode *node, const char *where);
 
 #endif

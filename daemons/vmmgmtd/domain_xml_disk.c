@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What <disk> means: a LUN of the VM's one SCSI controller. */
+#include <errno.h>
+#include <libxml/tree.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "domain_xml_int.h"
+
+/* "sda" 0, "sdz" 25, "sdaa" 26. Return: -EINVAL for other names, -ERANGE beyond the controller's LUNs. */
+static int target_lun(const char *target, unsigned int *ret)
+{
+	unsigned int n = 0;
+
+	if (strncmp(target, "sd", 2) || !target[2] || strlen(target) > 4)
+		return -EINVAL;
+	for (const char *s = target + 2; *s; s++) {
+		if (*s < 'a' || *s > 'z')
+			return -EINVAL;
+		n = n * 26 + (unsigned int)(*s - 'a') + 1;
+	}
+	if (n > DOMAIN_LUNS_MAX)
+		return -ERANGE;
+	*ret = n - 1;
+	return 0;
+}
+
+static void disk_cache(struct domain_parser *p, struct domain_disk *disk, xmlNode *driver, const char *where)
+{
+	static const struct {
+		const char *name;
+		bool direct, sync, unsafe_flush;
+	} caches[] = {
+		{"default", false, false, false},  {"writeback", false, false, false},
+		{"none", true, false, false},	   {"writethrough", false, true, false},
+		{"directsync", true, true, false}, {"unsafe", false, false, true},
+	};
+	_cleanup_free_ char *type = domain_xml_attr(driver, "type"), *cache = domain_xml_attr(driver, "cache");
+
+	if (type && strcmp(type, "raw"))
+		domain_refuse(p, -EOPNOTSUPP, where,
+			      "driver type '%s': only 'raw' is supported: qemu-img convert -O raw makes one", type);
+	for (size_t i = 0; i < ARRAY_SIZE(caches); i++) {
+		if (strcmp(cache ? cache : "default", caches[i].name))
+			continue;
+		disk->direct = caches[i].direct;
+		disk->sync = caches[i].sync;
+		disk->unsafe_flush = caches[i].unsafe_flush;
+		return;
+	}
+	domain_refuse(p, -EINVAL, where,
+		      "driver cache '%s' is not known: use none, writeback, writethrough, directsync or unsafe", cache);
+}
+
+static void disk_source(struct domain_parser *p, struct domain_disk *disk, xmlNode *node, const char *where)
+{
+	_cleanup_free_ char *type = domain_xml_attr(node, "type");
+	xmlNode *source = domain_xml_child(node, "source");
+
+	if (!type || !strcmp(type, "file"))
+		disk->type = DOMAIN_DISK_FILE;
+	else if (!strcmp(type, "block"))
+		disk->type = DOMAIN_DISK_BLOCK;
+	else
+		domain_refuse(p, -EOPNOTSUPP, where, "type '%s': only 'file' and 'block' are supported", type);
+	if (!source)
+		domain_refuse(p, -EINVAL, where, "it has no <source>: name its image");
+	else
+		disk->image = domain_xml_path(p, where,
+					      domain_xml_attr(source, disk->type == DOMAIN_DISK_FILE ? "file" : "dev"));
+}
+
+static void disk_target(struct domain_parser *p, struct domain_disk *disk, xmlNode *node, const char *where)
+{
+	xmlNode *target = domain_xml_child(node, "target");
+	_cleanup_free_ char *dev = domain_xml_attr(target, "dev"), *bus = domain_xml_attr(target, "bus");
+	int r;
+
+	if (bus && strcmp(bus, "scsi")) {
+		domain_refuse(p, -EOPNOTSUPP, where, "bus '%s' is not supported: use bus='scsi' and dev='sda'", bus);
+		return;
+	}
+	r = dev ? target_lun(dev, &disk->lun) : -EINVAL;
+	if (r == -ERANGE) {
+		domain_refuse(p, -EINVAL, where, "target '%s': a controller has %u disks: sda to sdbl", dev,
+			      DOMAIN_LUNS_MAX);
+	} else if (r < 0) {
+		domain_refuse(p, -EINVAL, where, "target '%s': it must be sda, sdb ...", dev ? dev : "");
+	} else {
+		strcpy(disk->target, dev);
+		for (size_t i = 0; i < p->d->disk_count; i++) {
+			if (!strcmp(p->d->disks[i].target, dev))
+				domain_refuse(p, -EINVAL, where, "target '%s' is taken by another disk", dev);
+		}
+	}
+}
+
+static void disk_details(struct domain_parser *p, struct domain_disk *disk, xmlNode *node, const char *where)
+{
+	xmlNode *blockio = domain_xml_child(node, "blockio"), *serial = domain_xml_child(node, "serial");
+	_cleanup_free_ char *bytes = domain_xml_attr(blockio, "logical_block_size"), *text = domain_xml_text(serial);
+	uint64_t value = 512;
+
+	if (bytes && (domain_xml_u64(bytes, &value) < 0 || (value != 512 && value != 4096)))
+		domain_refuse(p, -EOPNOTSUPP, where, "logical_block_size '%s': only 512 and 4096 are supported", bytes);
+	disk->block_bytes = (unsigned int)value;
+	disk->readonly = domain_xml_child(node, "readonly") != NULL;
+	for (const char *s = text; s && *s; s++) {
+		if (*s <= 0x20 || *s > 0x7e) {
+			domain_refuse(p, -EINVAL, where, "serial: only printable ASCII without spaces");
+			return;
+		}
+	}
+	if (text && strlen(text) >= DOMAIN_SERIAL_MAX)
+		domain_refuse(p, -EINVAL, where, "serial: it is longer than %u characters", DOMAIN_SERIAL_MAX - 1);
+	else if (text)
+		strcpy(disk->serial, text);
+}
+
+static void disk_twice(struct domain_parser *p, const struct domain_disk *disk, const char *where)
+{
+	for (size_t i = 0; i < p->d->disk_count && disk->image; i++) {
+		const struct domain_disk *other = &p->d->disks[i];
+
+		if (other->image && !strcmp(other->image, disk->image) && !(other->readonly && disk->readonly))
+			domain_refuse(p, -EINVAL, where, "image %s is that of disk %s, too", disk->image,
+				      other->target);
+	}
+}
+
+void domain_xml_disk(struct domain_parser *p, xmlNode *node, const char *where)
+{
+	_cleanup_free_ char *device = domain_xml_attr(node, "device");
+	xmlNode *backing = domain_xml_child(node, "backingStore");
+	struct domain_disk disk = {0};
+
+	if (device && strcmp(device, "disk")) {
+		domain_refuse(p, -EOPNOTSUPP, where, "device '%s': only 'disk' is supported: remove it", device);
+		return;
+	}
+	if (p->d->disk_count >= DOMAIN_DISKS_MAX) {
+		domain_refuse(p, -EOPNOTSUPP, where, "more than %u disks are not supported", DOMAIN_DISKS_MAX);
+		return;
+	}
+	if (backing && xmlFirstElementChild(backing))
+		domain_refuse(p, -EOPNOTSUPP, where,
+			      "backing files are not supported: qemu-img convert -O raw makes one image");
+	disk_source(p, &disk, node, where);
+	disk_cache(p, &disk, domain_xml_child(node, "driver"), where);
+	disk_target(p, &disk, node, where);
+	disk_details(p, &disk, node, where);
+	disk_twice(p, &disk, where);
+	p->d->disks[p->d->disk_count++] = disk;
+}
