@@ -240,7 +240,6 @@ static int storage_config(const struct domain *domain, uint8_t **ret, size_t *re
 		luns[i].alias = (char *)disk->target;
 		luns[i].fd_index = (uint32_t)i;
 		luns[i].readonly = disk->readonly;
-		luns[i].direct = disk->direct;
 		luns[i].unsafe_flush = disk->unsafe_flush;
 		luns[i].logical_block_bytes = disk->block_bytes;
 		luns[i].serial = (char *)disk->serial;

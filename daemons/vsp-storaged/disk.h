@@ -45,7 +45,7 @@ struct disk_request {
 struct disk_config {
 	const char *alias; /* "sda", for messages */
 	const char *image; /* where it comes from, for messages */
-	int fd;		   /* stays the caller's, open as long as the disk */
+	int fd;		   /* stays the caller's, open as long as the disk; O_DIRECT and O_DSYNC on it are heeded */
 	unsigned int file; /* the engine's number of @fd */
 	bool readonly;
 	bool unsafe_flush; /* flush and FUA are acknowledged without being done */
@@ -69,6 +69,7 @@ struct disk {
 	uint32_t block_bytes;	       /* 512 or 4096 */
 	uint32_t physical_block_bytes; /* a power of two, at least block_bytes: writes of less cost a read */
 	bool readonly;
+	bool write_through; /* a write is on the medium when it completes: there is no cache to flush */
 };
 
 extern const struct disk_ops disk_raw;

@@ -4,7 +4,8 @@
  *
  * Theory of operation: a request goes to the engine with the guest's own iovecs. With O_DIRECT the kernel wants memory
  * and lengths aligned; a request that is not (or that the kernel refuses with EINVAL all the same) goes through a
- * buffer of a bounded pool instead, and waits in order for one where all are taken.
+ * buffer of a bounded pool instead, and waits in order for one where all are taken. A descriptor with O_DSYNC makes a
+ * disk without a write cache: each write says so to the engine as well, and the guest is told that there is none.
  *
  * Limits: the capacity is what whole blocks fit in the image when it is opened; an image that shrinks afterwards gives
  * errors.
@@ -74,7 +75,7 @@ static void start(struct raw *raw, struct disk_request *request, struct iovec *i
 
 	io->op = engine_op[request->op];
 	io->file = raw->file;
-	io->dsync = request->fua && !raw->unsafe_flush;
+	io->dsync = (request->fua || raw->disk.write_through) && !raw->unsafe_flush;
 	io->offset = request->offset;
 	io->iov = iov;
 	io->iovs = iovs;
@@ -355,6 +356,7 @@ static int raw_set_up(struct raw *raw, const struct disk_config *config, struct 
 	if (r < 0)
 		return r;
 	raw->disk.physical_block_bytes = physical_block(config, &st);
+	raw->disk.write_through = (flags & O_DSYNC) && !config->unsafe_flush;
 	return 0;
 }
 

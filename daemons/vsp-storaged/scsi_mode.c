@@ -16,7 +16,7 @@ struct mode_page {
 
 static void page_caching(const struct scsi_lun *lun, uint8_t *page)
 {
-	if (!lun->disk->readonly)
+	if (!lun->disk->readonly && !lun->disk->write_through)
 		page[2] = SCSI_MODE_CACHING_WCE;
 }
 

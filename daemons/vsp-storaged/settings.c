@@ -70,7 +70,6 @@ static int parse_lun(struct controller_settings *controller, const Bulkhead__Sto
 	take_image_name(lun, msg->image);
 	lun->fd_index = msg->fd_index;
 	lun->readonly = msg->readonly;
-	lun->direct = msg->direct;
 	lun->unsafe_flush = msg->unsafe_flush;
 	lun->block_bytes = msg->logical_block_bytes;
 	controller->luns++;

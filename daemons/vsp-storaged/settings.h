@@ -26,7 +26,6 @@ struct lun_settings {
 	char image[SETTINGS_IMAGE_MAX + 1]; /* for messages; cleaned, cut */
 	unsigned int fd_index;		    /* below the provider's count of descriptors; no other LUN has the same */
 	bool readonly;
-	bool direct;
 	bool unsafe_flush;
 	uint32_t block_bytes; /* 512 or 4096 */
 };

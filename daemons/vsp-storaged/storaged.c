@@ -36,9 +36,9 @@ static int open_disk(struct storaged *storaged, struct storaged_controller *cont
 	}
 	controller->disks++;
 	storaged->disks++;
-	log_info(lun->object, "%s:%u:%u: %s, %" PRIu64 " blocks of %u bytes%s%s", controller->name, settings->target,
+	log_info(lun->object, "%s:%u:%u: %s, %" PRIu64 " blocks of %u bytes%s%s%s", controller->name, settings->target,
 		 settings->lun, settings->image, disk->blocks, disk->block_bytes, disk->readonly ? ", read-only" : "",
-		 settings->unsafe_flush ? ", flushes are not done" : "");
+		 disk->write_through ? ", write-through" : "", settings->unsafe_flush ? ", flushes are not done" : "");
 	return 0;
 }
 

@@ -250,3 +250,30 @@ Test(disk_raw, image_that_shrinks)
 	submit(&read, DISK_READ, 0, 1);
 	cr_assert_eq(finish(&read), -ENODATA);
 }
+
+/* cache='writethrough' and 'directsync' are how the descriptor was opened. */
+static void write_on_medium(int flags, bool expected)
+{
+	struct test_request write = {0};
+	uint8_t *out = aligned_alloc(4096, 4096);
+
+	open_file(1 << 20, flags);
+	cr_assert_eq(open_disk(512, false), 0, "%s", err.text);
+	cr_assert_eq(disk->write_through, expected);
+	memset(out, 0x5a, 4096);
+	write.iov[0] = (struct iovec){out, 4096};
+	submit(&write, DISK_WRITE, 0, 1);
+	cr_assert_eq(write.request.io.dsync, expected, "the engine must be told so for each write");
+	cr_assert_eq(finish(&write), 0);
+	free(out);
+}
+
+Test(disk_raw, write_through)
+{
+	write_on_medium(O_RDWR | O_DSYNC, true);
+}
+
+Test(disk_raw, write_back)
+{
+	write_on_medium(O_RDWR, false);
+}

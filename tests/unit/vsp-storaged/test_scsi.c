@@ -342,6 +342,14 @@ Test(scsi, mode_sense_controls)
 	good(4 + 32);
 }
 
+Test(scsi, mode_sense_write_through)
+{
+	disk.disk.write_through = true;
+	IN(0, 255, 6, 0x1a, 8, 0x08, 0, 255);
+	good(24);
+	cr_assert_eq(buf[4 + 2], 0, "no WCE");
+}
+
 Test(scsi, mode_sense_10)
 {
 	IN(3, 255, 10, 0x5a, 0, 0x08, 0, 0, 0, 0, 0, 255);

@@ -64,7 +64,7 @@ static int parse(void)
 Test(settings, good)
 {
 	lun[0].serial = TEXT("S1");
-	lun[1].readonly = lun[1].direct = lun[1].unsafe_flush = 1;
+	lun[1].readonly = lun[1].unsafe_flush = 1;
 	lun[1].image = TEXT("a\nb");
 	lun[2].image = TEXT("");
 	cr_assert_eq(parse(), 0);
@@ -75,7 +75,6 @@ Test(settings, good)
 	cr_assert_str_eq(settings->controller[0].lun[0].image, "/images/a.raw");
 	cr_assert_not(settings->controller[0].lun[0].readonly);
 	cr_assert(settings->controller[0].lun[1].readonly);
-	cr_assert(settings->controller[0].lun[1].direct);
 	cr_assert(settings->controller[0].lun[1].unsafe_flush);
 	cr_assert_str_eq(settings->controller[0].lun[1].image, "a?b");
 	cr_assert_str_eq(settings->controller[1].lun[0].alias, "sdc");
