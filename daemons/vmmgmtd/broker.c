@@ -4,8 +4,9 @@
  * has shared locks on three bytes. The bytes are those by which QEMU tells others what it does with an image
  * (block/file-posix.c): 100 + n is locked by who uses permission n, 200 + n by who lets nobody else use it; 0 is
  * reading, 1 writing, 3 resizing. QEMU takes shared locks and then looks for conflicts; so do we for images that we
- * only read. All are locks of the open file (F_OFD_SETLK): they go with the descriptor to the process that uses it. A
- * block device that is written is opened with O_EXCL, too, which keeps mounts away.
+ * only read, and for those that others may write as well (<shareable/>: each of them must say so). All are locks of the
+ * open file (F_OFD_SETLK): they go with the descriptor to the process that uses it. A block device that is written is
+ * opened with O_EXCL, too, which keeps mounts away.
  */
 #include "broker.h"
 
@@ -209,19 +210,34 @@ static int lock_range(int fd, short type, off_t start, off_t len)
 	return errno == EACCES || errno == EAGAIN ? -EBUSY : -errno;
 }
 
-static int lock_shared(int fd)
-{
-	static const off_t ours[] = {LOCK_USES_READ, LOCK_KEEPS_WRITE, LOCK_KEEPS_RESIZE};
-	static const off_t theirs[] = {LOCK_USES_WRITE, LOCK_USES_RESIZE};
+/* The bytes that one takes, and those that nobody else must have; 0 ends a list. */
+struct shared_locks {
+	off_t ours[4], theirs[3];
+};
 
-	for (size_t i = 0; i < ARRAY_SIZE(ours); i++) {
-		int r = lock_range(fd, F_RDLCK, ours[i], 1);
+static const struct shared_locks reads = {
+	{LOCK_USES_READ, LOCK_KEEPS_WRITE, LOCK_KEEPS_RESIZE, 0},
+	{LOCK_USES_WRITE, LOCK_USES_RESIZE, 0},
+};
+static const struct shared_locks reads_shareable = {
+	{LOCK_USES_READ, LOCK_KEEPS_RESIZE, 0},
+	{LOCK_USES_RESIZE, 0},
+};
+static const struct shared_locks writes_shareable = {
+	{LOCK_USES_READ, LOCK_USES_WRITE, LOCK_KEEPS_RESIZE, 0},
+	{LOCK_KEEPS_WRITE, LOCK_USES_RESIZE, 0},
+};
+
+static int lock_shared(int fd, const struct shared_locks *locks)
+{
+	for (const off_t *byte = locks->ours; *byte; byte++) {
+		int r = lock_range(fd, F_RDLCK, *byte, 1);
 
 		if (r < 0)
 			return r;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(theirs); i++) {
-		struct flock probe = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = theirs[i], .l_len = 1};
+	for (const off_t *byte = locks->theirs; *byte; byte++) {
+		struct flock probe = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = *byte, .l_len = 1};
 
 		if (fcntl(fd, F_OFD_GETLK, &probe) < 0)
 			return -errno;
@@ -231,9 +247,11 @@ static int lock_shared(int fd)
 	return 0;
 }
 
-static int lock_image(int fd, bool readonly)
+static int lock_image(int fd, const struct domain_disk *disk)
 {
-	return readonly ? lock_shared(fd) : lock_range(fd, F_WRLCK, 0, 0);
+	if (disk->readonly)
+		return lock_shared(fd, disk->shareable ? &reads_shareable : &reads);
+	return disk->shareable ? lock_shared(fd, &writes_shareable) : lock_range(fd, F_WRLCK, 0, 0);
 }
 
 /* ---- disks ---- */
@@ -298,7 +316,7 @@ static int disk_flags(const struct domain_disk *disk)
 		flags |= O_DIRECT;
 	if (disk->sync)
 		flags |= O_DSYNC;
-	if (disk->type == DOMAIN_DISK_BLOCK && !disk->readonly)
+	if (disk->type == DOMAIN_DISK_BLOCK && !disk->readonly && !disk->shareable)
 		flags |= O_EXCL;
 	return flags;
 }
@@ -324,7 +342,7 @@ static int open_locked(const struct domain_disk *disk, struct err *err, int *ret
 	r = check_kind(disk, ret_st, err);
 	if (r < 0)
 		return r;
-	r = lock_image(fd, disk->readonly);
+	r = lock_image(fd, disk);
 	if (r < 0 && r != -EBUSY)
 		return err_set(err, r, "disk %s: image %s: it cannot be locked: %s", disk->target, disk->image,
 			       strerror(-r));

@@ -31,6 +31,14 @@ enum domain_event {
 	DOMAIN_EVENT_PRESERVE, /* on_crash only */
 };
 
+/* How disks are read and written; one process does it for all disks of a VM. */
+enum domain_io {
+	DOMAIN_IO_DEFAULT, /* not said */
+	DOMAIN_IO_NATIVE,  /* the best that the host has */
+	DOMAIN_IO_URING,
+	DOMAIN_IO_THREADS,
+};
+
 enum domain_disk_type {
 	DOMAIN_DISK_FILE,
 	DOMAIN_DISK_BLOCK,
@@ -42,6 +50,7 @@ struct domain_disk {
 	enum domain_disk_type type;
 	unsigned int lun; /* of the one controller: sda 0, sdb 1 ... */
 	bool readonly;
+	bool shareable;		  /* others may write it meanwhile, if they say so, too */
 	bool direct;		  /* cache none, directsync */
 	bool sync;		  /* cache writethrough, directsync */
 	bool unsafe_flush;	  /* cache unsafe */
@@ -65,6 +74,7 @@ struct domain {
 	bool console_log_append;
 	struct domain_disk disks[DOMAIN_DISKS_MAX];
 	size_t disk_count;
+	enum domain_io io;
 	char *xml; /* the definition itself: as it was given, with the UUID */
 };
 

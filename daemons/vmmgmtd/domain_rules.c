@@ -2,7 +2,10 @@
 #include "domain_rules.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/bytes.h"
 
 #define IMPLEMENTED(path)                                                                                              \
 	{                                                                                                              \
@@ -17,9 +20,15 @@
 		path, DOMAIN_REFUSED, reason                                                                           \
 	}
 
-#define NO_EFFECT "has no effect"
-#define FIXED	  "has no effect: the platform is fixed"
-#define DISK	  "/domain/devices/disk"
+#define NO_EFFECT  "has no effect"
+#define FIXED	   "has no effect: the platform is fixed"
+#define NOT_VIRTIO "has no effect: the disk is not virtio"
+#define NETWORK	   "network storage is not supported"
+#define CONTAINER  "is for containers"
+#define CHAR_OTHER "the serial port is a pty or a file: remove it"
+#define DISK	   "/domain/devices/disk"
+#define SERIAL	   "/domain/devices/serial"
+#define CONSOLE	   "/domain/devices/console"
 
 static const struct domain_rule rules[] = {
 	/* ---- implemented ---- */
@@ -51,6 +60,7 @@ static const struct domain_rule rules[] = {
 	IMPLEMENTED(DISK "/driver"),
 	IMPLEMENTED(DISK "/driver/@type"),
 	IMPLEMENTED(DISK "/driver/@cache"),
+	IMPLEMENTED(DISK "/driver/@io"),
 	IMPLEMENTED(DISK "/source"),
 	IMPLEMENTED(DISK "/source/@file"),
 	IMPLEMENTED(DISK "/source/@dev"),
@@ -60,28 +70,29 @@ static const struct domain_rule rules[] = {
 	IMPLEMENTED(DISK "/blockio"),
 	IMPLEMENTED(DISK "/blockio/@logical_block_size"),
 	IMPLEMENTED(DISK "/readonly"),
+	IMPLEMENTED(DISK "/shareable"),
 	IMPLEMENTED(DISK "/serial"),
-	IMPLEMENTED("/domain/devices/serial"),
-	IMPLEMENTED("/domain/devices/serial/@type"),
-	IMPLEMENTED("/domain/devices/serial/source"),
-	IMPLEMENTED("/domain/devices/serial/source/@path"),
-	IMPLEMENTED("/domain/devices/serial/source/@append"),
-	IMPLEMENTED("/domain/devices/serial/log"),
-	IMPLEMENTED("/domain/devices/serial/log/@file"),
-	IMPLEMENTED("/domain/devices/serial/log/@append"),
-	IMPLEMENTED("/domain/devices/serial/target"),
-	IMPLEMENTED("/domain/devices/serial/target/@port"),
-	IMPLEMENTED("/domain/devices/console"),
-	IMPLEMENTED("/domain/devices/console/@type"),
-	IMPLEMENTED("/domain/devices/console/source"),
-	IMPLEMENTED("/domain/devices/console/source/@path"),
-	IMPLEMENTED("/domain/devices/console/source/@append"),
-	IMPLEMENTED("/domain/devices/console/log"),
-	IMPLEMENTED("/domain/devices/console/log/@file"),
-	IMPLEMENTED("/domain/devices/console/log/@append"),
-	IMPLEMENTED("/domain/devices/console/target"),
-	IMPLEMENTED("/domain/devices/console/target/@type"),
-	IMPLEMENTED("/domain/devices/console/target/@port"),
+	IMPLEMENTED(SERIAL),
+	IMPLEMENTED(SERIAL "/@type"),
+	IMPLEMENTED(SERIAL "/source"),
+	IMPLEMENTED(SERIAL "/source/@path"),
+	IMPLEMENTED(SERIAL "/source/@append"),
+	IMPLEMENTED(SERIAL "/log"),
+	IMPLEMENTED(SERIAL "/log/@file"),
+	IMPLEMENTED(SERIAL "/log/@append"),
+	IMPLEMENTED(SERIAL "/target"),
+	IMPLEMENTED(SERIAL "/target/@port"),
+	IMPLEMENTED(CONSOLE),
+	IMPLEMENTED(CONSOLE "/@type"),
+	IMPLEMENTED(CONSOLE "/source"),
+	IMPLEMENTED(CONSOLE "/source/@path"),
+	IMPLEMENTED(CONSOLE "/source/@append"),
+	IMPLEMENTED(CONSOLE "/log"),
+	IMPLEMENTED(CONSOLE "/log/@file"),
+	IMPLEMENTED(CONSOLE "/log/@append"),
+	IMPLEMENTED(CONSOLE "/target"),
+	IMPLEMENTED(CONSOLE "/target/@type"),
+	IMPLEMENTED(CONSOLE "/target/@port"),
 
 	/* ---- harmless: kept, given back ---- */
 	KEPT("/domain/@id", "belongs to another hypervisor's running VM"),
@@ -104,6 +115,9 @@ static const struct domain_rule rules[] = {
 	KEPT("/domain/blkiotune", NO_EFFECT),
 	KEPT("/domain/numatune", NO_EFFECT),
 	KEPT("/domain/resource", NO_EFFECT),
+	KEPT("/domain/iothreadids", NO_EFFECT),
+	KEPT("/domain/defaultiothread", NO_EFFECT),
+	KEPT("/domain/on_lockfailure", "has no effect: an image's lock lasts as long as the VM"),
 	KEPT("/domain/os/type/@machine", FIXED),
 	KEPT("/domain/os/boot", "has no effect: the kernel is started directly"),
 	KEPT("/domain/os/bootmenu", "has no effect: the kernel is started directly"),
@@ -125,14 +139,25 @@ static const struct domain_rule rules[] = {
 	KEPT("/domain/devices/audio", "has no effect: there is no sound"),
 	KEPT(DISK "/@model", NO_EFFECT),
 	KEPT(DISK "/@snapshot", NO_EFFECT),
+	KEPT(DISK "/acpi", FIXED),
 	KEPT(DISK "/driver/@name", NO_EFFECT),
-	KEPT(DISK "/driver/@io", "has no effect: io_uring is used"),
 	KEPT(DISK "/driver/@discard", NO_EFFECT),
 	KEPT(DISK "/driver/@detect_zeroes", NO_EFFECT),
+	KEPT(DISK "/driver/@discard_no_unref", NO_EFFECT),
+	KEPT(DISK "/driver/statistics", NO_EFFECT),
 	KEPT(DISK "/driver/@error_policy", "has no effect: errors are reported to the guest"),
 	KEPT(DISK "/driver/@rerror_policy", "has no effect: errors are reported to the guest"),
 	KEPT(DISK "/driver/@iothread", NO_EFFECT),
 	KEPT(DISK "/driver/@queues", NO_EFFECT),
+	KEPT(DISK "/driver/@queue_size", NOT_VIRTIO),
+	KEPT(DISK "/driver/@ioeventfd", NOT_VIRTIO),
+	KEPT(DISK "/driver/@event_idx", NOT_VIRTIO),
+	KEPT(DISK "/driver/@iommu", NOT_VIRTIO),
+	KEPT(DISK "/driver/@ats", NOT_VIRTIO),
+	KEPT(DISK "/driver/@packed", NOT_VIRTIO),
+	KEPT(DISK "/driver/@page_per_vq", NOT_VIRTIO),
+	KEPT(DISK "/driver/@copy_on_read", "has no effect: raw images have no backing file"),
+	KEPT(DISK "/driver/metadata_cache", "has no effect: raw images have no metadata"),
 	KEPT(DISK "/source/@index", NO_EFFECT),
 	KEPT(DISK "/source/@startupPolicy", "has no effect: the image must be there"),
 	KEPT(DISK "/source/seclabel", "has no effect: the daemons confine themselves"),
@@ -144,20 +169,35 @@ static const struct domain_rule rules[] = {
 	KEPT(DISK "/boot", "has no effect: the kernel is started directly"),
 	KEPT(DISK "/alias", NO_EFFECT),
 	KEPT(DISK "/address", "has no effect: the target's name decides the LUN"),
-	KEPT("/domain/devices/serial/@tty", NO_EFFECT),
-	KEPT("/domain/devices/serial/alias", NO_EFFECT),
-	KEPT("/domain/devices/serial/address", FIXED),
-	KEPT("/domain/devices/serial/target/@type", FIXED),
-	KEPT("/domain/devices/serial/target/model", FIXED),
-	KEPT("/domain/devices/serial/source/seclabel", "has no effect: the daemons confine themselves"),
-	KEPT("/domain/devices/console/@tty", NO_EFFECT),
-	KEPT("/domain/devices/console/alias", NO_EFFECT),
-	KEPT("/domain/devices/console/address", FIXED),
-	KEPT("/domain/devices/console/source/seclabel", "has no effect: the daemons confine themselves"),
+	KEPT(DISK "/privateData", "belongs to another hypervisor's running VM"),
+	KEPT(DISK "/source/privateData", "belongs to another hypervisor's running VM"),
+	KEPT(SERIAL "/@tty", NO_EFFECT),
+	KEPT(SERIAL "/alias", NO_EFFECT),
+	KEPT(SERIAL "/address", FIXED),
+	KEPT(SERIAL "/target/@type", FIXED),
+	KEPT(SERIAL "/target/model", FIXED),
+	KEPT(SERIAL "/source/seclabel", "has no effect: the daemons confine themselves"),
+	KEPT(SERIAL "/acpi", FIXED),
+	KEPT(CONSOLE "/@tty", NO_EFFECT),
+	KEPT(CONSOLE "/alias", NO_EFFECT),
+	KEPT(CONSOLE "/address", FIXED),
+	KEPT(CONSOLE "/source/seclabel", "has no effect: the daemons confine themselves"),
+	KEPT(CONSOLE "/acpi", FIXED),
+	KEPT(CONSOLE "/target/model", FIXED),
 
 	/* ---- refused: what it promises would silently be missing ---- */
 	REFUSED("/domain/bootloader", "host boot loaders are not supported: name a kernel in <os>"),
-	REFUSED("/domain/idmap", "is for containers"),
+	REFUSED("/domain/bootloader_args", "host boot loaders are not supported: name a kernel in <os>"),
+	REFUSED("/domain/idmap", CONTAINER),
+	REFUSED("/domain/keywrap", "is not for x86"),
+	REFUSED("/domain/qemu:commandline", "QEMU is not used: remove it"),
+	REFUSED("/domain/qemu:capabilities", "QEMU is not used: remove it"),
+	REFUSED("/domain/qemu:deprecation", "QEMU is not used: remove it"),
+	REFUSED("/domain/qemu:override", "QEMU is not used: remove it"),
+	REFUSED("/domain/xen:commandline", "Xen is not used: remove it"),
+	REFUSED("/domain/bhyve:commandline", "bhyve is not used: remove it"),
+	REFUSED("/domain/lxc:namespace", CONTAINER),
+	REFUSED("/domain/vmware:datacenterpath", "VMware is not used: remove it"),
 	REFUSED("/domain/launchSecurity", "memory encryption is not supported"),
 	REFUSED("/domain/perf", "is not supported"),
 	REFUSED("/domain/throttlegroups", "I/O limits are not supported"),
@@ -168,9 +208,17 @@ static const struct domain_rule rules[] = {
 	REFUSED("/domain/os/nvram", "firmware is not supported: name a kernel in <os>"),
 	REFUSED("/domain/os/firmware", "firmware is not supported: name a kernel in <os>"),
 	REFUSED("/domain/os/@firmware", "firmware is not supported: name a kernel in <os>"),
+	REFUSED("/domain/os/shim", "firmware is not supported: name a kernel in <os>"),
+	REFUSED("/domain/os/varstore", "firmware is not supported: name a kernel in <os>"),
 	REFUSED("/domain/os/dtb", "device trees are not for x86"),
 	REFUSED("/domain/os/acpi", "ACPI tables of one's own are not supported"),
-	REFUSED("/domain/os/init", "is for containers"),
+	REFUSED("/domain/os/init", CONTAINER),
+	REFUSED("/domain/os/initarg", CONTAINER),
+	REFUSED("/domain/os/initdir", CONTAINER),
+	REFUSED("/domain/os/initenv", CONTAINER),
+	REFUSED("/domain/os/initgroup", CONTAINER),
+	REFUSED("/domain/os/inituser", CONTAINER),
+	REFUSED("/domain/os/root", "is for Xen: put root= into <cmdline>"),
 	REFUSED("/domain/devices/interface", "network devices are not supported yet: remove it"),
 	REFUSED("/domain/devices/graphics", "displays are not supported: remove it (virt-install: --graphics none)"),
 	REFUSED("/domain/devices/video", "displays are not supported: remove it (virt-install: --graphics none)"),
@@ -190,31 +238,100 @@ static const struct domain_rule rules[] = {
 	REFUSED("/domain/devices/iommu", "an IOMMU is not supported: remove it"),
 	REFUSED("/domain/devices/vsock", "vsock is not supported: remove it"),
 	REFUSED("/domain/devices/lease", "leases are not supported: remove it"),
+	REFUSED("/domain/devices/pstore", "a pstore device is not supported: remove it"),
 	REFUSED("/domain/devices/crypto", "crypto devices are not supported: remove it"),
-	REFUSED(DISK "/shareable", "an image is never shared for writing: remove it"),
 	REFUSED(DISK "/transient", "throw-away writes are not supported: remove it"),
 	REFUSED(DISK "/iotune", "I/O limits are not supported: remove it"),
+	REFUSED(DISK "/throttlefilters", "I/O limits are not supported: remove it"),
 	REFUSED(DISK "/encryption", "encrypted images are not supported"),
 	REFUSED(DISK "/mirror", "mirrors are not supported"),
-	REFUSED(DISK "/auth", "network storage is not supported"),
+	REFUSED(DISK "/auth", NETWORK),
 	REFUSED(DISK "/geometry", "a geometry of one's own is not supported"),
 	REFUSED(DISK "/wwn", "is not supported: remove it"),
 	REFUSED(DISK "/vendor", "is not supported: remove it"),
 	REFUSED(DISK "/product", "is not supported: remove it"),
 	REFUSED(DISK "/source/encryption", "encrypted images are not supported"),
 	REFUSED(DISK "/source/reservations", "persistent reservations are not supported"),
+	REFUSED(DISK "/source/dataStore", "images with a data file are not supported"),
 	REFUSED(DISK "/source/slices", "slices of an image are not supported"),
-	REFUSED(DISK "/source/@protocol", "network storage is not supported"),
+	REFUSED(DISK "/@rawio", "raw SCSI commands are not passed on: remove it"),
+	REFUSED(DISK "/@sgio", "raw SCSI commands are not passed on: remove it"),
+	REFUSED(DISK "/backenddomain", "is for Xen"),
 	REFUSED(DISK "/source/@pool", "storage pools are not supported: name the file"),
+	REFUSED(DISK "/source/@volume", "storage pools are not supported: name the file"),
+	REFUSED(DISK "/source/@mode", "storage pools are not supported: name the file"),
+	REFUSED(DISK "/source/@dir", "a folder as a disk is not supported: name an image file"),
+	REFUSED(DISK "/source/@fdgroup", "descriptors of the caller's are not supported: name the file"),
+	REFUSED(DISK "/source/@type", "NVMe pass-through and vhost-user are not supported"),
+	REFUSED(DISK "/source/@path", "NVMe pass-through and vhost-user are not supported"),
+	REFUSED(DISK "/source/@managed", "NVMe pass-through and vhost-user are not supported"),
+	REFUSED(DISK "/source/@namespace", "NVMe pass-through and vhost-user are not supported"),
+	REFUSED(DISK "/source/address", "NVMe pass-through and vhost-user are not supported"),
+	REFUSED(DISK "/source/reconnect", "NVMe pass-through and vhost-user are not supported"),
+	REFUSED(DISK "/source/@protocol", NETWORK),
+	REFUSED(DISK "/source/@name", NETWORK),
+	REFUSED(DISK "/source/@query", NETWORK),
+	REFUSED(DISK "/source/@tls", NETWORK),
+	REFUSED(DISK "/source/@tlsHostname", NETWORK),
+	REFUSED(DISK "/source/auth", NETWORK),
+	REFUSED(DISK "/source/config", NETWORK),
+	REFUSED(DISK "/source/cookies", NETWORK),
+	REFUSED(DISK "/source/host", NETWORK),
+	REFUSED(DISK "/source/identity", NETWORK),
+	REFUSED(DISK "/source/initiator", NETWORK),
+	REFUSED(DISK "/source/readahead", NETWORK),
+	REFUSED(DISK "/source/snapshot", NETWORK),
+	REFUSED(DISK "/source/ssl", NETWORK),
+	REFUSED(DISK "/source/timeout", NETWORK),
+	REFUSED(SERIAL "/protocol", CHAR_OTHER),
+	REFUSED(SERIAL "/source/@channel", CHAR_OTHER),
+	REFUSED(SERIAL "/source/@host", CHAR_OTHER),
+	REFUSED(SERIAL "/source/@master", CHAR_OTHER),
+	REFUSED(SERIAL "/source/@mode", CHAR_OTHER),
+	REFUSED(SERIAL "/source/@service", CHAR_OTHER),
+	REFUSED(SERIAL "/source/@slave", CHAR_OTHER),
+	REFUSED(SERIAL "/source/@tls", CHAR_OTHER),
+	REFUSED(SERIAL "/source/clipboard", CHAR_OTHER),
+	REFUSED(SERIAL "/source/mouse", CHAR_OTHER),
+	REFUSED(SERIAL "/source/reconnect", CHAR_OTHER),
+	REFUSED(CONSOLE "/protocol", CHAR_OTHER),
+	REFUSED(CONSOLE "/source/@channel", CHAR_OTHER),
+	REFUSED(CONSOLE "/source/@host", CHAR_OTHER),
+	REFUSED(CONSOLE "/source/@master", CHAR_OTHER),
+	REFUSED(CONSOLE "/source/@mode", CHAR_OTHER),
+	REFUSED(CONSOLE "/source/@service", CHAR_OTHER),
+	REFUSED(CONSOLE "/source/@slave", CHAR_OTHER),
+	REFUSED(CONSOLE "/source/@tls", CHAR_OTHER),
+	REFUSED(CONSOLE "/source/clipboard", CHAR_OTHER),
+	REFUSED(CONSOLE "/source/mouse", CHAR_OTHER),
+	REFUSED(CONSOLE "/source/reconnect", CHAR_OTHER),
 };
 
 static const struct domain_rule unknown = REFUSED("", "is not known to this version of Bulkhead");
 
+const struct domain_rule *domain_rules(size_t *ret_count)
+{
+	*ret_count = ARRAY_SIZE(rules);
+	return rules;
+}
+
+static int by_path(const void *a, const void *b)
+{
+	const struct domain_rule *const *x = a, *const *y = b;
+
+	return strcmp((*x)->path, (*y)->path);
+}
+
 const struct domain_rule *domain_rule_find(const char *path)
 {
-	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
-		if (!strcmp(rules[i].path, path))
-			return &rules[i];
+	static const struct domain_rule *sorted[ARRAY_SIZE(rules)];
+	const struct domain_rule key = {.path = path}, *wanted = &key, **found;
+
+	if (!sorted[0]) {
+		for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
+			sorted[i] = &rules[i];
+		qsort(sorted, ARRAY_SIZE(rules), sizeof(sorted[0]), by_path);
 	}
-	return &unknown;
+	found = bsearch(&wanted, sorted, ARRAY_SIZE(rules), sizeof(sorted[0]), by_path);
+	return found ? *found : &unknown;
 }

@@ -74,7 +74,7 @@ void domain_refuse(struct domain_parser *p, int code, const char *where, const c
 	list_add(&p->report->refused, &p->report->refused_count, text);
 }
 
-static void keep(struct domain_parser *p, const char *where, const char *reason)
+void domain_keep(struct domain_parser *p, const char *where, const char *reason)
 {
 	char text[PATH_TEXT_MAX + ERR_TEXT_MAX];
 
@@ -132,9 +132,28 @@ static unsigned int position(xmlNode *node, bool *ret_alone)
 	return before;
 }
 
+/* libvirt's prefix for a namespace that it knows; the document's own, or '?', for others. */
+static const char *prefix_of(const xmlNs *ns)
+{
+	static const char *const known[] = {"qemu", "xen", "lxc", "bhyve", "vmware"};
+	static const char start[] = "http://libvirt.org/schemas/domain/", end[] = "/1.0";
+	const char *href = ns ? (const char *)ns->href : NULL;
+
+	if (!ns)
+		return "";
+	for (size_t i = 0; href && i < ARRAY_SIZE(known); i++) {
+		size_t n = strlen(known[i]);
+
+		if (!strncmp(href, start, sizeof(start) - 1) && !strncmp(href + sizeof(start) - 1, known[i], n) &&
+		    !strcmp(href + sizeof(start) - 1 + n, end))
+			return known[i];
+	}
+	return ns->prefix ? (const char *)ns->prefix : "?";
+}
+
 static bool place_below(const struct place *top, xmlNode *node, struct place *ret)
 {
-	const char *prefix = node->ns && node->ns->prefix ? (const char *)node->ns->prefix : "";
+	const char *prefix = prefix_of(node->ns);
 	const char *at = node->type == XML_ATTRIBUTE_NODE ? "@" : "", *colon = *prefix ? ":" : "";
 	bool alone = true;
 	unsigned int n = node->type == XML_ELEMENT_NODE ? position(node, &alone) : 0;
@@ -161,7 +180,7 @@ static bool judge(struct domain_parser *p, xmlNode *node, const struct place *pl
 		list_add(&p->report->implemented, &p->report->implemented_count, place->where);
 		return true;
 	case DOMAIN_KEPT:
-		keep(p, place->where, rule->reason);
+		domain_keep(p, place->where, rule->reason);
 		return false;
 	default:
 		domain_refuse(p, -EOPNOTSUPP, place->where, "%s", rule->reason);
@@ -233,7 +252,7 @@ static void check_whole(struct domain_parser *p)
 	if (p->current_memory_bytes > d->memory_bytes)
 		domain_refuse(p, -EINVAL, "/domain/currentMemory", "it is more than <memory>");
 	else if (p->current_memory_bytes && ALIGN_UP(p->current_memory_bytes, 1ull << 20) < d->memory_bytes)
-		keep(p, "/domain/currentMemory", "has no effect: the guest gets all of <memory>");
+		domain_keep(p, "/domain/currentMemory", "has no effect: the guest gets all of <memory>");
 }
 
 /* ---- the document ---- */

@@ -54,6 +54,31 @@ static void disk_cache(struct domain_parser *p, struct domain_disk *disk, xmlNod
 		      "driver cache '%s' is not known: use none, writeback, writethrough, directsync or unsafe", cache);
 }
 
+/* One process, and so one engine, for all: what any disk asks for must suit the others. */
+static void disk_io(struct domain_parser *p, xmlNode *driver, const char *where)
+{
+	static const char *const names[] = {
+		[DOMAIN_IO_NATIVE] = "native",
+		[DOMAIN_IO_URING] = "io_uring",
+		[DOMAIN_IO_THREADS] = "threads",
+	};
+	_cleanup_free_ char *text = domain_xml_attr(driver, "io");
+	enum domain_io io = DOMAIN_IO_DEFAULT;
+
+	for (size_t i = DOMAIN_IO_NATIVE; text && i < ARRAY_SIZE(names); i++) {
+		if (!strcmp(text, names[i]))
+			io = (enum domain_io)i;
+	}
+	if (text && io == DOMAIN_IO_DEFAULT)
+		domain_refuse(p, -EINVAL, where, "driver io '%s' is not known: use native, io_uring or threads", text);
+	else if (io && p->d->io && (io == DOMAIN_IO_THREADS) != (p->d->io == DOMAIN_IO_THREADS))
+		domain_refuse(p, -EOPNOTSUPP, where,
+			      "driver io '%s', and another disk has '%s': one process serves all disks: say the same",
+			      text, names[p->d->io]);
+	else
+		p->d->io = MAX(p->d->io, io);
+}
+
 static void disk_source(struct domain_parser *p, struct domain_disk *disk, xmlNode *node, const char *where)
 {
 	_cleanup_free_ char *type = domain_xml_attr(node, "type");
@@ -107,6 +132,7 @@ static void disk_details(struct domain_parser *p, struct domain_disk *disk, xmlN
 		domain_refuse(p, -EOPNOTSUPP, where, "logical_block_size '%s': only 512 and 4096 are supported", bytes);
 	disk->block_bytes = (unsigned int)value;
 	disk->readonly = domain_xml_child(node, "readonly") != NULL;
+	disk->shareable = domain_xml_child(node, "shareable") != NULL;
 	for (const char *s = text; s && *s; s++) {
 		if (*s <= 0x20 || *s > 0x7e) {
 			domain_refuse(p, -EINVAL, where, "serial: only printable ASCII without spaces");
@@ -124,7 +150,8 @@ static void disk_twice(struct domain_parser *p, const struct domain_disk *disk, 
 	for (size_t i = 0; i < p->d->disk_count && disk->image; i++) {
 		const struct domain_disk *other = &p->d->disks[i];
 
-		if (other->image && !strcmp(other->image, disk->image) && !(other->readonly && disk->readonly))
+		if (other->image && !strcmp(other->image, disk->image) && !(other->readonly && disk->readonly) &&
+		    !(other->shareable && disk->shareable))
 			domain_refuse(p, -EINVAL, where, "image %s is that of disk %s, too", disk->image,
 				      other->target);
 	}
@@ -149,6 +176,7 @@ void domain_xml_disk(struct domain_parser *p, xmlNode *node, const char *where)
 			      "backing files are not supported: qemu-img convert -O raw makes one image");
 	disk_source(p, &disk, node, where);
 	disk_cache(p, &disk, domain_xml_child(node, "driver"), where);
+	disk_io(p, domain_xml_child(node, "driver"), where);
 	disk_target(p, &disk, node, where);
 	disk_details(p, &disk, node, where);
 	disk_twice(p, &disk, where);

@@ -5,6 +5,7 @@
 #include <libxml/tree.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <uuid/uuid.h>
 
 #include "base/bytes.h"
@@ -67,34 +68,43 @@ static void set_uuid(struct domain_parser *p, xmlNode *node, const char *where)
 		domain_refuse(p, -EINVAL, where, "'%s' is not a UUID", uuid ? uuid : "");
 }
 
+/* A unit as libvirt takes it, in any case: "b", "byte", "bytes"; a letter alone or with "iB": powers of 1024; with "B":
+ * of 1000. Return: bytes, 0 if it is none. */
+static uint64_t unit_bytes(const char *unit)
+{
+	static const char letters[] = "kmgtpe";
+	const char *at = *unit ? strchr(letters, tolower((unsigned char)*unit)) : NULL;
+	uint64_t base = 1024, bytes = 1;
+
+	if (!strcasecmp(unit, "b") || !strcasecmp(unit, "byte") || !strcasecmp(unit, "bytes"))
+		return 1;
+	if (!at)
+		return 0;
+	if (!strcasecmp(unit + 1, "b"))
+		base = 1000;
+	else if (unit[1] && strcasecmp(unit + 1, "ib"))
+		return 0;
+	for (const char *s = letters; s <= at; s++)
+		bytes *= base;
+	return bytes;
+}
+
 static int read_bytes(struct domain_parser *p, xmlNode *node, const char *where, uint64_t *ret)
 {
-	static const struct {
-		const char *unit;
-		uint64_t bytes;
-	} units[] = {
-		{"b", 1},	   {"bytes", 1},	{"KB", 1000},
-		{"k", 1ull << 10}, {"KiB", 1ull << 10}, {"MB", 1000000},
-		{"M", 1ull << 20}, {"MiB", 1ull << 20}, {"GB", 1000000000},
-		{"G", 1ull << 30}, {"GiB", 1ull << 30}, {"TB", 1000000000000},
-		{"T", 1ull << 40}, {"TiB", 1ull << 40},
-	};
 	_cleanup_free_ char *text = domain_xml_text(node), *unit = domain_xml_attr(node, "unit");
-	uint64_t value;
+	uint64_t value, bytes = unit_bytes(unit ? unit : "KiB");
 
 	if (domain_xml_u64(text, &value) < 0) {
 		domain_refuse(p, -EINVAL, where, "'%s' is not a number", text ? text : "");
 		return -EINVAL;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
-		if (strcmp(unit ? unit : "KiB", units[i].unit))
-			continue;
-		if (__builtin_mul_overflow(value, units[i].bytes, ret))
-			*ret = UINT64_MAX;
-		return 0;
+	if (!bytes) {
+		domain_refuse(p, -EINVAL, where, "unit '%s' is not known: use KiB, MiB or GiB", unit);
+		return -EINVAL;
 	}
-	domain_refuse(p, -EINVAL, where, "unit '%s' is not known: use KiB, MiB or GiB", unit);
-	return -EINVAL;
+	if (__builtin_mul_overflow(value, bytes, ret))
+		*ret = UINT64_MAX;
+	return 0;
 }
 
 static void set_memory(struct domain_parser *p, xmlNode *node, const char *where)
@@ -131,10 +141,14 @@ static void set_vcpu(struct domain_parser *p, xmlNode *node, const char *where)
 			      DOMAIN_CPUS_MAX);
 		return;
 	}
-	if (current && (domain_xml_u64(current, &now) < 0 || now != cpus))
-		domain_refuse(p, -EOPNOTSUPP, where, "current='%s': processors cannot be added later: use %u", current,
+	if (current && (domain_xml_u64(current, &now) < 0 || now < 1 || now > cpus)) {
+		domain_refuse(p, -EINVAL, where, "current='%s': it must be between 1 and %u", current,
 			      (unsigned int)cpus);
-	p->d->cpus = (unsigned int)cpus;
+		return;
+	}
+	if (current && now < cpus)
+		domain_keep(p, where, "has no effect beyond current: processors cannot be added later");
+	p->d->cpus = (unsigned int)(current ? now : cpus);
 }
 
 static void set_os_type(struct domain_parser *p, xmlNode *node, const char *where)
@@ -171,34 +185,63 @@ static void set_cmdline(struct domain_parser *p, xmlNode *node, const char *wher
 	p->d->cmdline = text;
 }
 
-static enum domain_event read_event(struct domain_parser *p, xmlNode *node, const char *where, bool crash)
+/* libvirt's values; what is not implemented has the reason instead. */
+struct event_value {
+	const char *name;
+	enum domain_event event;
+	const char *refusal;
+};
+
+#define RENAME "a VM is not renamed: use 'restart'"
+#define DUMP   "there are no memory dumps: use 'preserve', or the guest's own kdump with"
+
+static const struct event_value off_values[] = {
+	{"destroy", DOMAIN_EVENT_DESTROY, NULL},
+	{"restart", DOMAIN_EVENT_RESTART, NULL},
+	{"preserve", DOMAIN_EVENT_DEFAULT, "a VM that is off has nothing to preserve: use 'destroy'"},
+	{"rename-restart", DOMAIN_EVENT_DEFAULT, RENAME},
+	{NULL},
+};
+
+static const struct event_value crash_values[] = {
+	{"destroy", DOMAIN_EVENT_DESTROY, NULL},
+	{"restart", DOMAIN_EVENT_RESTART, NULL},
+	{"preserve", DOMAIN_EVENT_PRESERVE, NULL},
+	{"rename-restart", DOMAIN_EVENT_DEFAULT, RENAME},
+	{"coredump-destroy", DOMAIN_EVENT_DEFAULT, DUMP " 'destroy'"},
+	{"coredump-restart", DOMAIN_EVENT_DEFAULT, DUMP " 'restart'"},
+	{NULL},
+};
+
+static enum domain_event read_event(struct domain_parser *p, xmlNode *node, const char *where,
+				    const struct event_value *values)
 {
 	_cleanup_free_ char *text = domain_xml_text(node);
+	const struct event_value *v = values;
 
-	if (text && !strcmp(text, "destroy"))
-		return DOMAIN_EVENT_DESTROY;
-	if (text && !strcmp(text, "restart"))
-		return DOMAIN_EVENT_RESTART;
-	if (text && crash && !strcmp(text, "preserve"))
-		return DOMAIN_EVENT_PRESERVE;
-	domain_refuse(p, -EOPNOTSUPP, where, "'%s' is not supported: use 'destroy'%s 'restart'%s", text ? text : "",
-		      crash ? "," : " or", crash ? " or 'preserve'" : "");
-	return DOMAIN_EVENT_DEFAULT;
+	while (v->name && strcmp(text ? text : "", v->name))
+		v++;
+	if (!v->name)
+		domain_refuse(p, -EINVAL, where, "'%s' is not known: use 'destroy'%s 'restart'%s", text ? text : "",
+			      values == crash_values ? "," : " or", values == crash_values ? " or 'preserve'" : "");
+	else if (v->refusal)
+		domain_refuse(p, -EOPNOTSUPP, where, "'%s': %s", text, v->refusal);
+	return v->event;
 }
 
 static void set_on_poweroff(struct domain_parser *p, xmlNode *node, const char *where)
 {
-	p->d->on_poweroff = read_event(p, node, where, false);
+	p->d->on_poweroff = read_event(p, node, where, off_values);
 }
 
 static void set_on_reboot(struct domain_parser *p, xmlNode *node, const char *where)
 {
-	p->d->on_reboot = read_event(p, node, where, false);
+	p->d->on_reboot = read_event(p, node, where, off_values);
 }
 
 static void set_on_crash(struct domain_parser *p, xmlNode *node, const char *where)
 {
-	p->d->on_crash = read_event(p, node, where, true);
+	p->d->on_crash = read_event(p, node, where, crash_values);
 }
 
 /* ---- the serial port ---- */

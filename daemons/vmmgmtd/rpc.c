@@ -296,7 +296,9 @@ int worker_create(struct worker *worker, const struct domain *domain, const stru
 	Bulkhead__Worker__CreateRequest msg = BULKHEAD__WORKER__CREATE_REQUEST__INIT;
 	Bulkhead__Worker__Provider provider = BULKHEAD__WORKER__PROVIDER__INIT, *providers[] = {&provider};
 	struct request request = {.worker = worker, .done = done, .arg = arg};
-	char *args[] = {(char *)"--name", (char *)domain->name, (char *)"--runtime-dir", (char *)folder};
+	static const char *const engines[] = {[DOMAIN_IO_URING] = "io_uring", [DOMAIN_IO_THREADS] = "threads"};
+	char *args[] = {(char *)"--name", (char *)domain->name, (char *)"--runtime-dir",
+			(char *)folder,	  (char *)"--engine",	(char *)engines[domain->io]};
 	const int singles[] = {files->kvm, files->kernel, files->initrd, files->console_log, files->storage_program};
 	_cleanup_free_ uint8_t *config = NULL;
 	int fds[RPC_FDS_MAX];
@@ -321,7 +323,7 @@ int worker_create(struct worker *worker, const struct domain *domain, const stru
 		provider.has_program = true;
 		provider.program = (char *)"vsp-storaged";
 		provider.args = args;
-		provider.n_args = ARRAY_SIZE(args);
+		provider.n_args = engines[domain->io] ? ARRAY_SIZE(args) : ARRAY_SIZE(args) - 2;
 		msg.n_providers = 1;
 		msg.providers = providers;
 	}

@@ -237,3 +237,64 @@ Test(broker, kvm_and_memory)
 	cr_assert_eq(broker_check_memory(1ull << 50, true, &err), -ENOMEM);
 	cr_assert(strstr(err.text, "nr_hugepages"));
 }
+
+/* ---- shareable ---- */
+
+static int open_shareable(bool readonly, int *ret_fd)
+{
+	struct domain_disk disk = disk_of(image, readonly);
+
+	disk.shareable = true;
+	return broker_open_disk(&disk, NULL, &err, ret_fd);
+}
+
+Test(broker, those_that_share_do)
+{
+	int one = -1, two = -1, three = -1, four = -1;
+
+	cr_assert_eq(open_shareable(false, &one), 0, "%s", err.text);
+	cr_assert_eq(open_shareable(false, &two), 0, "%s", err.text);
+	cr_assert_eq(open_shareable(true, &three), 0, "%s", err.text);
+	cr_assert_eq(open_disk(image, false, &four), -EBUSY, "a writer that does not share");
+	cr_assert_eq(open_disk(image, true, &four), -EBUSY, "a reader that wants it still");
+	close(one);
+	close(two);
+	cr_assert_eq(open_disk(image, true, &four), 0, "readers only: %s", err.text);
+	cr_assert_eq(open_shareable(false, &one), -EBUSY, "a reader wants it still");
+	close(three);
+	close(four);
+	cr_assert_eq(open_disk(image, false, &four), 0, "%s", err.text);
+	cr_assert_eq(open_shareable(false, &one), -EBUSY, "a writer does not share");
+	cr_assert_eq(open_shareable(true, &one), -EBUSY, "a writer does not share");
+	close(four);
+}
+
+Test(broker, qemu_shares_if_it_says_so)
+{
+	static const off_t alone[] = {100, 101, 103, 201, 203, 0}, share_rw[] = {100, 101, 203, 0};
+	int qemu = as_qemu(alone), fd = -1;
+
+	cr_assert_eq(open_shareable(false, &fd), -EBUSY);
+	close(qemu);
+	qemu = as_qemu(share_rw);
+	cr_assert_eq(open_shareable(false, &fd), 0, "%s", err.text);
+	cr_assert(qemu_may(qemu, 201), "we let others write");
+	cr_assert(!qemu_may(qemu, 101), "we write");
+	close(fd);
+	close(qemu);
+}
+
+/* ---- caches ---- */
+
+Test(broker, cache_is_in_the_descriptor)
+{
+	for (int i = 0; i < 2; i++) {
+		struct domain_disk disk = disk_of(image, false);
+		int fd = -1;
+
+		disk.sync = i;
+		cr_assert_eq(broker_open_disk(&disk, NULL, &err, &fd), 0, "%s", err.text);
+		cr_assert_eq((fcntl(fd, F_GETFL) & O_DSYNC) != 0, i);
+		close(fd);
+	}
+}

@@ -139,7 +139,13 @@ static const struct {
 	{HEAD "<memory unit='GiB'>18446744073709551616</memory>" OS "</domain>", -EINVAL, "not a number"},
 	{HEAD "<memory>65536</memory><vcpu>0</vcpu>" OS "</domain>", -EINVAL, "between 1 and 64"},
 	{HEAD "<memory>65536</memory><vcpu>65</vcpu>" OS "</domain>", -EINVAL, "between 1 and 64"},
-	{HEAD "<memory>65536</memory><vcpu current='1'>2</vcpu>" OS "</domain>", -EOPNOTSUPP, "cannot be added"},
+	{HEAD "<memory>65536</memory><vcpu current='3'>2</vcpu>" OS "</domain>", -EINVAL, "between 1 and 2"},
+	{HEAD "<memory>65536</memory><vcpu current='0'>2</vcpu>" OS "</domain>", -EINVAL, "between 1 and 2"},
+	{HEAD "<memory unit=''>65536</memory>" OS "</domain>", -EINVAL, "unit ''"},
+	{HEAD "<memory unit='Mi'>64</memory>" OS "</domain>", -EINVAL, "unit 'Mi'"},
+	{HEAD "<memory unit='MiBB'>64</memory>" OS "</domain>", -EINVAL, "unit 'MiBB'"},
+	{HEAD "<memory unit='E'>16</memory>" OS "</domain>", -EINVAL, "between 1 MiB and 4 TiB"},
+	{HEAD "<memory unit='E'>18446744073709551615</memory>" OS "</domain>", -EINVAL, "between 1 MiB and 4 TiB"},
 	{HEAD SIZE "<os><type arch='aarch64'>hvm</type><kernel>/k</kernel></os></domain>", -EOPNOTSUPP,
 	 "arch 'aarch64'"},
 	{HEAD SIZE "<os><type>linux</type><kernel>/k</kernel></os></domain>", -EOPNOTSUPP, "only 'hvm'"},
@@ -153,7 +159,14 @@ static const struct {
 	{DEVICES(DISK_OF("network", "protocol='nbd'", "dev='sda'", "")), -EOPNOTSUPP, "only 'file' and 'block'"},
 	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<driver type='qcow2'/>")), -EOPNOTSUPP, "only 'raw'"},
 	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<driver cache='x'/>")), -EINVAL, "cache 'x'"},
-	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<shareable/>")), -EOPNOTSUPP, "/shareable"},
+	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<driver io='x'/>")), -EINVAL, "io 'x'"},
+	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<driver io='threads'/>")
+			 DISK_OF("file", "file='/b'", "dev='sdb'", "<driver io='native'/>")),
+	 -EOPNOTSUPP, "/domain/devices/disk[2]: driver io 'native', and another disk has 'threads'"},
+	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<shareable/>") DISK("/a", "sdb")), -EINVAL,
+	 "that of disk sda"},
+	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<driver metadata_cache='1'/>")), -EOPNOTSUPP,
+	 "/driver/@metadata_cache: is not known"},
 	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<serial>a b</serial>")), -EINVAL, "serial"},
 	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<blockio logical_block_size='1024'/>")), -EOPNOTSUPP,
 	 "1024"},
@@ -170,7 +183,10 @@ static const struct {
 	{DEVICES("<flux-capacitor/>"), -EOPNOTSUPP, "flux-capacitor: is not known"},
 	{HEAD SIZE OS "<devices colour='red'/></domain>", -EOPNOTSUPP, "/domain/devices/@colour"},
 	{HEAD SIZE OS "<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'/></domain>", -EOPNOTSUPP,
-	 "q:commandline"},
+	 "/domain/qemu:commandline: QEMU is not used"},
+	{HEAD SIZE OS "<x:y xmlns:x='http://libvirt.org/schemas/domain/qemu/2.0'/></domain>", -EOPNOTSUPP,
+	 "/domain/x:y: is not"},
+	{"<domain type='kvm' xmlns='http://other/'><name>n</name>" SIZE OS "</domain>", -EINVAL, "not <domain>"},
 };
 
 Test(domain_xml, bad_ones)
@@ -185,6 +201,182 @@ Test(domain_xml, bad_ones)
 		cr_expect_null(d.xml);
 		cr_expect_null(strchr(err.text, '\n'));
 	}
+}
+
+/* ---- memory and processors ---- */
+
+static const struct {
+	const char *unit, *value;
+	uint64_t mib;
+} amounts[] = {
+	{"", "65536", 64},
+	{" unit='b'", "67108864", 64},
+	{" unit='bytes'", "67108865", 65},
+	{" unit='KB'", "1048576", 1000},
+	{" unit='k'", "1024", 1},
+	{" unit='KiB'", "65536", 64},
+	{" unit='MB'", "100", 96},
+	{" unit='M'", "64", 64},
+	{" unit='mib'", "64", 64},
+	{" unit='GB'", "1", 954},
+	{" unit='g'", "4", 4096},
+	{" unit='GiB'", "4", 4096},
+	{" unit='TB'", "1", 953675},
+	{" unit='T'", "4", 4u << 20},
+	{" unit='TiB'", "1", 1u << 20},
+};
+
+Test(domain_xml, units_of_memory)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(amounts); i++) {
+		struct domain d = {0};
+		struct err err = {0};
+		char xml[512];
+
+		snprintf(xml, sizeof(xml), HEAD "<memory%s>%s</memory>" OS "</domain>", amounts[i].unit,
+			 amounts[i].value);
+		cr_expect_eq(parse(xml, &d, NULL, &err), 0, "%s: %s", xml, err.text);
+		cr_expect_eq(d.memory_bytes, amounts[i].mib << 20, "%s: %llu", xml, (unsigned long long)d.memory_bytes);
+		domain_done(&d);
+	}
+}
+
+/* What libvirt would add later, the guest does not get, and a note says so. */
+Test(domain_xml, less_now_than_later)
+{
+	struct domain_report report = {0};
+	struct domain d = {0};
+	struct err err = {0};
+
+	cr_assert_eq(parse(HEAD "<memory unit='MiB'>64</memory><currentMemory unit='MiB'>32</currentMemory>"
+				"<vcpu current='2'>4</vcpu>" OS "</domain>",
+			   &d, &report, &err),
+		     0, "%s", err.text);
+	cr_assert_eq(d.cpus, 2);
+	cr_assert_eq(d.memory_bytes, 64u << 20);
+	cr_assert_eq(report.kept_count, 2);
+	cr_assert(strstr(report.kept[0], "/domain/vcpu: "));
+	cr_assert(strstr(report.kept[1], "/domain/currentMemory: "));
+	domain_report_done(&report);
+	domain_done(&d);
+}
+
+/* ---- what happens at the end ---- */
+
+static const struct {
+	const char *element, *value;
+	int code;
+	enum domain_event event;
+} events[] = {
+	{"on_poweroff", "destroy", 0, DOMAIN_EVENT_DESTROY},
+	{"on_poweroff", "restart", 0, DOMAIN_EVENT_RESTART},
+	{"on_poweroff", "preserve", -EOPNOTSUPP, 0},
+	{"on_poweroff", "rename-restart", -EOPNOTSUPP, 0},
+	{"on_poweroff", "coredump-destroy", -EINVAL, 0},
+	{"on_reboot", "destroy", 0, DOMAIN_EVENT_DESTROY},
+	{"on_reboot", "restart", 0, DOMAIN_EVENT_RESTART},
+	{"on_reboot", "preserve", -EOPNOTSUPP, 0},
+	{"on_reboot", "rename-restart", -EOPNOTSUPP, 0},
+	{"on_crash", "destroy", 0, DOMAIN_EVENT_DESTROY},
+	{"on_crash", "restart", 0, DOMAIN_EVENT_RESTART},
+	{"on_crash", "preserve", 0, DOMAIN_EVENT_PRESERVE},
+	{"on_crash", "rename-restart", -EOPNOTSUPP, 0},
+	{"on_crash", "coredump-destroy", -EOPNOTSUPP, 0},
+	{"on_crash", "coredump-restart", -EOPNOTSUPP, 0},
+	{"on_crash", "", -EINVAL, 0},
+	{"on_crash", "explode", -EINVAL, 0},
+};
+
+Test(domain_xml, all_values_of_events)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
+		const char *name = events[i].element;
+		struct domain d = {0};
+		struct err err = {0};
+		char xml[512], path[64];
+		int r;
+
+		snprintf(xml, sizeof(xml), HEAD SIZE OS "<%s>%s</%s></domain>", name, events[i].value, name);
+		snprintf(path, sizeof(path), "/domain/%s: '%s'", name, events[i].value);
+		r = parse(xml, &d, NULL, &err);
+		cr_expect_eq(r, events[i].code, "%s: %d %s", xml, r, err.text);
+		if (r < 0)
+			cr_expect(strstr(err.text, path), "%s: %s", xml, err.text);
+		else
+			cr_expect_eq(!strcmp(name, "on_poweroff") ? d.on_poweroff
+				     : !strcmp(name, "on_reboot") ? d.on_reboot
+								  : d.on_crash,
+				     events[i].event, "%s", xml);
+		domain_done(&d);
+	}
+}
+
+/* ---- disks ---- */
+
+static const struct {
+	const char *cache;
+	bool direct, sync, unsafe_flush;
+} caches[] = {
+	{"default", false, false, false},     {"none", true, false, false},	 {"writeback", false, false, false},
+	{"writethrough", false, true, false}, {"directsync", true, true, false}, {"unsafe", false, false, true},
+};
+
+Test(domain_xml, caches)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(caches); i++) {
+		struct domain d = {0};
+		struct err err = {0};
+		char xml[1024];
+
+		snprintf(xml, sizeof(xml), DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<driver cache='%s'/>")),
+			 caches[i].cache);
+		cr_expect_eq(parse(xml, &d, NULL, &err), 0, "%s", err.text);
+		cr_expect(d.disks[0].direct == caches[i].direct && d.disks[0].sync == caches[i].sync &&
+				  d.disks[0].unsafe_flush == caches[i].unsafe_flush,
+			  "%s", caches[i].cache);
+		domain_done(&d);
+	}
+}
+
+static const struct {
+	const char *first, *second;
+	enum domain_io io;
+} ios[] = {
+	{"", "", DOMAIN_IO_DEFAULT},
+	{"io='native'", "", DOMAIN_IO_NATIVE},
+	{"io='native'", "io='io_uring'", DOMAIN_IO_URING},
+	{"io='io_uring'", "io='native'", DOMAIN_IO_URING},
+	{"", "io='threads'", DOMAIN_IO_THREADS},
+};
+
+Test(domain_xml, io_modes)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(ios); i++) {
+		struct domain d = {0};
+		struct err err = {0};
+		char xml[1024];
+
+		snprintf(xml, sizeof(xml),
+			 DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<driver type='raw' %s/>")
+					 DISK_OF("file", "file='/b'", "dev='sdb'", "<driver type='raw' %s/>")),
+			 ios[i].first, ios[i].second);
+		cr_expect_eq(parse(xml, &d, NULL, &err), 0, "%s", err.text);
+		cr_expect_eq(d.io, ios[i].io, "'%s' '%s': %d", ios[i].first, ios[i].second, d.io);
+		domain_done(&d);
+	}
+}
+
+Test(domain_xml, shareable)
+{
+	struct domain d = {0};
+	struct err err = {0};
+
+	cr_assert_eq(parse(DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<shareable/>")
+					   DISK_OF("file", "file='/a'", "dev='sdb'", "<shareable/><readonly/>")),
+			   &d, NULL, &err),
+		     0, "%s", err.text);
+	cr_assert(d.disks[0].shareable && !d.disks[0].readonly && d.disks[1].shareable && d.disks[1].readonly);
+	domain_done(&d);
 }
 
 Test(domain_xml, report_has_all_three_lists)
