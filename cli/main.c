@@ -14,7 +14,8 @@
 #include "cli/vmctl.h"
 
 static const struct verb verbs[] = {
-	{"define", "FILE|-", "define a VM from libvirt domain XML, or change its definition", false, cmd_define},
+	{"define", "[--check] FILE|-", "define a VM from libvirt domain XML, or change its definition", true,
+	 cmd_define},
 	{"undefine", "NAME", "forget a VM's definition (its disks stay)", false, cmd_undefine},
 	{"list", "", "list the VMs", true, cmd_list},
 	{"show", "NAME [--xml]", "show one VM", true, cmd_show},
@@ -44,7 +45,7 @@ static void print_usage(FILE *out)
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
 		fprintf(out, "  %-9s %s\n            vmctl %s%s%s\n", verbs[i].name, verbs[i].summary, verbs[i].name,
 			verbs[i].arguments[0] ? " " : "", verbs[i].arguments);
-	fprintf(out, "\n  --json    print data as JSON (list, show, service list, doctor)\n"
+	fprintf(out, "\n  --json    print data as JSON (list, show, define --check, service list, doctor)\n"
 		     "  --system  talk to the system's manager instead of this user's own\n"
 		     "  --help    this text; --version: the version. The manual: man vmctl\n");
 }

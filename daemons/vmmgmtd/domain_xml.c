@@ -233,22 +233,37 @@ static void walk(struct domain_parser *p, xmlNode *node, const struct place *pla
 	}
 }
 
+/* Whether something was said of @path itself: then it is not missing as well. */
+static bool is_refused(const struct domain_parser *p, const char *path)
+{
+	size_t len = strlen(path);
+
+	for (size_t i = 0; i < p->report->refused_count; i++) {
+		if (!strncmp(p->report->refused[i], path, len) && strchr(":[", p->report->refused[i][len]))
+			return true;
+	}
+	return false;
+}
+
+static void check_present(struct domain_parser *p, bool present, const char *path, const char *text)
+{
+	if (!present && !is_refused(p, path))
+		domain_refuse(p, -EINVAL, path, "%s", text);
+}
+
 /* What no single element can know. */
 static void check_whole(struct domain_parser *p)
 {
 	const struct domain *d = p->d;
 
+	check_present(p, *d->name, "/domain/name", "it is missing");
+	check_present(p, p->has_memory, "/domain/memory", "it is missing");
+	check_present(p, d->kernel, "/domain/os/kernel",
+		      "it is missing: name the kernel to start (a vmlinux or bzImage)");
 	if (p->code)
-		return; /* what is refused may be what is missing */
-	if (!*d->name)
-		domain_refuse(p, -EINVAL, "/domain/name", "it is missing");
-	if (!p->has_memory)
-		domain_refuse(p, -EINVAL, "/domain/memory", "it is missing");
+		return;
 	if (!p->has_cpus)
 		p->d->cpus = 1;
-	if (!d->kernel)
-		domain_refuse(p, -EINVAL, "/domain/os/kernel",
-			      "it is missing: name the kernel to start (a vmlinux or bzImage)");
 	if (p->current_memory_bytes > d->memory_bytes)
 		domain_refuse(p, -EINVAL, "/domain/currentMemory", "it is more than <memory>");
 	else if (p->current_memory_bytes && ALIGN_UP(p->current_memory_bytes, 1ull << 20) < d->memory_bytes)
@@ -346,11 +361,12 @@ int domain_parse(const char *xml, size_t len, struct domain *ret, struct domain_
 	doc = read_document(xml, len, err);
 	if (!doc)
 		return -EINVAL;
-	if (!place_below(&top, xmlDocGetRootElement(doc), &root) || strcmp(root.path, "/domain"))
+	if (!place_below(&top, xmlDocGetRootElement(doc), &root) || strcmp(root.path, "/domain")) {
 		domain_refuse(&p, -EINVAL, "definition", "its root element is not <domain>: is it a libvirt domain?");
-	else
+	} else {
 		walk(&p, xmlDocGetRootElement(doc), &root, 1);
-	check_whole(&p);
+		check_whole(&p);
+	}
 	if (p.code)
 		r = fail_refused(&p, err);
 	else if (!*d.uuid)
