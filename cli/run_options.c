@@ -217,8 +217,7 @@ static void put_disk(FILE *out, const struct run_disk *disk, unsigned int index)
 		letters[0] = (char)('a' + index / 26 - 1);
 		letters[1] = (char)('a' + index % 26);
 	}
-	fprintf(out,
-		"    <disk type='%s' device='disk'>\n      <driver type='raw'/>\n      <source %s='",
+	fprintf(out, "    <disk type='%s' device='disk'>\n      <driver type='raw'/>\n      <source %s='",
 		disk->block ? "block" : "file", disk->block ? "dev" : "file");
 	put_escaped(out, disk->path);
 	fprintf(out, "'/>\n      <target dev='sd%s' bus='scsi'/>\n%s    </disk>\n", letters,
