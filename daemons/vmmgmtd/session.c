@@ -25,7 +25,7 @@
 #define OTHER_WAIT_MS	15000u
 #define OTHER_POLL_MS	50u
 #define LOG_MAX		(1024 * 1024)
-#define MAX_CONNECTIONS 256
+#define MAX_CONNECTIONS 256u
 
 static const struct syscall_rule rules[] = {
 	{SYS_pidfd_send_signal},

@@ -138,6 +138,7 @@ static int send_open(struct vsp_link *link, uint32_t offer_id, const struct bus_
 {
 	Bulkhead__Vsp__OpenRequest req = BULKHEAD__VSP__OPEN_REQUEST__INIT;
 	_cleanup_free_ Bulkhead__MemoryRange *ranges = calloc(open->ring_ranges + 1, sizeof(*ranges));
+	// NOLINTNEXTLINE(bugprone-sizeof-expression): protobuf-c wants an array of pointers
 	_cleanup_free_ Bulkhead__MemoryRange **list = calloc(open->ring_ranges + 1, sizeof(list[0]));
 	const int fds[] = {open->kick_fd, open->irq_fd, open->block_fd};
 

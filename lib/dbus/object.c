@@ -602,7 +602,7 @@ void msgbus_object_changed(struct msgbus_object *object, const char *name, const
 		write_property(object, p, &dict);
 	}
 	msgbus_out_close(&dict);
-	msgbus_out_write(&out, "as", NULL);
+	msgbus_out_write(&out, "as", (const char *const *)NULL);
 	send_out(object->bus, msg, &out);
 }
 

@@ -72,7 +72,7 @@ static int config_folder(const struct session_paths *paths, char *ret, size_t si
 	int n;
 
 	if (!is_absolute(home)) {
-		pw = getpwuid(geteuid());
+		pw = getpwuid(geteuid()); // cppcheck-suppress getpwuidCalled ; before there are threads
 		home = pw ? pw->pw_dir : "/";
 	}
 	if (paths->base_given)
@@ -266,7 +266,7 @@ static int try_connect(struct loop *loop, const struct session_paths *paths, str
 
 int session_connect(struct loop *loop, const char *base, struct err *err, struct msgbus **ret_bus)
 {
-	struct session_paths paths;
+	struct session_paths paths = {0};
 	int r = session_paths(base, &paths, err);
 
 	if (r < 0)

@@ -35,6 +35,7 @@ static int map_runs(const struct guest_mem *mem, const struct guest_range *range
 		if (!region)
 			return -EINVAL;
 		off = region->offset + (gpa - region->gpa);
+		// cppcheck-suppress leakReturnValNotUsed ; MAP_FIXED: it is "at"
 		if (mmap(at, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, region->fd, (off_t)off) == MAP_FAILED)
 			return -errno;
 		at += len;

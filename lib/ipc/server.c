@@ -67,6 +67,7 @@ static bool is_welcome(const struct rpc_server *server, int fd)
 static void on_connect(int listener, unsigned int events, void *arg)
 {
 	struct rpc_server *server = arg;
+	// cppcheck-suppress nullPointer ; accept4() takes NULL
 	_cleanup_close_ int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct rpc_conn *conn;
 
