@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "cli/json.h"
 #include "dbus/session.h"
 
 /* CreateVM, Start and Destroy answer within 60 s. */
@@ -43,6 +44,19 @@ void client_close(struct client *client)
 {
 	msgbus_free(client->bus);
 	loop_free(client->loop);
+}
+
+int client_open_vm(const struct cli *cli, const char *name, struct client *ret_client, char ret_path[CLIENT_PATH_MAX],
+		   struct err *err)
+{
+	int r = client_open(cli, ret_client, err);
+
+	if (r < 0)
+		return r;
+	r = client_find(ret_client, name, ret_path, err);
+	if (r < 0)
+		client_close(ret_client);
+	return r;
 }
 
 static int manager_call(struct client *client, const char *method, struct err *err, struct msgbus_msg **ret_msg,
@@ -105,6 +119,19 @@ int client_console(struct client *client, const char *path, bool backlog, struct
 	if (r < 0)
 		return err_set(err, -EBADMSG, "the manager's answer is not understood: is it of another version?");
 	return fd;
+}
+
+int client_properties(struct client *client, const char *path, struct err *err, struct json_object **ret)
+{
+	struct msgbus_msg *msg = NULL;
+	struct msgbus_in in;
+	int r = msgbus_get_all(client->bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, err, &msg, &in);
+
+	if (r < 0)
+		return r;
+	*ret = json_from_properties(&in);
+	msgbus_msg_free(msg);
+	return 0;
 }
 
 int client_state(struct client *client, const char *path, struct client_state *ret_state, struct err *err)

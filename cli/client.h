@@ -12,6 +12,8 @@
 #include "dbus/conn.h"
 #include "ipc/loop.h"
 
+struct json_object;
+
 struct client {
 	struct loop *loop;
 	struct msgbus *bus;
@@ -27,6 +29,11 @@ int client_open(const struct cli *cli, struct client *ret_client, struct err *er
 int client_reopen(struct client *client, struct err *err);
 void client_close(struct client *client);
 
+/** client_open_vm - client_open() and client_find(); nothing is open if it fails. Return: 0 or a negative errno with a
+ * line. */
+int client_open_vm(const struct cli *cli, const char *name, struct client *ret_client, char ret_path[CLIENT_PATH_MAX],
+		   struct err *err);
+
 /** client_find - object path of a VM by name or UUID. Return: 0; -ENOENT with a line. */
 int client_find(struct client *client, const char *name, char ret_path[CLIENT_PATH_MAX], struct err *err);
 
@@ -35,6 +42,10 @@ int client_vm_call(struct client *client, const char *path, const char *method, 
 
 /** client_console - OpenConsole. Return: the socket or a negative errno with a line. */
 int client_console(struct client *client, const char *path, bool backlog, struct err *err);
+
+/** client_properties - all properties of a VM as json_from_properties() gives them. Return: 0 and an object to
+ * json_object_put(), or a negative errno with a line. */
+int client_properties(struct client *client, const char *path, struct err *err, struct json_object **ret);
 
 /* How a VM is doing. Owner: who called client_state(); client_state_done() frees. */
 struct client_state {

@@ -11,17 +11,23 @@
 
 #define EXIT_SIGNALLED 130 /* as a shell says of a command that Ctrl-C ended */
 
+static int destroy(struct client *client, const char *path, struct err *err)
+{
+	int r = client_vm_call(client, path, "Destroy", 0, err);
+
+	if (r == -ECONNRESET || r == -ESRCH) {
+		r = client_reopen(client, err);
+		if (r == 0)
+			r = client_vm_call(client, path, "Destroy", 0, err);
+	}
+	return r;
+}
+
 static int stop(struct client *client, const char *path, const char *name, int how)
 {
 	struct err err = {0};
-	int r = client_vm_call(client, path, "Destroy", 0, &err);
 
-	if (r == -ECONNRESET || r == -ESRCH) {
-		r = client_reopen(client, &err);
-		if (r == 0)
-			r = client_vm_call(client, path, "Destroy", 0, &err);
-	}
-	if (r < 0)
+	if (destroy(client, path, &err) < 0)
 		return cli_fail(&err);
 	fprintf(stderr, "vmctl: %s was stopped\n", name);
 	return how == TERMINAL_SIGNALLED ? EXIT_SIGNALLED : EXIT_FAILED;
@@ -49,7 +55,7 @@ static int run(struct client *client, const struct run_options *options)
 		r = terminal_relay(stream, &err);
 	}
 	if (r < 0) {
-		client_vm_call(client, path, "Destroy", 0, &ignored);
+		destroy(client, path, &ignored);
 		return cli_fail(&err);
 	}
 	if (r != TERMINAL_EOF)

@@ -20,15 +20,11 @@
 /* @ret: {name: {...}}, json_object_put() it. */
 static int read_services(struct client *client, const char *path, struct err *err, struct json_object **ret)
 {
-	struct json_object *properties, *services;
-	struct msgbus_msg *msg = NULL;
-	struct msgbus_in in;
-	int r = msgbus_get_all(client->bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, err, &msg, &in);
+	struct json_object *properties = NULL, *services;
+	int r = client_properties(client, path, err, &properties);
 
 	if (r < 0)
 		return r;
-	properties = json_from_properties(&in);
-	msgbus_msg_free(msg);
 	if (json_object_object_get_ex(properties, "services", &services))
 		*ret = json_object_get(services);
 	else
@@ -60,11 +56,9 @@ static int service_list(const struct cli *cli, int argc, char **argv)
 
 	if (argc != 2 || argv[1][0] == '-')
 		return cli_usage("service", "list: the name of one VM is needed");
-	if (client_open(cli, &client, &err) < 0)
+	if (client_open_vm(cli, argv[1], &client, path, &err) < 0)
 		return cli_fail(&err);
-	r = client_find(&client, argv[1], path, &err);
-	if (r == 0)
-		r = read_services(&client, path, &err, &services);
+	r = read_services(&client, path, &err, &services);
 	client_close(&client);
 	if (r < 0)
 		return cli_fail(&err);
@@ -77,15 +71,13 @@ static int service_list(const struct cli *cli, int argc, char **argv)
 	return EXIT_OK;
 }
 
-static int upgrade(struct client *client, const char *vm, const char *name, const char *exe, struct err *err)
+static int upgrade(struct client *client, const char *path, const char *name, const char *exe, struct err *err)
 {
 	struct json_object *services = NULL, *service;
-	char path[CLIENT_PATH_MAX], line[1024];
-	int r = client_find(client, vm, path, err);
+	char line[1024];
+	int r = msgbus_call(client->bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "UpgradeService",
+			    UPGRADE_DEADLINE_MS, err, NULL, "ss", name, exe);
 
-	if (r == 0)
-		r = msgbus_call(client->bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "UpgradeService",
-				UPGRADE_DEADLINE_MS, err, NULL, "ss", name, exe);
 	if (r == 0)
 		r = read_services(client, path, err, &services);
 	if (r < 0)
@@ -102,6 +94,7 @@ static int service_upgrade(const struct cli *cli, int argc, char **argv)
 {
 	static const struct option options[] = {{"exe", required_argument, NULL, 'e'}, {NULL, 0, NULL, 0}};
 	_cleanup_free_ char *exe = NULL;
+	char path[CLIENT_PATH_MAX];
 	struct client client;
 	struct err err = {0};
 	int option, r;
@@ -121,9 +114,9 @@ static int service_upgrade(const struct cli *cli, int argc, char **argv)
 		return cli_usage("service", "upgrade: the names of a VM and of a service are needed");
 	if (cli->json)
 		return cli_usage("service", "'upgrade' prints no data, so there is no --json");
-	if (client_open(cli, &client, &err) < 0)
+	if (client_open_vm(cli, argv[optind], &client, path, &err) < 0)
 		return cli_fail(&err);
-	r = upgrade(&client, argv[optind], argv[optind + 1], exe ? exe : "", &err);
+	r = upgrade(&client, path, argv[optind + 1], exe ? exe : "", &err);
 	client_close(&client);
 	return r < 0 ? cli_fail(&err) : EXIT_OK;
 }

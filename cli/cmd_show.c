@@ -64,15 +64,11 @@ static void print_text(struct json_object *properties)
 
 static int show_properties(const struct cli *cli, struct client *client, const char *path, struct err *err)
 {
-	struct json_object *properties;
-	struct msgbus_msg *msg = NULL;
-	struct msgbus_in in;
-	int r = msgbus_get_all(client->bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, err, &msg, &in);
+	struct json_object *properties = NULL;
+	int r = client_properties(client, path, err, &properties);
 
 	if (r < 0)
 		return r;
-	properties = json_from_properties(&in);
-	msgbus_msg_free(msg);
 	if (cli->json) {
 		json_print(properties);
 	} else {
@@ -100,11 +96,9 @@ int cmd_show(const struct cli *cli, int argc, char **argv)
 		return cli_usage(argv[0], "the name of one VM is needed");
 	if (xml && cli->json)
 		return cli_usage(argv[0], "--xml and --json exclude each other");
-	if (client_open(cli, &client, &err) < 0)
+	if (client_open_vm(cli, argv[optind], &client, path, &err) < 0)
 		return cli_fail(&err);
-	r = client_find(&client, argv[optind], path, &err);
-	if (r == 0)
-		r = xml ? show_xml(&client, path, &err) : show_properties(cli, &client, path, &err);
+	r = xml ? show_xml(&client, path, &err) : show_properties(cli, &client, path, &err);
 	client_close(&client);
 	return r < 0 ? cli_fail(&err) : EXIT_OK;
 }

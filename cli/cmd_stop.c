@@ -27,11 +27,9 @@ int cmd_stop(const struct cli *cli, int argc, char **argv)
 		return cli_usage(argv[0],
 				 "a guest cannot be asked to shut down yet: power it off from inside, or give --force "
 				 "to pull its plug");
-	if (client_open(cli, &client, &err) < 0)
+	if (client_open_vm(cli, argv[optind], &client, path, &err) < 0)
 		return cli_fail(&err);
-	r = client_find(&client, argv[optind], path, &err);
-	if (r == 0)
-		r = client_vm_call(&client, path, "Destroy", 0, &err);
+	r = client_vm_call(&client, path, "Destroy", 0, &err);
 	client_close(&client);
 	if (r < 0)
 		return cli_fail(&err);

@@ -16,11 +16,9 @@ int cmd_undefine(const struct cli *cli, int argc, char **argv)
 
 	if (!name)
 		return EXIT_USAGE;
-	if (client_open(cli, &client, &err) < 0)
+	if (client_open_vm(cli, name, &client, path, &err) < 0)
 		return cli_fail(&err);
-	r = client_find(&client, name, path, &err);
-	if (r == 0)
-		r = client_vm_call(&client, path, "Undefine", 0, &err);
+	r = client_vm_call(&client, path, "Undefine", 0, &err);
 	client_close(&client);
 	if (r < 0)
 		return cli_fail(&err);
