@@ -234,8 +234,9 @@ static int make_folders(struct instance *in, struct err *err)
 static int enter_sandbox(const struct instance *in, struct err *err)
 {
 	static const struct syscall_list *const calls[] = {
-		&rpc_connect_calls, &msgbus_calls,	  &broker_calls,  &store_calls,	 &runtime_calls,
-		&vm_calls,	    &launcher_fork_calls, &session_calls, &domain_calls, NULL};
+		&rpc_connect_calls, &msgbus_calls, &broker_calls, &store_calls,
+		&runtime_calls,	    &ended_calls,  &vm_calls,	  &launcher_fork_calls,
+		&session_calls,	    &domain_calls, NULL};
 	const struct sandbox_path paths[] = {
 		{.path = "/", .images = true},
 		{.path = in->base, .write = true, .folders = true},

@@ -60,6 +60,7 @@ static void entry_remove(struct entry *e)
 	while (*at != e)
 		at = &(*at)->next;
 	*at = e->next;
+	ended_remove(m->config.base, vm_domain(e->vm)->uuid);
 	if (m->events)
 		m->events->removed(e->vm, m->arg);
 	entry_free(e);
@@ -138,7 +139,7 @@ unsigned int manager_busy(const struct manager *m)
 		struct vm_info info;
 
 		vm_info(e->vm, &info);
-		n += info.active || info.restarting || !info.persistent;
+		n += info.active || info.restarting;
 	}
 	return n;
 }
@@ -167,6 +168,14 @@ static void on_changed(struct vm *vm, void *arg)
 
 	if (m->events && entry_of(m, vm))
 		m->events->changed(vm, m->arg);
+}
+
+/* For how long one that ended at @at_ns can still be asked. */
+static uint64_t linger_ns(uint64_t at_ns)
+{
+	const uint64_t now = clock_now_ns(), all = MANAGER_LINGER_S * NS_PER_SEC;
+
+	return at_ns <= now && now - at_ns < all ? all - (now - at_ns) : 0;
 }
 
 static void linger_if_over(struct entry *e)
@@ -383,6 +392,11 @@ static void find_one(const char *uuid, void *arg)
 	size_t len = 0;
 	int r = runtime_load(m->config.base, uuid, &state, &xml, &len);
 
+	if (r == -EPROTONOSUPPORT) {
+		log_warn("runtime", "%s/%s: of a VM that a later version of Bulkhead runs: it is left alone",
+			 m->config.base, uuid);
+		return;
+	}
 	if (r == 0)
 		r = domain_parse(xml, len, &domain, NULL, &err);
 	if (r == 0 && !strcmp(domain.uuid, uuid))
@@ -392,6 +406,46 @@ static void find_one(const char *uuid, void *arg)
 		vm_adopt(e->vm, &state);
 	else
 		drop_leftover(m, uuid, &state);
+}
+
+/* The VM whose end an earlier vmmgmtd has written down. Return: NULL if nobody can ask for it any more. */
+static struct entry *entry_for_ended(struct manager *m, const char *uuid, const struct ended *ended)
+{
+	struct domain domain = {0};
+	struct err err = {0};
+	struct entry *e = NULL;
+	struct vm *vm = manager_find_uuid(m, uuid);
+
+	if (vm && !ended->again)
+		return entry_of(m, vm);
+	if (!vm && (ended->persistent || (!ended->again && linger_ns(ended->at_ns) == 0)))
+		return NULL;
+	if (domain_parse(ended->xml, strlen(ended->xml), &domain, NULL, &err) == 0 && !strcmp(domain.uuid, uuid))
+		e = entry_for_running(m, &domain);
+	domain_done(&domain);
+	return e;
+}
+
+static void restore_one(const char *uuid, struct ended *ended, void *arg)
+{
+	struct manager *m = arg;
+	const struct vm *vm = manager_find_uuid(m, uuid);
+	struct vm_info info = {0};
+	struct entry *e;
+
+	if (vm)
+		vm_info(vm, &info);
+	/* One that was found by its folder runs, or has ended just now, and this is of before. */
+	if (info.active || (info.reason && *info.reason))
+		return;
+	e = entry_for_ended(m, uuid, ended);
+	if (!e) {
+		ended_remove(m->config.base, uuid);
+		return;
+	}
+	vm_restore(e->vm, ended);
+	if (!ended->again && !vm)
+		loop_arm(e->linger, linger_ns(ended->at_ns));
 }
 
 int manager_new(struct loop *loop, const struct manager_config *config, struct err *err, struct manager **ret_manager)
@@ -424,6 +478,7 @@ int manager_new(struct loop *loop, const struct manager_config *config, struct e
 		return r;
 	}
 	runtime_scan(config->base, find_one, m);
+	ended_scan(config->base, restore_one, m);
 	*ret_manager = m;
 	return 0;
 }

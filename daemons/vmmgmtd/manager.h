@@ -3,7 +3,8 @@
  * The set of VMs of a host or user, and their definitions on disk. It knows no D-Bus.
  *
  * Invariants: names and UUIDs are unique; a persistent VM has its file in the store. A transient VM that has ended
- * stays for MANAGER_LINGER_S, so that who waits for its end can ask how it was, or until its name or UUID is wanted.
+ * stays for MANAGER_LINGER_S, also if the next vmmgmtd runs by then, so that who waits for its end can ask how it was,
+ * or until its name or UUID is wanted.
  */
 #ifndef VMMGMTD_MANAGER_H
 #define VMMGMTD_MANAGER_H
@@ -48,7 +49,7 @@ void manager_set_events(struct manager *manager, const struct manager_events *ev
 const struct manager_config *manager_config(const struct manager *manager);
 const char *const *manager_quarantined(const struct manager *manager);
 
-/** manager_busy - how many VMs have processes, or are transient and linger. */
+/** manager_busy - how many VMs have processes, or are to start again. */
 unsigned int manager_busy(const struct manager *manager);
 
 /** manager_next - walk all VMs, sorted by name: NULL gives the first, the last gives NULL. */

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@
 #include "base/text.h"
 #include "domain.h"
 
-#define STATE_VERSION 1u
+#define STATE_VERSION 2u
 #define STATE_MAX     4096u
 
 static const struct syscall_rule rules[] = {
@@ -67,10 +68,13 @@ int runtime_save(const char *base, const char *uuid, const struct runtime_state 
 
 	if (fd < 0)
 		return fd;
-	len = snprintf(text, sizeof(text), "version %u\nup %d\npersistent %d\nworker %d %llu\nstorage %d %llu\n",
+	len = snprintf(text, sizeof(text),
+		       "version %u\nup %d\npersistent %d\nworker %d %llu\nstorage %d %llu\n"
+		       "again %d %" PRIu64 "\nbegan %" PRIu64 "\n",
 		       STATE_VERSION, state->up, state->persistent, (int)state->worker.pid,
 		       (unsigned long long)state->worker.start_time, (int)state->storage.pid,
-		       (unsigned long long)state->storage.start_time);
+		       (unsigned long long)state->storage.start_time, state->again, state->again_pause_ns,
+		       state->began_ns);
 	return file_replace(fd, "state", text, (size_t)len, 0600);
 }
 
@@ -81,18 +85,27 @@ static int read_file(int dir_fd, const char *name, size_t limit, char **ret, siz
 	return fd < 0 ? -errno : fd_read_all(fd, limit, ret, ret_len);
 }
 
-static int parse_state(const char *text, struct runtime_state *ret)
+int runtime_parse_state(const char *text, struct runtime_state *ret)
 {
 	unsigned long long worker_time, storage_time;
-	int up, persistent, worker, storage;
+	int up, persistent, worker, storage, again = 0, at = 0;
+	uint64_t pause = 0, began = 0;
 	unsigned int version;
 
-	if (sscanf(text, "version %u\nup %d\npersistent %d\nworker %d %llu\nstorage %d %llu\n", &version, &up,
-		   &persistent, &worker, &worker_time, &storage, &storage_time) != 7)
+	if (sscanf(text, "version %u\n", &version) != 1)
 		return -EINVAL;
-	if (version != STATE_VERSION)
+	if (version < 1 || version > STATE_VERSION)
 		return -EPROTONOSUPPORT;
+	if (sscanf(text, "version %*u\nup %d\npersistent %d\nworker %d %llu\nstorage %d %llu\n%n", &up, &persistent,
+		   &worker, &worker_time, &storage, &storage_time, &at) != 6 ||
+	    !at)
+		return -EINVAL;
+	if (version >= 2 && sscanf(text + at, "again %d %" SCNu64 "\nbegan %" SCNu64 "\n", &again, &pause, &began) != 3)
+		return -EINVAL;
 	*ret = (struct runtime_state){
+		.again = again,
+		.again_pause_ns = pause,
+		.began_ns = began,
 		.up = up,
 		.persistent = persistent,
 		.worker = {worker, worker_time},
@@ -109,7 +122,7 @@ int runtime_load(const char *base, const char *uuid, struct runtime_state *ret_s
 	int r = fd < 0 ? fd : read_file(fd, "state", STATE_MAX, &text, &len);
 
 	if (r == 0)
-		r = parse_state(text, ret_state);
+		r = runtime_parse_state(text, ret_state);
 	return r < 0 ? r : read_file(fd, "definition.xml", DOMAIN_XML_MAX, ret_xml, ret_len);
 }
 

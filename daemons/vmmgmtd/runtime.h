@@ -3,7 +3,7 @@
  * The runtime folder of a VM that runs, <base>/<uuid>: what a later vmmgmtd needs to find it again.
  *
  *	definition.xml	what it runs with
- *	state		struct runtime_state, as lines "name value"
+ *	state		struct runtime_state, as lines "name value", the first of them the version
  *	worker.sock ...	of its daemons
  *	worker.last	written by a worker that ends in order: "off" or "crashed", and in a second line the reason
  */
@@ -11,6 +11,7 @@
 #define VMMGMTD_RUNTIME_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "base/syscalls.h"
@@ -23,6 +24,10 @@ struct runtime_state {
 	bool up; /* its start was finished: worth keeping */
 	bool persistent;
 	struct launch_id worker, storage;
+	/* on_crash=restart; all 0 in a state of version 1 */
+	bool again;		 /* it was started because it had crashed */
+	uint64_t again_pause_ns; /* the pause before that; 0: none */
+	uint64_t began_ns;	 /* this run, of clock_now_ns(); 0: not known */
 };
 
 /** runtime_make - a new, empty folder (what was there is removed) with the definition. Return: 0; a negative errno with
@@ -32,8 +37,12 @@ int runtime_make(const char *base, const char *uuid, const char *xml, struct err
 /** runtime_save - replace the state, atomically. Return: 0 or a negative errno. */
 int runtime_save(const char *base, const char *uuid, const struct runtime_state *state);
 
-/** runtime_load - Return: 0; a negative errno if the folder is not one of a VM, or incomplete. @ret_xml: heap. */
+/** runtime_load - Return: 0; -EPROTONOSUPPORT if a later version has written it; another negative errno if the folder
+ * is not one of a VM, or incomplete. @ret_xml: heap. */
 int runtime_load(const char *base, const char *uuid, struct runtime_state *ret_state, char **ret_xml, size_t *ret_len);
+
+/** runtime_parse_state - the text of the file "state", of this version or an earlier one. Return: as above. */
+int runtime_parse_state(const char *text, struct runtime_state *ret);
 
 /** runtime_last - how the worker ended, in its own words. @ret_reason: one clean line. Return: 0; -ENOENT if it was
  * killed; -EINVAL ... */

@@ -229,7 +229,13 @@ bool vm_uses_image(const struct vm *vm, const struct stat *st)
 
 void vm_save_runtime(struct vm *vm, bool up)
 {
-	struct runtime_state state = {.up = up, .persistent = vm->persistent};
+	struct runtime_state state = {
+		.up = up,
+		.persistent = vm->persistent,
+		.again = vm->again_start,
+		.again_pause_ns = vm->again_pause_ns,
+		.began_ns = vm->began_ns,
+	};
 	int r;
 
 	if (vm->worker)

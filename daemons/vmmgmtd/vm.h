@@ -29,6 +29,7 @@
 
 #include "broker.h"
 #include "domain.h"
+#include "ended.h"
 #include "launcher.h"
 #include "runtime.h"
 #include "worker.h"
@@ -75,7 +76,7 @@ struct vm_events {
 struct vm_env {
 	struct loop *loop;
 	struct launcher *launcher;
-	const char *base; /* runtime folders are below it */
+	const char *base; /* runtime folders are below it, and how VMs have ended */
 	const char *logs; /* folder of the daemons' logs */
 	const char *kvm;  /* "/dev/kvm" */
 	struct broker_owners owners;
@@ -121,6 +122,12 @@ void vm_open_console(struct vm *vm, bool backlog, vm_console_fn fn, void *arg);
  * up, and `ended` comes. The state is "starting" until the worker has answered.
  */
 void vm_adopt(struct vm *vm, const struct runtime_state *state);
+
+/**
+ * vm_restore - a new VM has ended under an earlier vmmgmtd: take over how, and what was to come. vm_set_running()
+ * before, if it is to start again.
+ */
+void vm_restore(struct vm *vm, const struct ended *ended);
 
 /** vm_uses_image - whether it is active and has this file as an image. */
 bool vm_uses_image(const struct vm *vm, const struct stat *st);

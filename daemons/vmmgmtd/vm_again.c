@@ -7,7 +7,10 @@
  * free; a timer starts it. Start, Destroy and Undefine end that pause. It is 1 s; after a run of less than 10 s twice
  * the one before, at most 60 s. A start that fails is not tried again.
  *
- * Limits: a pause is not written down: a vmmgmtd that starts meanwhile finds the VM shut off.
+ * The pause is written down with the end of the VM, and the length of the last one with the run that follows: a vmmgmtd
+ * that is started meanwhile goes on with it; one that was killed while the VM was starting again crashed with it.
+ *
+ * Limits: times are those of one start of the host; a pause from before is over.
  */
 #include <stdio.h>
 #include <string.h>
@@ -42,9 +45,22 @@ void vm_again_plan(struct vm *vm)
 		vm_put_text(reason, sizeof(reason), "%s; it starts again in %u s", vm->last.reason,
 			    (unsigned int)(vm->again_pause_ns / NS_PER_SEC));
 		vm_put_text(vm->last.reason, sizeof(vm->last.reason), "%s", reason);
+		vm->again_at_ns = clock_now_ns() + vm->again_pause_ns;
 		loop_arm(vm->again_timer, vm->again_pause_ns);
 	}
 	vm->again_start = false;
+}
+
+void vm_again_restore(struct vm *vm, const struct ended *ended)
+{
+	const uint64_t now = clock_now_ns();
+
+	if (!ended->again)
+		return;
+	vm->again = true;
+	vm->again_pause_ns = MIN(ended->again_pause_ns, PAUSE_MAX_NS);
+	vm->again_at_ns = MIN(MAX(ended->again_at_ns, now), now + vm->again_pause_ns);
+	loop_arm(vm->again_timer, vm->again_at_ns - now);
 }
 
 void vm_again_over(void *arg)

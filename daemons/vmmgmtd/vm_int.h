@@ -66,6 +66,7 @@ struct vm {
 	bool again_start;	 /* the start under way is that one */
 	uint64_t began_ns;	 /* the start of this run; 0: not known, long ago */
 	uint64_t again_pause_ns; /* the last pause; 0: none yet */
+	uint64_t again_at_ns;	 /* the end of this one */
 
 	struct loop_source *again_timer, *kill_timer, *retry_timer, *drain_timer;
 };
@@ -112,9 +113,16 @@ int vm_service_open_program(const char *service, struct err *err, int *ret_fd);
 uint64_t vm_again_pause(uint64_t before_ns, uint64_t lived_ns);
 /** vm_again_plan - nothing of it is left: arm the next start if there is to be one, and put it into vm->last. */
 void vm_again_plan(struct vm *vm);
+/** vm_again_restore - it had crashed under an earlier vmmgmtd, and was to start again. */
+void vm_again_restore(struct vm *vm, const struct ended *ended);
 /** vm_again_cancel - somebody has decided otherwise. */
 void vm_again_cancel(struct vm *vm);
 void vm_again_over(void *arg);
+
+/* ---- vm_ended.c ---- */
+
+/** vm_record_end - write down, before nothing is left of it, what is in vm->last and what is to come. */
+void vm_record_end(struct vm *vm);
 
 /* ---- vm_life.c ---- */
 

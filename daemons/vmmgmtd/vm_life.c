@@ -52,11 +52,12 @@ static void end_finish(struct vm *vm)
 	loop_disarm(vm->drain_timer);
 	vm_files_close(vm);
 	vm_log_close(vm);
+	vm_again_plan(vm);
+	vm_record_end(vm);
 	runtime_remove(vm->env->base, vm->domain.uuid);
 	vm->has_folder = vm->ending = vm->destroyed = false;
 	vm->pty[0] = 0;
 	vm->service_count = 0;
-	vm_again_plan(vm);
 	if (!vm->again)
 		vm_take_kept(vm);
 	vm_set_state(vm, vm->last.state, vm->last.reason);
@@ -401,6 +402,7 @@ static int prepare(struct vm *vm, struct err *err)
 		return r;
 	vm->worker_pid = vm->env->launcher->ops->id(vm->worker).pid;
 	vm_save_runtime(vm, false);
+	ended_remove(vm->env->base, vm->domain.uuid);
 	return 0;
 }
 
@@ -460,6 +462,9 @@ void vm_destroy(struct vm *vm, vm_done_fn done, void *arg)
 
 	if (vm->again) {
 		vm_again_cancel(vm);
+		vm->last.state = VM_SHUT_OFF;
+		vm_put_text(vm->last.reason, sizeof(vm->last.reason), "destroyed");
+		vm_record_end(vm);
 		vm_set_state(vm, VM_SHUT_OFF, "destroyed");
 		done(0, "", arg);
 		vm->env->events->ended(vm, vm->env->arg);
@@ -537,12 +542,17 @@ void vm_adopt(struct vm *vm, const struct runtime_state *state)
 	vm->has_folder = true;
 	vm->state = VM_STARTING;
 	vm_set_reason(vm, "found again");
+	vm->again_start = state->again && !state->up;
+	vm->again_pause_ns = state->again_pause_ns;
+	vm->began_ns = state->began_ns;
 	adopt_log(vm);
 	if (ops->adopt(vm->env->launcher, &state->worker, &worker_launch_events, vm, &vm->worker) == 0)
 		vm->worker_pid = state->worker.pid;
 	ops->adopt(vm->env->launcher, &state->storage, &vm_storage_launch_events, vm, &vm->storage);
 	if (!state->up) {
-		last_set(vm, VM_SHUT_OFF, -ECANCELED, "vmmgmtd ended while it was starting");
+		last_set(vm, state->again ? VM_CRASHED : VM_SHUT_OFF, -ECANCELED,
+			 state->again ? "vmmgmtd ended while it was starting again"
+				      : "vmmgmtd ended while it was starting");
 		vm_kill_all(vm);
 		end_begin(vm);
 	} else if (!vm->worker) {

@@ -2,6 +2,7 @@
 /* Rules of a VM's life that need no VM: its last words, the pause before it starts again, who descends from whom. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +11,10 @@
 
 #include "base/clock.h"
 #include "broker.h"
+#include "ended.h"
 #include "launcher.h"
 #include "runtime.h"
+#include "scratch.h"
 #include "vm_int.h"
 
 Test(last, words_of_a_worker)
@@ -88,4 +91,118 @@ Test(program, must_be_executable)
 	cr_assert_eq(broker_open_program("/usr/bin/ldd", &err, &fd), -ENOEXEC);
 	cr_assert_eq(broker_open_program("/bin", &err, &fd), -EISDIR);
 	cr_assert_eq(broker_open_program("/nonexistent", &err, &fd), -ENOENT);
+}
+
+Test(state, of_this_version_and_the_first)
+{
+	static const char first[] = "version 1\nup 1\npersistent 0\nworker 12 34\nstorage 56 78\n";
+	static const char now[] =
+		"version 2\nup 0\npersistent 1\nworker 12 34\nstorage 0 0\nagain 1 2000000000\nbegan 99\n";
+	struct runtime_state state;
+
+	cr_assert_eq(runtime_parse_state(first, &state), 0);
+	cr_assert(state.up && !state.persistent && !state.again);
+	cr_assert_eq(state.worker.pid, 12);
+	cr_assert_eq(state.storage.start_time, 78);
+	cr_assert_eq(state.again_pause_ns, 0);
+	cr_assert_eq(runtime_parse_state(now, &state), 0);
+	cr_assert(!state.up && state.persistent && state.again);
+	cr_assert_eq(state.again_pause_ns, 2 * NS_PER_SEC);
+	cr_assert_eq(state.began_ns, 99);
+}
+
+Test(state, nonsense_is_refused)
+{
+	static const char *const texts[] = {"", "version\n", "version 1\n",
+					    "version 1\nup 1\npersistent 0\nworker 1 2\n",
+					    "version 2\nup 1\npersistent 0\nworker 12 34\nstorage 56 78\n"};
+	struct runtime_state state;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+		cr_expect_eq(runtime_parse_state(texts[i], &state), -EINVAL, "%zu", i);
+	cr_assert_eq(runtime_parse_state("version 3\nwhatever\n", &state), -EPROTONOSUPPORT);
+	cr_assert_eq(runtime_parse_state("version 0\n", &state), -EPROTONOSUPPORT);
+}
+
+#define ENDED_UUID "0f1a7c3e-1111-4222-8333-123456789abc"
+
+static void take_ended(const char *uuid, struct ended *ended, void *arg)
+{
+	struct ended *ret = arg;
+
+	cr_assert_str_eq(uuid, ENDED_UUID);
+	cr_assert_null(ret->xml, "one at most");
+	*ret = *ended;
+	*ended = (struct ended){0};
+}
+
+Test(ended, is_read_as_it_was_written)
+{
+	struct ended ended = {.crashed = true, .at_ns = 5, .again = true, .again_at_ns = 7, .again_pause_ns = 9};
+	struct ended got = {0};
+	char base[256], path[300];
+
+	scratch_new(base, sizeof(base));
+	ended_scan(base, take_ended, &got);
+	cr_assert_null(got.xml);
+	ended.guest_message = (char *)"two\nlines";
+	ended.xml = (char *)"<domain>\n</domain>\n";
+	strcpy(ended.reason, "it\nwas");
+	cr_assert_eq(ended_save(base, ENDED_UUID, &ended), 0);
+	/* What is nobody's is removed, what is of a later version is not. */
+	snprintf(path, sizeof(path), "%s/ended/rubbish", base);
+	cr_assert_eq(close(open(path, O_WRONLY | O_CREAT, 0600)), 0);
+	ended_scan(base, take_ended, &got);
+	cr_assert_neq(access(path, F_OK), 0);
+	cr_assert(got.crashed && got.again && !got.persistent);
+	cr_assert_eq(got.at_ns, 5);
+	cr_assert_eq(got.again_at_ns, 7);
+	cr_assert_eq(got.again_pause_ns, 9);
+	cr_assert_str_eq(got.reason, "it?was");
+	cr_assert_str_eq(got.guest_message, ended.guest_message);
+	cr_assert_str_eq(got.xml, ended.xml);
+	ended_done(&got);
+	/* Replaced; nothing in it but what must be. */
+	ended = (struct ended){.persistent = true, .xml = (char *)"x"};
+	cr_assert_eq(ended_save(base, ENDED_UUID, &ended), 0);
+	ended_scan(base, take_ended, &got);
+	cr_assert(got.persistent && !got.crashed && !got.again);
+	cr_assert_str_eq(got.reason, "");
+	cr_assert_null(got.guest_message);
+	ended_done(&got);
+	ended_remove(base, ENDED_UUID);
+	ended_remove(base, ENDED_UUID);
+	ended_scan(base, take_ended, &got);
+	cr_assert_null(got.xml);
+	scratch_remove(base);
+}
+
+#define ENDED_HEAD                                                                                                     \
+	"version 1\ncrashed 1\npersistent 0\nat 1\nagain 0\nagain-at 0\nagain-pause 0\nmessage 2\ndefinition "         \
+	"3\nreason "
+
+Test(ended, nonsense_is_refused)
+{
+	static const char *const texts[] = {
+		"",
+		"version",
+		"version 1\n",
+		ENDED_HEAD,
+		ENDED_HEAD "r",
+		ENDED_HEAD "r\n",
+		ENDED_HEAD "r\nmmxx",
+		ENDED_HEAD "r\nmmxxxx",
+		"version 1\ncrashed 1\npersistent 0\nat 1\nagain 0\nagain-at 0\nagain-pause 0\n"
+		"message -1\ndefinition 3\nreason r\nxx"};
+	static const char good[] = ENDED_HEAD "r\nmmxxx";
+	struct ended ended = {0};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+		cr_expect_eq(ended_parse(texts[i], strlen(texts[i]), &ended), -EINVAL, "%zu", i);
+	cr_expect_eq(ended_parse(good, sizeof(good), &ended), -EINVAL, "a NUL");
+	cr_assert_eq(ended_parse("version 2\n?", 11, &ended), -EPROTONOSUPPORT);
+	cr_assert_eq(ended_parse(good, strlen(good), &ended), 0);
+	cr_assert_str_eq(ended.guest_message, "mm");
+	cr_assert_str_eq(ended.xml, "xxx");
+	ended_done(&ended);
 }
