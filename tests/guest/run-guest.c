@@ -42,6 +42,7 @@ struct options {
 	const char *tell_when; /* a byte to the guest once the service's message has this in it */
 	const char *upgrade;   /* replace vsp-storaged by this while the guest runs */
 	unsigned int upgrades; /* so often */
+	unsigned int kills;    /* at most so often; 0: no limit */
 	unsigned int kill_ms;  /* kill vsp-storaged so often; 0: never */
 };
 
@@ -53,6 +54,7 @@ struct run {
 	char dir[64], socket[80], last[80];
 	struct loop_source *console, *timer, *killer;
 	int killed; /* pid */
+	unsigned int kills;
 	char said[CONSOLE_KEPT];
 	size_t said_len;
 	bool timed_out;
@@ -76,6 +78,7 @@ static const struct option long_options[] = {
 	{"stop-at", required_argument, NULL, 's'},
 	{"exits", no_argument, NULL, 'e'},
 	{"kill-storaged", required_argument, NULL, 'k'},
+	{"kills", required_argument, NULL, 'K'},
 	{"upgrade", required_argument, NULL, 'u'},
 	{"upgrades", required_argument, NULL, 'U'},
 	{"tell-when", required_argument, NULL, 'T'},
@@ -100,6 +103,7 @@ static void usage(FILE *to)
 	      "  --stop-at TEXT                        stop the VM once the guest has said TEXT\n"
 	      "  --exits                               print how often the guest has exited to the worker\n"
 	      "  --kill-storaged MS                    kill vsp-storaged every MS milliseconds\n"
+	      "  --kills N                             at most so often\n"
 	      "  --upgrade PATH                        replace vsp-storaged by this program while the guest runs\n"
 	      "  --upgrades N                          so often, every 300 ms; 1 by default\n"
 	      "  --tell-when TEXT                      a byte on the guest's serial port once vsp-storaged's last\n"
@@ -167,6 +171,9 @@ static int parse_option(struct options *o, int c)
 		return 0;
 	case 'k':
 		o->kill_ms = (unsigned int)atoi(optarg);
+		return 0;
+	case 'K':
+		o->kills = (unsigned int)atoi(optarg);
 		return 0;
 	case 'u':
 		o->upgrade = optarg;
@@ -334,16 +341,21 @@ static void on_changed(void *arg)
 		loop_stop(run->loop);
 }
 
-/* Each process is killed once: whether it serves already or not. */
+/* Each process is killed once; every second one whether it serves already or not: were no one ever ready the worker
+ * would wait longer and longer before the next start. */
 static void on_kill(void *arg)
 {
 	struct run *run = arg;
-	int pid = run_vm_state(run->vm)->service.pid;
+	const struct run_service *service = &run_vm_state(run->vm)->service;
+	int pid = service->pid;
 
-	if (pid && pid != run->killed && !run_vm_state(run->vm)->ended) {
+	if (pid && pid != run->killed && (service->serves || run->kills % 2) && !run_vm_state(run->vm)->ended) {
 		run->killed = pid;
+		run->kills++;
 		kill(pid, SIGKILL);
 	}
+	if (run->options.kills && run->kills == run->options.kills)
+		return;
 	loop_arm(run->killer, run->options.kill_ms * NS_PER_MS);
 }
 

@@ -23,5 +23,10 @@ run --append 'ops=500 depth=32'
 expect 'deaths 0 upgrades 0 replayed 0 lost 0 duplicate 0 failed 0'
 run --append 'ops=1000 depth=32 seed=2' --kill-storaged 150
 expect 'deaths [1-9][0-9]* upgrades 0 replayed [0-9]* lost 0 duplicate 0 failed 0'
+# no sooner ready than killed, and often before: nothing hangs
+for ms in 7 11; do
+	run --append "ops=300 depth=32 seed=$ms" --kill-storaged $ms --kills 60
+	expect 'deaths [1-9][0-9]* upgrades 0 replayed [0-9]* lost 0 duplicate 0 failed 0'
+done
 run --append 'ops=700 depth=32 seed=3' --upgrade daemons/vsp-storaged/vsp-storaged --upgrades 5
 expect 'deaths 0 upgrades 5 replayed 0 lost 0 duplicate 0 failed 0'
