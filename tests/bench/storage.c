@@ -4,8 +4,8 @@
  * against io_uring alone (fixed file and buffers), and against a vsp-storaged that stores no state block. This process
  * is guest and worker; every read's data is checked. Run it from a folder on ext4, with a release build.
  *
- * Limits: two processes of one program differ by some per cent here, now more, now less: a cost of the state block below
- * that does not show.
+ * Limits: two processes of one program differ by some per cent here, now more, now less: a cost of the state block
+ * below that does not show.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,8 +28,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "bench.h"
-#include "fake_worker.h"
-#include "proto/storage.pb-c.h"
+#include "fake_storage.h"
 
 #define IMAGE_LEN  (64u << 20)
 #define READ_LEN   4096u
@@ -37,7 +36,7 @@
 #define DEPTH	   32u
 #define WINDOW_NS  (350 * NS_PER_MS)
 #define RING_PAGES 33u
-#define TEXT(s)	   ((char *)(s)) /* generated structs have no const */
+#define TEXT(s)	   ((char *)(s)) /* argv has no const */
 
 struct service {
 	const char *program; /* from our own folder */
@@ -89,28 +88,6 @@ static int make_image(void)
 
 /* ---- a service and its guest ---- */
 
-static struct fake_worker *make_worker(uint8_t number)
-{
-	uint8_t guid[16] = {number}, config[512];
-	Bulkhead__Storage__Lun lun = BULKHEAD__STORAGE__LUN__INIT, *luns = &lun;
-	Bulkhead__Storage__Controller controller = BULKHEAD__STORAGE__CONTROLLER__INIT, *controllers = &controller;
-	Bulkhead__Storage__Config message = BULKHEAD__STORAGE__CONFIG__INIT;
-	struct fake_provider provider = {
-		.name = "storage", .config = config, .fds = &image, .fd_count = 1, .vm_name = "bench"};
-
-	lun.alias = TEXT("sda");
-	lun.image = TEXT("/bench.raw");
-	lun.logical_block_bytes = 512;
-	controller.instance_guid = (ProtobufCBinaryData){sizeof(guid), guid};
-	controller.luns = &luns;
-	controller.n_luns = 1;
-	message.version = 1;
-	message.controllers = &controllers;
-	message.n_controllers = 1;
-	provider.config_len = bulkhead__storage__config__pack(&message, config);
-	return fake_worker_new(loop, &guest, &provider);
-}
-
 static int call(struct service *service, uint32_t operation, uint16_t version)
 {
 	struct vstor_packet packet = {.operation = operation, .flags = VSTOR_REQUEST_COMPLETION_FLAG};
@@ -130,7 +107,7 @@ static int start(struct service *service, uint8_t number)
 
 	snprintf(program, sizeof(program), "%s/%s", folder, service->program);
 	fake_channel_init(&service->channel, &guest, number, 0, RING_PAGES);
-	service->worker = make_worker(number);
+	service->worker = fake_storage_new(loop, &guest, number, image, "bench");
 	service->pid = fork();
 	if (service->pid < 0)
 		return -errno;

@@ -24,11 +24,10 @@
 #include "base/clock.h"
 #include "base/death.h"
 #include "base/fd.h"
-#include "fake_worker.h"
-#include "proto/storage.pb-c.h"
+#include "fake_storage.h"
 
 #define PROGRAM	   "tests/deaths/vsp-storaged-deaths"
-#define TEXT(s)	   ((char *)(s)) /* argv and generated structs have no const */
+#define TEXT(s)	   ((char *)(s)) /* argv has no const */
 #define DISK_LEN   (1u << 20)
 #define IO_LEN	   4096u
 #define BURST	   48u /* more than a ring of one page holds */
@@ -286,11 +285,6 @@ static void hand_over(void)
 static void set_up(void)
 {
 	const char *dir = getenv("TMPDIR");
-	uint8_t guid[16] = {7}, config[512];
-	Bulkhead__Storage__Lun lun = BULKHEAD__STORAGE__LUN__INIT, *luns = &lun;
-	Bulkhead__Storage__Controller controller = BULKHEAD__STORAGE__CONTROLLER__INIT, *controllers = &controller;
-	Bulkhead__Storage__Config message = BULKHEAD__STORAGE__CONFIG__INIT;
-	struct fake_provider provider = {.name = "storage", .config = config, .fds = &run.image, .fd_count = 1};
 	char path[256];
 
 	memset(&run, 0, sizeof(run));
@@ -298,21 +292,11 @@ static void set_up(void)
 	run.image = mkostemp(path, O_CLOEXEC);
 	if (run.image < 0 || unlink(path) < 0 || ftruncate(run.image, DISK_LEN) < 0 || loop_new(&run.loop) < 0)
 		abort();
-	lun.alias = TEXT("sda");
-	lun.image = TEXT("/images/test.raw");
-	lun.logical_block_bytes = 512;
-	controller.instance_guid = (ProtobufCBinaryData){sizeof(guid), guid};
-	controller.luns = &luns;
-	controller.n_luns = 1;
-	message.version = 1;
-	message.controllers = &controllers;
-	message.n_controllers = 1;
-	provider.config_len = bulkhead__storage__config__pack(&message, config);
 	fake_guest_init(&run.guest, 4u << 20, 2);
 	fake_channel_init(&run.peer, &run.guest, 9, 0, RING_PAGES);
 	for (uint32_t i = 0; i < BURST; i++)
 		run.page[i] = fake_guest_alloc(&run.guest, 1);
-	run.worker = fake_worker_new(run.loop, &run.guest, &provider);
+	run.worker = fake_storage_new(run.loop, &run.guest, 7, run.image, NULL);
 }
 
 static void tear_down(void)

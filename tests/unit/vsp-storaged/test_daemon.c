@@ -16,13 +16,12 @@
 #include "abi/vstor.h"
 #include "base/bytes.h"
 #include "base/fd.h"
-#include "fake_worker.h"
-#include "proto/storage.pb-c.h"
+#include "fake_storage.h"
 
 #define PROGRAM	  "daemons/vsp-storaged/vsp-storaged"
 #define IMAGE_LEN (1u << 20)
 #define EXIT_MS	  10000
-#define TEXT(s)	  ((char *)(s)) /* generated structs have no const */
+#define TEXT(s)	  ((char *)(s)) /* argv has no const */
 #define BURST	  200u
 
 static struct loop *loop;
@@ -36,11 +35,6 @@ static pid_t child;
 static void set_up(off_t image_len)
 {
 	const char *dir = getenv("TMPDIR");
-	uint8_t guid[16] = {7}, config[512];
-	Bulkhead__Storage__Lun lun = BULKHEAD__STORAGE__LUN__INIT, *luns = &lun;
-	Bulkhead__Storage__Controller controller = BULKHEAD__STORAGE__CONTROLLER__INIT, *controllers = &controller;
-	Bulkhead__Storage__Config message = BULKHEAD__STORAGE__CONFIG__INIT;
-	struct fake_provider provider = {.name = "storage", .config = config, .fds = &image, .fd_count = 1};
 	char path[256];
 
 	snprintf(path, sizeof(path), "%s/image-XXXXXX", dir ? dir : "/tmp");
@@ -48,23 +42,10 @@ static void set_up(off_t image_len)
 	cr_assert_geq(image, 0);
 	unlink(path);
 	cr_assert_eq(ftruncate(image, image_len), 0);
-	lun.alias = TEXT("sda");
-	lun.image = TEXT("/images/test.raw");
-	lun.logical_block_bytes = 512;
-	controller.instance_guid.data = guid;
-	controller.instance_guid.len = sizeof(guid);
-	controller.luns = &luns;
-	controller.n_luns = 1;
-	message.version = 1;
-	message.controllers = &controllers;
-	message.n_controllers = 1;
-	provider.config_len = bulkhead__storage__config__pack(&message, config);
-	provider.vm_name = "vm1";
-
 	cr_assert_eq(loop_new(&loop), 0);
 	fake_guest_init(&guest, 4u << 20, 2);
 	fake_channel_init(&peer, &guest, 9, 0, 17);
-	worker = fake_worker_new(loop, &guest, &provider);
+	worker = fake_storage_new(loop, &guest, 7, image, "vm1");
 }
 
 static void tear_down(void)
@@ -215,21 +196,11 @@ static void run(uint8_t opcode, uint8_t flags, uint32_t lba, uint64_t page, uint
 	cr_assert_eq(answer.vm_srb.data_transfer_length, len);
 }
 
-/* A burst of reads, each from another block into another page; answers in any order, each once. */
-static void burst(void)
+/* The answers to a burst: in any order, each once, all well. */
+static void receive_burst(void)
 {
-	static uint64_t pages[BURST];
-	static bool seen[BURST];
-	uint8_t block[512];
+	bool seen[BURST] = {false};
 
-	memset(seen, 0, sizeof(seen));
-	for (uint32_t i = 0; i < BURST; i++) {
-		pages[i] = fake_guest_alloc(&guest, 1);
-		memset(block, (int)i, sizeof(block));
-		cr_assert_eq(pwrite(image, block, sizeof(block), (off_t)(i * 512)), (ssize_t)sizeof(block));
-	}
-	for (uint32_t i = 0; i < BURST; i++)
-		put(i, SCSI_READ_10, 0, i, pages[i], 512);
 	for (uint32_t i = 0; i < BURST; i++) {
 		uint64_t id;
 
@@ -238,8 +209,26 @@ static void burst(void)
 		cr_assert_not(seen[id]);
 		seen[id] = true;
 		cr_assert_eq(answer.vm_srb.srb_status, SRB_STATUS_SUCCESS);
-		memset(block, (int)id, sizeof(block));
-		cr_assert_eq(memcmp(fake_guest_ptr(&guest, pages[id]), block, sizeof(block)), 0);
+	}
+}
+
+/* A burst of reads, each from another block into another page; answers in any order, each once. */
+static void burst(void)
+{
+	static uint64_t pages[BURST];
+	uint8_t block[512];
+
+	for (uint32_t i = 0; i < BURST; i++) {
+		pages[i] = fake_guest_alloc(&guest, 1);
+		memset(block, (int)i, sizeof(block));
+		cr_assert_eq(pwrite(image, block, sizeof(block), (off_t)(i * 512)), (ssize_t)sizeof(block));
+	}
+	for (uint32_t i = 0; i < BURST; i++)
+		put(i, SCSI_READ_10, 0, i, pages[i], 512);
+	receive_burst();
+	for (uint32_t i = 0; i < BURST; i++) {
+		memset(block, (int)i, sizeof(block));
+		cr_assert_eq(memcmp(fake_guest_ptr(&guest, pages[i]), block, sizeof(block)), 0);
 	}
 }
 
@@ -254,12 +243,10 @@ static bool is_answered(void *arg)
 static void killed_and_replaced(const char *engine)
 {
 	static uint64_t pages[BURST];
-	static bool seen[BURST];
 	static int outcome;
 	struct fake_recovered recovered = {0};
 	uint8_t block[512];
 
-	memset(seen, 0, sizeof(seen));
 	for (uint32_t i = 0; i < BURST; i++) {
 		pages[i] = fake_guest_alloc(&guest, 1);
 		memset(fake_guest_ptr(&guest, pages[i]), (int)(i ^ 0x5a), sizeof(block));
@@ -277,15 +264,7 @@ static void killed_and_replaced(const char *engine)
 	cr_assert_eq(outcome, 0);
 	cr_assert_eq(recovered.lost, 0);
 	cr_assert_eq(recovered.duplicate, 0);
-	for (uint32_t i = 0; i < BURST; i++) {
-		uint64_t id;
-
-		receive(&id);
-		cr_assert_lt(id, BURST);
-		cr_assert_not(seen[id]);
-		seen[id] = true;
-		cr_assert_eq(answer.vm_srb.srb_status, SRB_STATUS_SUCCESS);
-	}
+	receive_burst();
 	for (uint32_t i = 0; i < BURST; i++) {
 		cr_assert_eq(pread(image, block, sizeof(block), (off_t)(i * 512)), (ssize_t)sizeof(block));
 		cr_assert_eq(block[0], (uint8_t)(i ^ 0x5a));

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A fake worker whose provider is vsp-storaged's. */
+#ifndef TESTS_FAKE_STORAGE_H
+#define TESTS_FAKE_STORAGE_H
+
+#include "fake_worker.h"
+
+/**
+ * fake_storage_new - fake_worker_new() with one controller, whose LUN 0 is @image in blocks of 512 bytes.
+ * @number: makes the controller's GUID. @vm_name: NULL: the fake worker's own.
+ */
+struct fake_worker *fake_storage_new(struct loop *loop, struct fake_guest *guest, uint8_t number, int image,
+				     const char *vm_name);
+
+#endif
