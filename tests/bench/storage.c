@@ -36,7 +36,6 @@
 #define DEPTH	   32u
 #define WINDOW_NS  (350 * NS_PER_MS)
 #define RING_PAGES 33u
-#define TEXT(s)	   ((char *)(s)) /* argv has no const */
 
 struct service {
 	const char *program; /* from our own folder */
