@@ -47,6 +47,7 @@ enum vsp_method {
 	VSP_RETARGET = 3, /* vsp.RetargetRequest -> Empty once signals go to the new vCPU */
 	VSP_QUIESCE = 4,  /* Empty -> Empty once every channel is drained and closed (unload, reset) */
 	VSP_HAND_OVER = 5, /* Empty -> Empty once nothing is in flight and no memory is touched: a successor follows */
+	VSP_PING = 6,	   /* Empty -> vsp.PingReply at once, by the loop that also drives the rings */
 };
 
 /* Keepsakes: what a VSP leaves with the worker for its successors (WORKER_VSP_KEEP). Both sides refuse more. */

@@ -191,8 +191,10 @@ static int wait_for_fence(struct server *server, struct err *err)
 	r = fence_new(server->loop, fd, fence_done, &wait, err, &fence);
 	if (r < 0)
 		return r;
+	vsp_waits(server->vsp, "its predecessor's I/O to end");
 	while (r == 0 && !wait.over && !loop_stopping(server->loop))
 		r = loop_run_once(server->loop, true);
+	vsp_waits(server->vsp, NULL);
 	fence_free(fence);
 	if (r == 0)
 		r = wait.result;

@@ -90,6 +90,7 @@ struct vsp {
 	size_t fd_count;
 	uint32_t generation;
 	bool cautious, at_fault; /* predecessors died of what they did; the last one did */
+	const char *waits_for; /* vsp_waits() */
 	struct vsp_keepsake keepsakes[VSP_KEEPSAKES_MAX];
 	size_t keepsake_count;
 

@@ -149,6 +149,16 @@ static void handle_hand_over(struct rpc_conn *conn, struct rpc_call *call, const
 		rpc_fail(call, r, "quiescing already");
 }
 
+static void handle_ping(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			size_t nfds, void *arg)
+{
+	Bulkhead__Vsp__PingReply reply = BULKHEAD__VSP__PING_REPLY__INIT;
+	const struct vsp *vsp = arg;
+
+	reply.waits_for = (char *)(vsp->waits_for ? vsp->waits_for : "");
+	rpc_reply(call, &reply.base, NULL, 0);
+}
+
 static const struct rpc_method methods[] = {
 	{VSP_OPEN, "Open", &bulkhead__vsp__open_request__descriptor, &bulkhead__vsp__open_reply__descriptor, 3, 3,
 	 RPC_ROLE_ANY, handle_open},
@@ -160,6 +170,8 @@ static const struct rpc_method methods[] = {
 	 handle_quiesce},
 	{VSP_HAND_OVER, "HandOver", &bulkhead__empty__descriptor, &bulkhead__empty__descriptor, 0, 0, RPC_ROLE_ANY,
 	 handle_hand_over},
+	{VSP_PING, "Ping", &bulkhead__empty__descriptor, &bulkhead__vsp__ping_reply__descriptor, 0, 0, RPC_ROLE_ANY,
+	 handle_ping},
 	{0},
 };
 

@@ -293,6 +293,11 @@ int vsp_offer(struct vsp *vsp, const struct vsp_offer_desc *desc, const struct v
 	return r;
 }
 
+void vsp_waits(struct vsp *vsp, const char *what)
+{
+	vsp->waits_for = what;
+}
+
 int vsp_ready(struct vsp *vsp, struct err *err)
 {
 	return vsp_rpc_ready(vsp, err);

@@ -15,6 +15,9 @@
  * completion, by vsp_complete_state(). The device must see to it before vsp_ready() that no I/O of the predecessor's is
  * under way any more (the fence): what it needs for that it finds among the keepsakes.
  *
+ * The worker asks every few seconds whether the loop still runs; it kills a process that does not answer. So nothing
+ * may block the loop's thread for long; what has to wait before vsp_ready() runs the loop, and says so by vsp_waits().
+ *
  * Completions made inside ops->packet, ops->batch_end or between vsp_batch_begin() and vsp_batch_end() are published
  * together (one commit, at most one interrupt); outside of these each is published at once.
  *
@@ -131,6 +134,13 @@ int vsp_keepsake(const struct vsp *vsp, const char *key, const void **ret_data, 
 /** vsp_offer - make an offer; waits for the worker's answer. @device: argument for vsp_channel_device(). */
 int vsp_offer(struct vsp *vsp, const struct vsp_offer_desc *desc, const struct vsp_device_ops *ops, void *device,
 	      struct err *err);
+/**
+ * vsp_waits - before vsp_ready(): something that may take long keeps us from it, while the loop runs. The worker, which
+ * asks again and again whether we live, neither kills us for it nor leaves people in the dark.
+ * @what: a constant, as in "waits for WHAT"; NULL: it is over.
+ */
+void vsp_waits(struct vsp *vsp, const char *what);
+
 /** vsp_ready - everything is offered. */
 int vsp_ready(struct vsp *vsp, struct err *err);
 

@@ -427,6 +427,34 @@ int fake_worker_hand_over(struct fake_worker *worker)
 	return call(worker, VSP_HAND_OVER, &req.base, NULL, 0);
 }
 
+struct pinging {
+	char *waits;
+	int outcome;
+};
+
+static void on_pinged(int error, const char *text, const ProtobufCMessage *msg, int *fds, size_t nfds, void *arg)
+{
+	struct pinging *pinging = arg;
+
+	if (error == 0)
+		snprintf(pinging->waits, 80, "%s", ((const Bulkhead__Vsp__PingReply *)msg)->waits_for);
+	pinging->outcome = error;
+}
+
+int fake_worker_ping(struct fake_worker *worker, char ret_waits[80])
+{
+	static struct pinging pinging; /* it may come after we gave up */
+	Bulkhead__Empty req = BULKHEAD__EMPTY__INIT;
+	int r;
+
+	pinging = (struct pinging){ret_waits, 1};
+	r = rpc_request(worker->conn, VSP_PING, &req.base, &bulkhead__vsp__ping_reply__descriptor, NULL, 0, 0,
+			on_pinged, &pinging);
+	if (r < 0)
+		return r;
+	return fake_worker_run_until(worker, is_answered, &pinging.outcome) < 0 ? -ETIMEDOUT : pinging.outcome;
+}
+
 bool fake_worker_is_ready(const struct fake_worker *worker)
 {
 	return worker->ready;

@@ -71,6 +71,9 @@ void fake_worker_open_begin(struct fake_worker *worker, size_t index, struct fak
 /** fake_worker_hand_over - VSP_HAND_OVER, waiting. */
 int fake_worker_hand_over(struct fake_worker *worker);
 
+/** fake_worker_ping - VSP_PING, waiting. @ret_waits: what the answer says. */
+int fake_worker_ping(struct fake_worker *worker, char ret_waits[80]);
+
 /** fake_worker_is_ready - whether the VSP that is connected now has called Ready. */
 bool fake_worker_is_ready(const struct fake_worker *worker);
 

@@ -580,6 +580,21 @@ Test(vsp, send)
 	expect(1, "r", 1);
 }
 
+Test(vsp, ping)
+{
+	char waits[80];
+
+	open_channel();
+	cr_assert_eq(fake_worker_ping(worker, waits), 0);
+	cr_assert_str_eq(waits, "");
+	vsp_waits(vsp, "a miracle");
+	cr_assert_eq(fake_worker_ping(worker, waits), 0);
+	cr_assert_str_eq(waits, "a miracle");
+	vsp_waits(vsp, NULL);
+	cr_assert_eq(fake_worker_ping(worker, waits), 0);
+	cr_assert_str_eq(waits, "");
+}
+
 Test(vsp, the_worker_goes_away)
 {
 	open_channel();
