@@ -59,7 +59,7 @@ void services_line(const char *name, struct json_object *service, char *ret, siz
 		const char *key;
 		bool always;
 	} counters[] = {
-		{"deaths", true}, {"upgrades", false}, {"replayed", true},
+		{"deaths", true}, {"hangs", false},    {"upgrades", false}, {"replayed", true},
 		{"lost", true},	  {"duplicate", true}, {"failed", false},
 	};
 	struct line line = {ret, size, 0};

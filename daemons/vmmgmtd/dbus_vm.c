@@ -284,6 +284,7 @@ static void put_service(struct msgbus_out *dict, const struct worker_service *se
 		{"Message", 's', service->message},
 		{"Program", 's', service->program},
 		{"Deaths", 't', &service->deaths},
+		{"Hangs", 't', &service->hangs},
 		{"Upgrades", 't', &service->upgrades},
 		{"Replayed", 't', &service->replayed},
 		{"Lost", 't', &service->lost},

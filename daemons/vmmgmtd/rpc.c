@@ -65,6 +65,7 @@ static void read_service(const Bulkhead__Worker__Service *from, struct worker_se
 		.duplicate = from->duplicate,
 		.failed = from->failed,
 		.last_outage_us = from->last_outage_us,
+		.hangs = from->hangs,
 	};
 	copy_text(ret->name, sizeof(ret->name), from->name);
 	copy_text(ret->message, sizeof(ret->message), from->message);

@@ -178,6 +178,7 @@ int provider_attach(struct providers *set, const char *name, const struct attach
 void provider_admit(struct provider *provider, const struct attachment *attachment)
 {
 	provider->now = *attachment;
+	service_watch_begin(provider);
 	snprintf(provider->service.said, sizeof(provider->service.said), "%s", attachment->program);
 	log_info(provider->name, "attached: process %d", (int)attachment->pid);
 	provider->now.ops->admitted(provider->now.arg);

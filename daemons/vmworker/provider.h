@@ -40,8 +40,9 @@ struct provider_ops {
 	struct bus_provider_ops bus;
 	void (*admitted)(void *arg);			   /* it serves now: answer its Attach */
 	void (*refused)(void *arg, const struct err *err); /* answer that; it is detached */
-	void (*hand_over)(void *arg);			   /* service_handed_over() follows, or its end */
-	void (*drop)(void *arg);			   /* end its connection soon; it is detached */
+	int (*ping)(void *arg); /* 0: service_answered() follows, or its end; a negative errno: it cannot be asked */
+	void (*hand_over)(void *arg); /* service_handed_over() follows, or its end */
+	void (*drop)(void *arg);      /* end its connection soon; it is detached */
 };
 
 /* A process that attaches. */
@@ -82,6 +83,7 @@ struct providers {
 	struct loop *loop;
 	struct spawner *spawner; /* NULL: none; no provider has a program then */
 	struct bus *bus;
+	uint64_t ping_ns; /* how often each is asked whether it lives; 0: service_watch.h */
 	struct provider at[PROVIDERS_MAX];
 	size_t count;
 	/* One became ready, went away, was counted ... */

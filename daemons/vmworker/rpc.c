@@ -75,6 +75,7 @@ static void fill_service(const struct provider *provider, Bulkhead__Worker__Serv
 	to->duplicate = status.counts.duplicate;
 	to->failed = status.counts.failed;
 	to->last_outage_us = status.last_outage_us;
+	to->hangs = status.hangs;
 }
 
 static void fill_state(const struct rpc *rpc, struct state_reply *s)

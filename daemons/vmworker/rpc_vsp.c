@@ -40,7 +40,8 @@ struct asked {
 struct question {
 	uint32_t method;
 	const ProtobufCMessageDescriptor *reply;
-	bool must; /* who refuses may still touch the guest's memory */
+	bool must;     /* who refuses may still touch the guest's memory */
+	bool any_time; /* not only while it serves; an error needs no line */
 	void (*answer)(struct provider *provider, uint32_t offer_id, int error, const ProtobufCMessage *msg);
 };
 
@@ -57,13 +58,13 @@ static void on_answer(int error, const char *text, const ProtobufCMessage *msg, 
 	/* The connection's end is no answer, and nobody waits for that of a predecessor. */
 	if (!rpc_conn_usable(link->peer->conn) || link->provider->now.arg != link)
 		return;
-	if (error < 0)
+	if (error < 0 && !question->any_time)
 		log_warn(link->provider->name, "%s", text[0] ? text : err_name(error));
 	if (error < 0 && question->method == VSP_OPEN)
 		service_not_opened(link->provider, text[0] ? text : err_name(error));
 	if (error < 0 && question->must)
 		peer_drop(link->peer);
-	else if (question->method == VSP_HAND_OVER || provider_serves(link->provider, link))
+	else if (question->any_time || provider_serves(link->provider, link))
 		question->answer(link->provider, offer_id, error, msg);
 }
 
@@ -97,13 +98,25 @@ static void answer_handed_over(struct provider *provider, uint32_t offer_id, int
 	service_handed_over(provider, error);
 }
 
+/* A program from before the ping answers with an error; so it lives. */
+static void answer_pinged(struct provider *provider, uint32_t offer_id, int error, const ProtobufCMessage *msg)
+{
+	const Bulkhead__Vsp__PingReply *reply = (const Bulkhead__Vsp__PingReply *)msg;
+
+	service_answered(provider, reply ? reply->waits_for : "something (its program is an old one)");
+}
+
 #define EMPTY &bulkhead__empty__descriptor
 
-static const struct question question_open = {VSP_OPEN, &bulkhead__vsp__open_reply__descriptor, false, answer_opened};
-static const struct question question_close = {VSP_CLOSE, EMPTY, true, answer_closed};
-static const struct question question_retarget = {VSP_RETARGET, EMPTY, false, answer_retargeted};
-static const struct question question_quiesce = {VSP_QUIESCE, EMPTY, true, answer_quiesced};
-static const struct question question_hand_over = {VSP_HAND_OVER, EMPTY, false, answer_handed_over};
+static const struct question question_open = {VSP_OPEN, &bulkhead__vsp__open_reply__descriptor, false, false,
+					      answer_opened};
+static const struct question question_close = {VSP_CLOSE, EMPTY, true, false, answer_closed};
+static const struct question question_retarget = {VSP_RETARGET, EMPTY, false, false, answer_retargeted};
+static const struct question question_quiesce = {VSP_QUIESCE, EMPTY, true, false, answer_quiesced};
+static const struct question question_hand_over = {VSP_HAND_OVER, EMPTY, false, true, answer_handed_over};
+
+static const struct question question_ping = {VSP_PING, &bulkhead__vsp__ping_reply__descriptor, false, true,
+					      answer_pinged};
 
 /* Return: 0 or a negative errno: the request could not be sent, nothing will be answered. */
 static int ask(struct vsp_link *link, const struct question *question, const ProtobufCMessage *msg, const int *fds,
@@ -202,6 +215,13 @@ static void vsp_hand_over(void *arg)
 	ask_or_drop(arg, &question_hand_over, &req.base, 0);
 }
 
+static int vsp_ping(void *arg)
+{
+	Bulkhead__Empty req = BULKHEAD__EMPTY__INIT;
+
+	return ask(arg, &question_ping, &req.base, NULL, 0, 0);
+}
+
 /* ---- the VSP's calls ---- */
 
 static void reply_attached(struct vsp_link *link, struct rpc_call *call)
@@ -278,6 +298,7 @@ static const struct provider_ops provider_ops = {
 	.bus = {.open = vsp_open, .close = vsp_close, .retarget = vsp_retarget, .quiesce = vsp_quiesce},
 	.admitted = vsp_admitted,
 	.refused = vsp_refused,
+	.ping = vsp_ping,
 	.hand_over = vsp_hand_over,
 	.drop = vsp_drop,
 };

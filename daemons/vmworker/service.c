@@ -9,7 +9,8 @@
  *                                           v  | pause
  *                                         WAITING
  *
- * A process that has lost its connection, or was told to let go, must end within a time, or is killed. Back-off: the
+ * A process that has lost its connection, or was told to let go, must end within a time, or is killed; service_watch.c
+ * finds those that hang. One that does not even end when it is killed waits in the kernel, and we for it. Back-off: the
  * first restart comes at once; after that a pause doubles as long as processes end within SERVICE_CALM_NS. Who kills a
  * process that was ready from outside (SIGKILL, SIGTERM) does not bring about a pause.
  *
@@ -100,13 +101,16 @@ static bool killed_from_outside(int status)
 /* @ready_ns: since when it was ready; 0: it never was. Return: how long to wait before the next start. */
 static uint64_t count_death(struct service *s, int status, uint64_t ready_ns)
 {
-	bool calm = ready_ns && clock_now_ns() - ready_ns >= SERVICE_CALM_NS;
-	bool outside = killed_from_outside(status) && ready_ns;
+	/* One that hung has done well until its last sign of life. */
+	uint64_t well_until_ns = s->hung ? s->watch.life_ns : clock_now_ns();
+	bool calm = ready_ns && well_until_ns >= ready_ns + SERVICE_CALM_NS;
+	bool outside = killed_from_outside(status) && ready_ns && !s->hung;
 
 	s->deaths++;
+	s->hangs += s->hung;
 	if (calm)
 		s->faults = 0;
-	if (own_fault(status))
+	if (s->hung || own_fault(status))
 		s->faults++;
 	else if (!outside)
 		s->faults = 0;
@@ -150,6 +154,7 @@ int service_start(struct provider *provider, struct err *err)
 
 	if (s->program_fd < 0 || s->process || s->pausing || s->stopping)
 		return 0;
+	service_watch_begin(provider);
 	return spawn(provider, s->program_fd, err, &s->process);
 }
 
@@ -188,6 +193,12 @@ static void on_pause(void *arg)
 	changed(provider);
 }
 
+static void be_patient(struct service *s, uint64_t ns)
+{
+	s->kills = 0;
+	loop_arm(s->patience, ns);
+}
+
 /* ---- upgrade ---- */
 
 static void upgrade_finish(struct service *s, const struct err *err)
@@ -221,7 +232,7 @@ static void promote(struct provider *provider)
 	s->process = s->successor;
 	s->successor = NULL;
 	s->upgrade = UPGRADE_TAKING_OVER;
-	loop_arm(s->patience, SERVICE_UPGRADE_NS);
+	service_watch_begin(provider); /* it may have to wait for the other's I/O: no deadline */
 	provider->next = (struct attachment){0};
 	if (next.ops)
 		provider_admit(provider, &next);
@@ -250,7 +261,7 @@ static void successor_ended(struct provider *provider, int status)
 	if (s->process) {
 		provider_drop_now(provider);
 		s->leaving = true;
-		loop_arm(s->patience, SERVICE_LOST_NS);
+		be_patient(s, SERVICE_LOST_NS);
 	}
 }
 
@@ -271,15 +282,18 @@ static void follow_end(struct provider *provider, int status, uint64_t ready_ns,
 	enum service_upgrade upgrade = s->upgrade;
 	uint64_t delay_ns = 0;
 
-	describe_end(s, status);
-	s->at_fault = !handed_over && own_fault(status);
+	if (!s->hung) /* which has told already */
+		describe_end(s, status);
+	s->at_fault = !handed_over && (s->hung || own_fault(status));
 	if (handed_over) {
 		s->message[0] = 0;
 	} else {
-		log_warn(provider->name, "%s", s->message);
+		if (!s->hung)
+			log_warn(provider->name, "%s", s->message);
 		if (upgrade != UPGRADE_TAKING_OVER)
 			delay_ns = count_death(s, status, ready_ns);
 	}
+	s->hung = false;
 	if (s->successor) {
 		promote(provider);
 	} else if (upgrade == UPGRADE_TAKING_OVER) {
@@ -328,8 +342,18 @@ static void on_patience(void *arg)
 		late = s->successor;
 	if (!late)
 		return;
-	log_warn(provider->name, "process %d does not do what it should: killed", (int)spawned_pid(late));
-	spawned_kill(late);
+	loop_arm(s->patience, SERVICE_END_NS);
+	if (s->kills++ == 0) {
+		log_warn(provider->name, "process %d does not do what it should: killed", (int)spawned_pid(late));
+		spawned_kill(late);
+	} else if (s->kills == 2) {
+		/* Nothing can be done: what it waits for may still write to the guest's memory or an image. */
+		snprintf(s->message, sizeof(s->message),
+			 "process %d was killed and does not end: it waits in the kernel, perhaps for a disk",
+			 (int)spawned_pid(late));
+		log_error(provider->name, "%s", s->message);
+		changed(provider);
+	}
 }
 
 /* ---- processes that somebody else runs ---- */
@@ -382,9 +406,51 @@ static void lost_foreign(struct provider *provider)
 
 	count_death(s, -1, s->ready_ns);
 	s->ready_ns = 0;
-	snprintf(s->message, sizeof(s->message), "its connection has ended");
+	if (!s->hung)
+		snprintf(s->message, sizeof(s->message), "its connection has ended");
+	s->hung = false;
 	fd_close(&s->before_fd);
 	s->before_fd = take_fd(&s->now_fd);
+}
+
+/* ---- who hangs ---- */
+
+/* It is not our child, and we may be somebody else. Return: 0 or a negative errno. */
+static int kill_foreign(const struct service *s)
+{
+	if (s->now_fd < 0)
+		return -ESRCH;
+	return pidfd_send_signal(s->now_fd, SIGKILL, NULL, 0) < 0 ? -errno : 0;
+}
+
+void service_hung(struct provider *provider, const char *what)
+{
+	struct service *s = &provider->service;
+	pid_t pid = s->process ? spawned_pid(s->process) : provider->now.pid;
+	int r = 0;
+
+	if (s->process)
+		spawned_kill(s->process);
+	else
+		r = kill_foreign(s);
+	if (r < 0)
+		snprintf(s->message, sizeof(s->message),
+			 "process %d %s and cannot be killed (%s): it is dropped, end it", (int)pid, what,
+			 strerror(-r));
+	else
+		snprintf(s->message, sizeof(s->message), "process %d %s: killed", (int)pid, what);
+	log_error(provider->name, "%s", s->message);
+	s->hung = true;
+	away(provider);
+	provider_drop_now(provider);
+	if (s->process) {
+		s->leaving = true;
+		be_patient(s, SERVICE_END_NS);
+		s->kills = 1;
+	} else {
+		lost_foreign(provider);
+	}
+	changed(provider);
 }
 
 /* ---- attaching ---- */
@@ -413,7 +479,7 @@ static int attach_successor(struct provider *provider, const struct attachment *
 	if (!now->ops || s->upgrade != UPGRADE_STARTING)
 		return 0;
 	s->upgrade = UPGRADE_HANDING_OVER;
-	loop_arm(s->patience, SERVICE_UPGRADE_NS);
+	be_patient(s, SERVICE_UPGRADE_NS);
 	away(provider);
 	now->ops->hand_over(now->arg);
 	return 0;
@@ -443,6 +509,7 @@ void service_ready(struct provider *provider)
 
 	s->served = true;
 	s->ready_ns = clock_now_ns();
+	service_watch_begin(provider);
 	if (s->upgrade == UPGRADE_TAKING_OVER) {
 		int old = s->program_fd;
 
@@ -486,7 +553,7 @@ void service_lost(struct provider *provider)
 		lost_foreign(provider);
 	} else if (s->process && !s->leaving) {
 		s->leaving = true;
-		loop_arm(s->patience, SERVICE_LOST_NS);
+		be_patient(s, SERVICE_LOST_NS);
 	}
 	changed(provider);
 }
@@ -511,7 +578,7 @@ void service_handed_over(struct provider *provider, int error)
 	/* In both cases its end is the fence: only then the next one is admitted. */
 	provider_drop_now(provider);
 	s->leaving = true;
-	loop_arm(s->patience, SERVICE_END_NS);
+	be_patient(s, SERVICE_END_NS);
 }
 
 bool service_cautious(const struct provider *provider)
@@ -553,7 +620,7 @@ void service_upgrade(struct provider *provider, int program_fd, service_done_fn 
 	s->upgrade_fd = fd;
 	s->upgrade_done = done;
 	s->upgrade_arg = arg;
-	loop_arm(s->patience, SERVICE_UPGRADE_NS);
+	be_patient(s, SERVICE_UPGRADE_NS);
 }
 
 /* ---- begin and end ---- */
@@ -584,6 +651,8 @@ int service_init(struct provider *provider, const struct provider_config *config
 	r = loop_add_timer(provider->set->loop, on_pause, provider, &s->pause);
 	if (r >= 0)
 		r = loop_add_timer(provider->set->loop, on_patience, provider, &s->patience);
+	if (r >= 0)
+		r = service_watch_init(provider);
 	if (r >= 0 && config->program_fd >= 0)
 		r = copy_program(s, config);
 	return r;
@@ -597,6 +666,7 @@ void service_done(struct provider *provider)
 		spawned_release(s->process);
 	if (s->successor)
 		spawned_release(s->successor);
+	service_watch_done(provider);
 	loop_remove(&s->pause);
 	loop_remove(&s->patience);
 	loop_remove(&s->before);
@@ -632,7 +702,7 @@ void service_stop(struct provider *provider)
 	} else if (!s->leaving) {
 		spawned_kill(s->process);
 	}
-	loop_arm(s->patience, SERVICE_STOP_NS);
+	be_patient(s, SERVICE_STOP_NS);
 }
 
 bool service_stopped(const struct provider *provider)
@@ -646,7 +716,7 @@ void service_status(const struct provider *provider, struct service_status *ret_
 
 	*ret_status = (struct service_status){
 		.name = provider->name,
-		.message = s->message,
+		.message = s->watch.waits[0] && !provider->ready ? s->watch.waits : s->message,
 		.program = s->said,
 		.pid = s->process ? spawned_pid(s->process) : provider->now.pid,
 		.state = provider->ready ? SERVICE_SERVING
@@ -654,6 +724,7 @@ void service_status(const struct provider *provider, struct service_status *ret_
 			 : s->pausing	 ? SERVICE_WAITING
 					 : SERVICE_RECOVERING,
 		.deaths = s->deaths,
+		.hangs = s->hangs,
 		.upgrades = s->upgrades,
 		.counts = s->counts,
 		.last_outage_us = s->last_outage_us,

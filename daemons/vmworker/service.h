@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "ipc/loop.h"
+#include "service_watch.h"
 
 struct attachment;
 struct provider;
@@ -81,9 +82,13 @@ struct service {
 	service_done_fn upgrade_done;
 	void *upgrade_arg;
 	struct loop_source *patience; /* with a process that should do something, or end */
+	unsigned int kills;	      /* so often patience has ended since it began */
+
+	struct service_watch watch;
+	bool hung; /* process, or who is attached, was ended for this */
 
 	uint32_t attachments;
-	uint64_t deaths, upgrades;
+	uint64_t deaths, hangs, upgrades;
 	struct service_counts counts;
 	uint64_t last_outage_us;
 };
@@ -94,6 +99,7 @@ struct service_status {
 	pid_t pid; /* 0: none */
 	enum service_state state;
 	uint64_t deaths, upgrades;
+	uint64_t hangs; /* deaths of processes that gave no sign of life and were killed */
 	struct service_counts counts;
 	uint64_t last_outage_us;
 };
@@ -131,6 +137,10 @@ void service_lost_next(struct provider *provider);
 /** service_handed_over - the answer to ops->hand_over(): provider.now touches nothing any more; or @error, a negative
  * errno: who knows. It is dropped and must end, and if it has not handed over, its end counts as a death. */
 void service_handed_over(struct provider *provider, int error);
+
+/** service_hung - for service_watch.c: the process does not do what it should, as @what says ("does not answer"): it
+ * must end, and a successor follows. */
+void service_hung(struct provider *provider, const char *what);
 
 /** service_cautious - whether the next one should replay one request at a time. */
 bool service_cautious(const struct provider *provider);

@@ -16,8 +16,8 @@ static void check(const char *json, const char *line)
 
 Test(services, lines)
 {
-	check("{\"state\": \"serving\", \"pid\": 123, \"deaths\": 2, \"replayed\": 17, \"last_outage\": 12345}",
-	      "storage  serving  pid 123  deaths 2  replayed 17  lost 0  duplicate 0  last outage 12 ms");
+	check("{\"state\": \"serving\", \"pid\": 123, \"deaths\": 2, \"hangs\": 1, \"replayed\": 17, \"last_outage\": 12345}",
+	      "storage  serving  pid 123  deaths 2  hangs 1  replayed 17  lost 0  duplicate 0  last outage 12 ms");
 	check("{\"state\": \"waiting\", \"pid\": 0, \"upgrades\": 1, \"failed\": 3, \"last_outage\": 987,"
 	      "\"message\": \"vsp-storaged ended with status 1\"}",
 	      "storage  waiting  deaths 0  upgrades 1  replayed 0  lost 0  duplicate 0  failed 3  last outage 0.9 ms"

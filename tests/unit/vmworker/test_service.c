@@ -24,6 +24,8 @@
 struct played {
 	struct provider *provider;
 	bool admitted, dropped, refused, asked_to_hand_over;
+	bool pinged; /* and has not answered */
+	unsigned int pings;
 };
 
 static struct providers set;
@@ -132,6 +134,15 @@ static void on_hand_over(void *arg)
 	played->asked_to_hand_over = true;
 }
 
+static int on_ping(void *arg)
+{
+	struct played *played = arg;
+
+	played->pinged = true;
+	played->pings++;
+	return 0;
+}
+
 static void on_drop(void *arg)
 {
 	struct played *played = arg;
@@ -140,7 +151,7 @@ static void on_drop(void *arg)
 }
 
 static const struct provider_ops ops = {
-	.admitted = on_admitted, .refused = on_refused, .hand_over = on_hand_over, .drop = on_drop};
+	.admitted = on_admitted, .refused = on_refused, .ping = on_ping, .hand_over = on_hand_over, .drop = on_drop};
 
 static int attach(struct played *played, pid_t pid, uint32_t version)
 {
@@ -461,6 +472,132 @@ Test(service, only_one_upgrade_of_what_is_ours)
 	cr_assert(!done);
 	upgrade_to("/bin/sh");
 	cr_assert(done && outcome.code == -EBUSY);
+}
+
+/* ---- those that hang ---- */
+
+#define PING_NS (5 * NS_PER_MS)
+
+/* The process goes on answering, @waits, for so many pings that a silent one would have been killed long ago. */
+static void answer_pings(struct played *played, const char *waits)
+{
+	unsigned int until = played->pings + 4 * SERVICE_HANG_PINGS;
+
+	while (played->pings < until) {
+		cr_assert_eq(loop_run_once(fx.loop, true), 0);
+		if (!played->pinged)
+			continue;
+		played->pinged = false;
+		service_answered(storage, waits);
+	}
+}
+
+Test(service, who_does_not_answer_is_replaced)
+{
+	struct played played;
+	pid_t pid;
+
+	set.ping_ns = PING_NS;
+	add("sleep 100");
+	pid = serve(&played);
+	answer_pings(&played, "");
+	cr_assert(storage->ready && status().pid == pid && status().hangs == 0);
+	UNTIL(status().hangs);
+	cr_assert(played.dropped && played.pinged && status().deaths == 1 && status().pid != pid);
+	cr_assert(strstr(status().message, "does not answer: killed"), "%s", status().message);
+	cr_assert(kill(pid, 0) < 0, "its end comes before the next one");
+	serve(&played);
+	answer_pings(&played, "");
+	cr_assert(storage->ready && status().hangs == 1);
+}
+
+Test(service, a_stopped_process_is_replaced)
+{
+	struct played played;
+	pid_t pid;
+
+	set.ping_ns = PING_NS;
+	add("sleep 100");
+	pid = serve(&played);
+	kill(pid, SIGSTOP);
+	UNTIL(status().hangs == 1 && status().pid != pid);
+}
+
+Test(service, who_hangs_again_and_again_has_cautious_successors)
+{
+	struct played played;
+
+	set.ping_ns = PING_NS;
+	add("sleep 100");
+	for (unsigned int i = 1; i <= SERVICE_FAULTS_MAX; i++) {
+		cr_assert(!service_cautious(storage));
+		serve(&played);
+		UNTIL(status().hangs == i);
+	}
+	cr_assert(service_cautious(storage));
+}
+
+Test(service, who_waits_for_its_predecessors_io_is_left_in_peace)
+{
+	struct played played;
+	pid_t pid;
+
+	set.ping_ns = PING_NS;
+	add("sleep 100");
+	kill_process(&played, serve(&played), SIGKILL);
+	UNTIL(storage->service.process);
+	pid = status().pid;
+	cr_assert_eq(attach(&played, pid, 1), 0);
+	answer_pings(&played, "a slow disk");
+	cr_assert_eq(status().pid, pid);
+	cr_assert_str_eq(status().message, "a slow disk");
+	/* It does not say so any more, and still is not ready. */
+	while (!status().hangs) {
+		cr_assert_eq(loop_run_once(fx.loop, true), 0);
+		service_answered(storage, "");
+	}
+	cr_assert(strstr(status().message, "does not become ready"), "%s", status().message);
+}
+
+Test(service, the_first_one_does_not_attach)
+{
+	set.ping_ns = PING_NS;
+	add("sleep 100");
+	UNTIL(failed);
+	cr_assert(strstr(failure.text, "does not attach: killed"), "%s", failure.text);
+}
+
+Test(service, one_that_is_not_ours_hangs)
+{
+	struct played played, next;
+	pid_t pid = foreign();
+	int how;
+
+	set.ping_ns = PING_NS;
+	add(NULL);
+	cr_assert_eq(attach(&played, pid, 1), 0);
+	provider_ready(storage);
+	UNTIL(status().hangs);
+	cr_assert(played.dropped && !storage->ready && status().deaths == 1);
+	cr_assert_eq(waitpid(pid, &how, 0), pid);
+	cr_assert(WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL);
+	cr_assert_eq(attach(&next, getpid(), 1), 0);
+	UNTIL(next.admitted);
+}
+
+Test(service, one_that_we_cannot_kill_is_dropped)
+{
+	struct played played;
+	pid_t pid = foreign();
+
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	set.ping_ns = PING_NS;
+	add(NULL);
+	cr_assert_eq(attach(&played, pid, 1), 0);
+	UNTIL(status().hangs);
+	cr_assert(played.dropped && !storage->now.ops);
+	cr_assert(strstr(status().message, "cannot be killed"), "%s", status().message);
 }
 
 /* ---- keepsakes ---- */
