@@ -441,6 +441,8 @@ void service_hung(struct provider *provider, const char *what)
 		snprintf(s->message, sizeof(s->message), "process %d %s: killed", (int)pid, what);
 	log_error(provider->name, "%s", s->message);
 	s->hung = true;
+	if (provider->ready)
+		s->outage_ns = s->watch.life_ns; /* the guest may have waited since then */
 	away(provider);
 	provider_drop_now(provider);
 	if (s->process) {

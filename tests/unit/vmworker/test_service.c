@@ -507,6 +507,7 @@ Test(service, who_does_not_answer_is_replaced)
 	cr_assert(strstr(status().message, "does not answer: killed"), "%s", status().message);
 	cr_assert(kill(pid, 0) < 0, "its end comes before the next one");
 	serve(&played);
+	cr_assert_geq(status().last_outage_us, SERVICE_HANG_PINGS * PING_NS / 1000, "since its last sign of life");
 	answer_pings(&played, "");
 	cr_assert(storage->ready && status().hangs == 1);
 }
