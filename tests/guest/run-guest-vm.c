@@ -31,6 +31,7 @@ static void take_service(struct run_service *to, const Bulkhead__Worker__Service
 	to->pid = (int)from->pid;
 	to->serves = from->state == BULKHEAD__WORKER__SERVICE_STATE__SERVICE_STATE_SERVING;
 	to->deaths = from->deaths;
+	to->hangs = from->hangs;
 	to->upgrades = from->upgrades;
 	to->replayed = from->replayed;
 	to->lost = from->lost;

@@ -44,6 +44,8 @@ struct options {
 	unsigned int upgrades; /* so often */
 	unsigned int kills;    /* at most so often; 0: no limit */
 	unsigned int kill_ms;  /* kill vsp-storaged so often; 0: never */
+	bool stop;	       /* stop it instead: it hangs */
+	const char *kill_from; /* once the guest has said this */
 };
 
 struct run {
@@ -79,6 +81,8 @@ static const struct option long_options[] = {
 	{"exits", no_argument, NULL, 'e'},
 	{"kill-storaged", required_argument, NULL, 'k'},
 	{"kills", required_argument, NULL, 'K'},
+	{"stop-storaged", required_argument, NULL, 'Q'},
+	{"kill-from", required_argument, NULL, 'f'},
 	{"upgrade", required_argument, NULL, 'u'},
 	{"upgrades", required_argument, NULL, 'U'},
 	{"tell-when", required_argument, NULL, 'T'},
@@ -103,7 +107,9 @@ static void usage(FILE *to)
 	      "  --stop-at TEXT                        stop the VM once the guest has said TEXT\n"
 	      "  --exits                               print how often the guest has exited to the worker\n"
 	      "  --kill-storaged MS                    kill vsp-storaged every MS milliseconds\n"
+	      "  --stop-storaged MS                    stop it (SIGSTOP) instead\n"
 	      "  --kills N                             at most so often\n"
+	      "  --kill-from TEXT                      and not before the guest has said TEXT\n"
 	      "  --upgrade PATH                        replace vsp-storaged by this program while the guest runs\n"
 	      "  --upgrades N                          so often, every 300 ms; 1 by default\n"
 	      "  --tell-when TEXT                      a byte on the guest's serial port once vsp-storaged's last\n"
@@ -169,8 +175,14 @@ static int parse_option(struct options *o, int c)
 	case 'e':
 		o->print_exits = true;
 		return 0;
+	case 'Q':
+		o->stop = true;
+		/* fall through */
 	case 'k':
 		o->kill_ms = (unsigned int)atoi(optarg);
+		return 0;
+	case 'f':
+		o->kill_from = optarg;
 		return 0;
 	case 'K':
 		o->kills = (unsigned int)atoi(optarg);
@@ -349,10 +361,11 @@ static void on_kill(void *arg)
 	const struct run_service *service = &run_vm_state(run->vm)->service;
 	int pid = service->pid;
 
-	if (pid && pid != run->killed && (service->serves || run->kills % 2) && !run_vm_state(run->vm)->ended) {
+	if (pid && pid != run->killed && (service->serves || run->kills % 2) && !run_vm_state(run->vm)->ended &&
+	    (!run->options.kill_from || strstr(run->said, run->options.kill_from))) {
 		run->killed = pid;
 		run->kills++;
-		kill(pid, SIGKILL);
+		kill(pid, run->options.stop ? SIGSTOP : SIGKILL);
 	}
 	if (run->options.kills && run->kills == run->options.kills)
 		return;
@@ -377,11 +390,12 @@ static bool complain(const char *what, const char *detail)
 
 static void print_service(const struct run_service *s)
 {
-	printf("%s: deaths %llu upgrades %llu replayed %llu lost %llu duplicate %llu failed %llu last-outage-us "
-	       "%llu%s%s\n",
+	printf("%s: deaths %llu upgrades %llu replayed %llu lost %llu duplicate %llu failed %llu hangs %llu "
+	       "last-outage-us %llu%s%s\n",
 	       s->name, (unsigned long long)s->deaths, (unsigned long long)s->upgrades, (unsigned long long)s->replayed,
 	       (unsigned long long)s->lost, (unsigned long long)s->duplicate, (unsigned long long)s->failed,
-	       (unsigned long long)s->last_outage_us, s->message[0] ? ": " : "", s->message);
+	       (unsigned long long)s->hangs, (unsigned long long)s->last_outage_us, s->message[0] ? ": " : "",
+	       s->message);
 }
 
 static bool judge(struct run *run)

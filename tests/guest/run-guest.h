@@ -38,7 +38,7 @@ struct run_state {
 		char name[32], message[160];
 		int pid; /* 0: none now */
 		bool serves;
-		uint64_t deaths, upgrades, replayed, lost, duplicate, failed, last_outage_us;
+		uint64_t deaths, hangs, upgrades, replayed, lost, duplicate, failed, last_outage_us;
 	} service; /* of the disks */
 };
 
