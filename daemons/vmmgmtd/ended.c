@@ -107,14 +107,15 @@ int ended_parse(const char *text, size_t len, struct ended *ret)
 static int print(const struct ended *e, char **ret)
 {
 	const char *message = e->guest_message ? e->guest_message : "";
+	const size_t message_len = strnlen(message, MESSAGE_MAX);
 	char reason[sizeof(e->reason)];
 	int len;
 
 	snprintf(reason, sizeof(reason), "%s", e->reason);
 	text_clean(reason);
-	len = asprintf(ret, "version %u\n" HEAD_FORMAT " %s\n%s%s", ENDED_VERSION, e->crashed, e->persistent, e->at_ns,
-		       e->again, e->again_at_ns, e->again_pause_ns, strlen(message), strlen(e->xml), reason, message,
-		       e->xml);
+	len = asprintf(ret, "version %u\n" HEAD_FORMAT " %s\n%.*s%s", ENDED_VERSION, e->crashed, e->persistent,
+		       e->at_ns, e->again, e->again_at_ns, e->again_pause_ns, message_len, strlen(e->xml), reason,
+		       (int)message_len, message, e->xml);
 	return len < 0 ? -ENOMEM : len;
 }
 

@@ -170,6 +170,15 @@ Test(ended, is_read_as_it_was_written)
 	cr_assert_str_eq(got.reason, "");
 	cr_assert_null(got.guest_message);
 	ended_done(&got);
+	/* A message longer than anybody needs is cut off. */
+	ended.guest_message = malloc(100001);
+	memset(ended.guest_message, 'm', 100000);
+	ended.guest_message[100000] = 0;
+	cr_assert_eq(ended_save(base, ENDED_UUID, &ended), 0);
+	free(ended.guest_message);
+	ended_scan(base, take_ended, &got);
+	cr_assert_eq(strlen(got.guest_message), 65536);
+	ended_done(&got);
 	ended_remove(base, ENDED_UUID);
 	ended_remove(base, ENDED_UUID);
 	ended_scan(base, take_ended, &got);
