@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "vm_int.h"
 
 #define READY_MS	 15000u
@@ -234,9 +235,13 @@ static void on_status(const struct worker_status *status, void *arg)
 
 	vm->phase = status->phase;
 	vm->resets = status->resets;
+	/* A worker runs a guest and is not believed: this is shown on terminals. */
 	snprintf(vm->pty, sizeof(vm->pty), "%s", status->console_pty);
+	text_clean(vm->pty);
 	free(vm->guest_message);
 	vm->guest_message = *status->guest_message ? strdup(status->guest_message) : NULL;
+	if (vm->guest_message)
+		text_clean_lines(vm->guest_message);
 	vm_services_set(vm, status);
 	if (status->phase == WORKER_PHASE_OFF || status->phase == WORKER_PHASE_CRASHED)
 		on_off(vm, status);

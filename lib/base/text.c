@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* How many bytes the sequence that starts with @lead has, 0 if nothing starts with it. */
 static size_t sequence_len(uint8_t lead)
@@ -70,6 +71,25 @@ void text_clean(char *s)
 				*out++ = in[i];
 		}
 		in += good;
+	}
+	*out = '\0';
+}
+
+void text_clean_lines(char *s)
+{
+	char *out = s;
+
+	for (bool more = true; more;) {
+		size_t len = strcspn(s, "\n");
+
+		more = s[len] == '\n';
+		s[len] = '\0';
+		memmove(out, s, len + 1);
+		text_clean(out);
+		out += strlen(out);
+		if (more)
+			*out++ = '\n';
+		s += len + 1;
 	}
 	*out = '\0';
 }

@@ -11,4 +11,7 @@
  */
 void text_clean(char *s);
 
+/** text_clean_lines - the same for each line of @s: only its newlines stay. */
+void text_clean_lines(char *s);
+
 #endif

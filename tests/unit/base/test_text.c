@@ -38,3 +38,24 @@ Test(text, clean)
 		free(s);
 	}
 }
+
+Test(text, clean_lines_keeps_newlines)
+{
+	static const struct {
+		const char *in, *out;
+	} cases[] = {
+		{"", ""},
+		{"\n", "\n"},
+		{"two\nlines\n", "two\nlines\n"},
+		{"\x1b[2Jclear\r\n\ttab", "?[2Jclear?\n?tab"},
+		{"cut \xe2\x82\n\ncut \xc3\nend", "cut \n\ncut \nend"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char *s = strdup(cases[i].in);
+
+		text_clean_lines(s);
+		cr_assert_str_eq(s, cases[i].out, "case %zu: \"%s\"", i, s);
+		free(s);
+	}
+}
