@@ -39,6 +39,26 @@ static void print_json(struct msgbus_in *rows)
 	json_print(array);
 }
 
+/* What the manager has left out: a note for each on stderr. */
+static void print_quarantined(struct client *client)
+{
+	struct msgbus_msg *msg = NULL;
+	struct msgbus_in in, value;
+	struct err ignored = {0};
+	char **rows = NULL;
+
+	if (msgbus_call(client->bus, BULKHEAD_BUS_NAME, BULKHEAD_MANAGER_PATH, "org.freedesktop.DBus.Properties", "Get",
+			0, &ignored, &msg, "ss", BULKHEAD_MANAGER_INTERFACE, "Quarantined") < 0)
+		return;
+	msgbus_msg_in(msg, &in);
+	if (msgbus_in_enter(&in, &value) == 0 && msgbus_in_strv(&value, &rows) == 0) {
+		for (char **row = rows; *row; row++)
+			fprintf(stderr, "vmctl: note: a definition is left out: %s\n", *row);
+		msgbus_strv_free(rows);
+	}
+	msgbus_msg_free(msg);
+}
+
 int cmd_list(const struct cli *cli, int argc, char **argv)
 {
 	struct msgbus_msg *msg = NULL;
@@ -63,6 +83,7 @@ int cmd_list(const struct cli *cli, int argc, char **argv)
 		else
 			print_rows(&rows);
 		msgbus_msg_free(msg);
+		print_quarantined(&client);
 	}
 	client_close(&client);
 	return r < 0 ? cli_fail(&err) : EXIT_OK;

@@ -230,6 +230,9 @@ int store_save(struct store *store, const char *uuid, const char *xml, struct er
 	if (len < 0)
 		return err_set(err, -ENOMEM, "%s/%s: no memory", store->folder, name);
 	r = file_replace(store->fd, name, text, (size_t)len, 0600);
+	if (r == -ENOSPC || r == -EDQUOT)
+		return err_set(err, r, "%s/%s: cannot be written: %s: free some space; what was defined stays",
+			       store->folder, name, strerror(-r));
 	return r < 0 ? err_set(err, r, "%s/%s: cannot be written: %s", store->folder, name, strerror(-r)) : 0;
 }
 

@@ -22,28 +22,30 @@ static const char STANDARD_XML[] = "  <interface name=\"org.freedesktop.DBus.Int
 				   "    <method name=\"GetMachineId\">\n"
 				   "      <arg name=\"machine_uuid\" type=\"s\" direction=\"out\"/>\n"
 				   "    </method>\n"
-				   "  </interface>\n"
-				   "  <interface name=\"org.freedesktop.DBus.Properties\">\n"
-				   "    <method name=\"Get\">\n"
-				   "      <arg name=\"interface\" type=\"s\" direction=\"in\"/>\n"
-				   "      <arg name=\"property\" type=\"s\" direction=\"in\"/>\n"
-				   "      <arg name=\"value\" type=\"v\" direction=\"out\"/>\n"
-				   "    </method>\n"
-				   "    <method name=\"GetAll\">\n"
-				   "      <arg name=\"interface\" type=\"s\" direction=\"in\"/>\n"
-				   "      <arg name=\"properties\" type=\"a{sv}\" direction=\"out\"/>\n"
-				   "    </method>\n"
-				   "    <method name=\"Set\">\n"
-				   "      <arg name=\"interface\" type=\"s\" direction=\"in\"/>\n"
-				   "      <arg name=\"property\" type=\"s\" direction=\"in\"/>\n"
-				   "      <arg name=\"value\" type=\"v\" direction=\"in\"/>\n"
-				   "    </method>\n"
-				   "    <signal name=\"PropertiesChanged\">\n"
-				   "      <arg name=\"interface\" type=\"s\"/>\n"
-				   "      <arg name=\"changed\" type=\"a{sv}\"/>\n"
-				   "      <arg name=\"invalidated\" type=\"as\"/>\n"
-				   "    </signal>\n"
 				   "  </interface>\n";
+
+/* Of objects only: a node above them has no properties to ask for. */
+static const char PROPERTIES_XML[] = "  <interface name=\"org.freedesktop.DBus.Properties\">\n"
+				     "    <method name=\"Get\">\n"
+				     "      <arg name=\"interface\" type=\"s\" direction=\"in\"/>\n"
+				     "      <arg name=\"property\" type=\"s\" direction=\"in\"/>\n"
+				     "      <arg name=\"value\" type=\"v\" direction=\"out\"/>\n"
+				     "    </method>\n"
+				     "    <method name=\"GetAll\">\n"
+				     "      <arg name=\"interface\" type=\"s\" direction=\"in\"/>\n"
+				     "      <arg name=\"properties\" type=\"a{sv}\" direction=\"out\"/>\n"
+				     "    </method>\n"
+				     "    <method name=\"Set\">\n"
+				     "      <arg name=\"interface\" type=\"s\" direction=\"in\"/>\n"
+				     "      <arg name=\"property\" type=\"s\" direction=\"in\"/>\n"
+				     "      <arg name=\"value\" type=\"v\" direction=\"in\"/>\n"
+				     "    </method>\n"
+				     "    <signal name=\"PropertiesChanged\">\n"
+				     "      <arg name=\"interface\" type=\"s\"/>\n"
+				     "      <arg name=\"changed\" type=\"a{sv}\"/>\n"
+				     "      <arg name=\"invalidated\" type=\"as\"/>\n"
+				     "    </signal>\n"
+				     "  </interface>\n";
 
 static const char MANAGER_XML[] = "  <interface name=\"org.freedesktop.DBus.ObjectManager\">\n"
 				  "    <method name=\"GetManagedObjects\">\n"
@@ -210,6 +212,7 @@ static unsigned int print_node(FILE *f, struct msgbus *bus, const char *path)
 		if (strcmp(o->path, path))
 			continue;
 		found++;
+		fputs(PROPERTIES_XML, f);
 		for (size_t i = 0; o->interfaces[i]; i++)
 			print_interface(f, o->interfaces[i]);
 	}

@@ -506,7 +506,7 @@ Test(msgbus, object_manager)
 	cr_assert_eq(msgbus_call(bus, NAME, ROOT "/test/two", IFACE, "Add", 0, &err, NULL, ""), -ENOENT);
 }
 
-static void introspect(const char *path, const char *wanted)
+static void introspect_has(const char *path, const char *wanted, bool there)
 {
 	struct msgbus_msg *msg = NULL;
 	struct msgbus_in in;
@@ -517,8 +517,13 @@ static void introspect(const char *path, const char *wanted)
 		"%s", err.text);
 	msgbus_msg_in(msg, &in);
 	cr_assert_eq(msgbus_in_read(&in, "s", &xml), 0);
-	cr_assert(strstr(xml, wanted), "%s", xml);
+	cr_assert_eq(strstr(xml, wanted) != NULL, there, "%s", xml);
 	msgbus_msg_free(msg);
+}
+
+static void introspect(const char *path, const char *wanted)
+{
+	introspect_has(path, wanted, true);
 }
 
 Test(msgbus, introspection)
@@ -528,6 +533,8 @@ Test(msgbus, introspection)
 	introspect(ROOT, "<node name=\"test\"/>");
 	introspect(PATH, "<arg name=\"flag\" type=\"b\" direction=\"in\"/>");
 	introspect(PATH, "<method name=\"Add\"/>");
+	introspect(PATH, "<interface name=\"org.freedesktop.DBus.Properties\">");
+	introspect_has(ROOT "/test", "<interface name=\"org.freedesktop.DBus.Properties\">", false);
 	cr_assert_eq(msgbus_call(bus, NAME, "/other", "org.freedesktop.DBus.Introspectable", "Introspect", 0, &err,
 				 NULL, ""),
 		     -ENOENT);
