@@ -152,7 +152,8 @@ static int create(struct run_vm *vm, const char *uuid, const struct run_config *
 {
 	Bulkhead__Worker__CreateRequest req = BULKHEAD__WORKER__CREATE_REQUEST__INIT;
 	Bulkhead__Worker__Provider storage = BULKHEAD__WORKER__PROVIDER__INIT, *providers[] = {&storage};
-	char *args[] = {(char *)"--name", (char *)"test", (char *)"--worker", (char *)config->socket};
+	char *args[] = {(char *)"--name",	(char *)"test",	    (char *)"--worker",
+			(char *)config->socket, (char *)"--engine", (char *)config->engine};
 	int fds[4 + RUN_DISKS_MAX], n = open_all(config, fds, err), r;
 	uint8_t buf[4096];
 
@@ -173,7 +174,7 @@ static int create(struct run_vm *vm, const char *uuid, const struct run_config *
 		storage.fd_count = config->disks;
 		storage.has_program = true;
 		storage.program = (char *)"vsp-storaged";
-		storage.n_args = ARRAY_SIZE(args);
+		storage.n_args = ARRAY_SIZE(args) - (config->engine ? 0 : 2);
 		storage.args = args;
 		req.n_providers = 1;
 		req.providers = providers;

@@ -89,6 +89,7 @@ static const struct option long_options[] = {
 	{"print-services", no_argument, NULL, 'v'},
 	{"worker", required_argument, NULL, 'w'},
 	{"storaged", required_argument, NULL, 'S'},
+	{"engine", required_argument, NULL, 'E'},
 	{"help", no_argument, NULL, 'h'},
 	{0},
 };
@@ -115,7 +116,8 @@ static void usage(FILE *to)
 	      "  --tell-when TEXT                      a byte on the guest's serial port once vsp-storaged's last\n"
 	      "                                        message has TEXT in it\n"
 	      "  --print-services                      print how often it died, and what became of requests\n"
-	      "  --worker PATH --storaged PATH         which daemons, if not this build's\n",
+	      "  --worker PATH --storaged PATH         which daemons, if not this build's\n"
+	      "  --engine NAME                         of vsp-storaged\n",
 	      to);
 }
 
@@ -201,6 +203,9 @@ static int parse_option(struct options *o, int c)
 		return 0;
 	case 'w':
 		o->worker = optarg;
+		return 0;
+	case 'E':
+		o->vm.engine = optarg;
 		return 0;
 	case 'S':
 		o->storaged = optarg;

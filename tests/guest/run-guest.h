@@ -26,6 +26,7 @@ struct run_config {
 	bool restart_on_crash;
 	const char *storaged; /* program that the worker runs for the disks */
 	const char *socket;   /* of the worker, for it */
+	const char *engine;   /* of it; NULL: as it likes */
 };
 
 struct run_state {
