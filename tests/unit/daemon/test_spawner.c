@@ -3,12 +3,14 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -274,12 +276,16 @@ Test(spawner, without_a_helper_the_end_is_still_told)
 {
 	const char *const none[] = {NULL};
 	struct watched first, second, third;
+	struct pollfd end = {.events = POLLIN};
 
 	spawn_shell("exec sleep 30", -1, &first);
 	spawn_shell("exit 0", -1, &second);
 	usleep(100000);
+	end.fd = pidfd_open(helper, 0);
+	cr_assert_geq(end.fd, 0);
 	cr_assert_eq(kill(helper, SIGKILL), 0);
-	usleep(100000);
+	cr_assert_eq(poll(&end, 1, 10000), 1);
+	close(end.fd);
 	cr_assert_eq(spawn("/bin/true", none, -1, &third), -EPIPE);
 	wait_end(&second);
 	cr_assert_not(first.ended);
