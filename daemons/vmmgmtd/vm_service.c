@@ -73,9 +73,12 @@ static void follow(struct vm *vm, const struct worker_service *service)
 
 void vm_services_set(struct vm *vm, const struct worker_status *status)
 {
+	/* At the VM's end its processes go with it, which is no news. */
+	const bool over = vm->ending || vm->destroyed || status->phase == WORKER_PHASE_OFF ||
+			  status->phase == WORKER_PHASE_CRASHED;
 	const struct worker_service *storage;
 
-	for (size_t i = 0; i < status->service_count; i++)
+	for (size_t i = 0; !over && i < status->service_count; i++)
 		tell_change(vm, &status->services[i]);
 	vm->service_count = MIN(status->service_count, ARRAY_SIZE(vm->services));
 	if (vm->service_count)
