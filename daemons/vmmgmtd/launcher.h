@@ -84,6 +84,10 @@ extern const struct syscall_list launcher_fork_calls;
  * if it is not below @ancestor. */
 int launch_identify(pid_t pid, pid_t ancestor, struct launch_id *ret_id);
 
+/** launch_find - a process whose identity nobody has written down: @program with @argument among its arguments. Return:
+ * 0 and one of them; -ESRCH. */
+int launch_find(const char *program, const char *argument, struct launch_id *ret_id);
+
 /** launch_kill_id - SIGKILL a process by its identity and wait until it is gone (@timeout_ms). Return: 0, also if it
  * was not there; -ETIMEDOUT. */
 int launch_kill_id(const struct launch_id *id, unsigned int timeout_ms);

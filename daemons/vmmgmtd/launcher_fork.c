@@ -6,6 +6,7 @@
  */
 #include "launcher.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -30,7 +31,12 @@
 
 static const struct syscall_rule rules[] = {
 	{SYS_openat}, /* programs, /proc/<pid>/stat */
-	{SYS_newfstatat}, {SYS_access}, {SYS_pidfd_open}, {SYS_pidfd_send_signal}, {-1},
+	{SYS_newfstatat},
+	{SYS_access},
+	{SYS_getdents64}, /* /proc */
+	{SYS_pidfd_open},
+	{SYS_pidfd_send_signal},
+	{-1},
 };
 
 const struct syscall_list launcher_fork_calls = {.name = "starting and watching processes", .rules = rules};
@@ -265,6 +271,47 @@ int launch_identify(pid_t pid, pid_t ancestor, struct launch_id *ret_id)
 	}
 	if (r == 0)
 		*ret_id = id;
+	return r;
+}
+
+/* /proc/<pid>/cmdline: strings, each with its NUL. */
+static bool is_called(const char *pid, const char *program, const char *argument)
+{
+	char path[64], text[4096];
+	_cleanup_close_ int fd = -1;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/cmdline", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return false;
+	text[n] = 0;
+	if (strcmp(text, program) != 0)
+		return false;
+	for (const char *at = text; at < text + n; at += strlen(at) + 1) {
+		if (!strcmp(at, argument))
+			return true;
+	}
+	return false;
+}
+
+int launch_find(const char *program, const char *argument, struct launch_id *ret_id)
+{
+	struct dirent **names = NULL;
+	int n = scandir("/proc", &names, NULL, NULL), r = -ESRCH;
+
+	for (int i = 0; i < n; i++) {
+		struct launch_id id = {.pid = atoi(names[i]->d_name)};
+
+		if (r < 0 && id.pid > 1 && is_called(names[i]->d_name, program, argument) &&
+		    read_start_time(id.pid, &id.start_time) == 0) {
+			*ret_id = id;
+			r = 0;
+		}
+		free(names[i]);
+	}
+	free(names);
 	return r;
 }
 

@@ -2,6 +2,7 @@
 #include "manager.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -363,8 +364,14 @@ static int load_one(const char *uuid, const char *xml, size_t len, struct err *e
 /* What cannot be understood is not left to run: nobody could end it any more. */
 static void drop_leftover(struct manager *m, const char *uuid, const struct runtime_state *state)
 {
+	struct launch_id worker = state->worker;
+	char folder[PATH_MAX];
+
 	log_warn("runtime", "%s/%s: left over and not usable: removed", m->config.base, uuid);
-	launch_kill_id(&state->worker, ORPHAN_KILL_MS);
+	/* vmmgmtd was killed between the start of the worker and the writing down of that. */
+	if (!worker.pid && snprintf(folder, sizeof(folder), "%s/%s", m->config.base, uuid) < (int)sizeof(folder))
+		launch_find("vmworker", folder, &worker);
+	launch_kill_id(&worker, ORPHAN_KILL_MS);
 	launch_kill_id(&state->storage, ORPHAN_KILL_MS);
 	runtime_remove(m->config.base, uuid);
 }

@@ -79,6 +79,32 @@ Test(identify, only_descendants)
 	cr_assert_eq(launch_identify(child, getpid(), &id), -ESRCH);
 }
 
+Test(identify, by_its_arguments)
+{
+	struct launch_id id = {0};
+	int fds[2], tries = 0;
+	pid_t child;
+
+	cr_assert_eq(pipe(fds), 0);
+	child = fork();
+	if (child == 0) {
+		dup2(fds[0], 0);
+		close(fds[1]);
+		execl("/bin/sh", "test-program", "-c", "read line", "/some/folder", NULL);
+		_exit(1);
+	}
+	close(fds[0]);
+	while (launch_find("test-program", "/some/folder", &id) < 0 && tries++ < 1000)
+		usleep(10000);
+	cr_expect_eq(id.pid, child);
+	cr_expect_gt(id.start_time, 0);
+	cr_expect_eq(launch_find("test-program", "/some", &id), -ESRCH);
+	cr_expect_eq(launch_find("test", "/some/folder", &id), -ESRCH);
+	close(fds[1]);
+	waitpid(child, NULL, 0);
+	cr_assert_eq(launch_find("test-program", "/some/folder", &id), -ESRCH);
+}
+
 Test(program, must_be_executable)
 {
 	struct err err = {0};
