@@ -5,7 +5,9 @@
  * later, from the timer, one at a time, so that a callback may release any process. The pipe that daemon_ready() writes
  * to stays between the process and us; before an end is told, it is looked at once more: `ready` never comes late.
  *
- * When the helper is gone, a pidfd for each process that was left tells of its end.
+ * A helper that is killed is replaced by its keeper. What it was about to start then is asked for again; if the first
+ * request was served all the same, its process is killed. When both are gone, a pidfd for each process that was left
+ * tells of its end.
  */
 #include "daemon/spawner.h"
 
@@ -22,6 +24,8 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "daemon/spawner_msg.h"
+
+#define TRIES 3 /* to start a process, when helpers are killed meanwhile */
 
 struct spawned {
 	struct spawner *spawner;
@@ -40,6 +44,7 @@ struct spawner {
 	int fd; /* -1: the helper is gone */
 	struct loop_source *source, *later;
 	struct spawned *processes;
+	uint32_t serial; /* of the last request */
 };
 
 int spawner_fork(struct err *err)
@@ -146,6 +151,13 @@ static void take_message(struct spawner *spawner, const struct spawner_msg *msg)
 		note_end(p, msg->value);
 }
 
+/* The answer to a request that was given up: nobody knows this process. */
+static void end_stray(const struct spawner_msg *msg, int pidfd)
+{
+	if (msg->kind == SPAWNER_STARTED && msg->value == 0 && pidfd >= 0)
+		pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+}
+
 static void on_socket(int fd, unsigned int events, void *arg)
 {
 	struct spawner *spawner = arg;
@@ -153,6 +165,8 @@ static void on_socket(int fd, unsigned int events, void *arg)
 	int fds[SPAWNER_FDS];
 	ssize_t n = spawner_receive(fd, &msg, sizeof(msg), MSG_DONTWAIT, fds);
 
+	if (n == (ssize_t)sizeof(msg))
+		end_stray(&msg, fds[0]);
 	for (size_t i = 0; i < SPAWNER_FDS; i++)
 		fd_close(&fds[i]);
 	if (n == -EAGAIN)
@@ -222,6 +236,7 @@ static int send_start(struct spawner *spawner, const struct spawn_request *reque
 	if (!start)
 		return -ENOMEM;
 	start->msg.kind = SPAWNER_START;
+	start->msg.serial = ++spawner->serial;
 	r = add_string(start, request->name);
 	for (const char *const *arg = request->args; r == 0 && *arg; arg++)
 		r = add_string(start, *arg);
@@ -240,7 +255,11 @@ static int receive_started(struct spawner *spawner, pid_t *ret_pid, int *ret_pid
 
 		if (n != (ssize_t)sizeof(msg))
 			return -EPIPE;
-		if (msg.kind != SPAWNER_STARTED) {
+		if (msg.kind == SPAWNER_AGAIN)
+			return -EAGAIN;
+		if (msg.kind != SPAWNER_STARTED || msg.serial != spawner->serial) {
+			end_stray(&msg, fds[0]);
+			fd_close(&fds[0]);
 			take_message(spawner, &msg);
 			continue;
 		}
@@ -266,10 +285,14 @@ static int start(struct spawner *spawner, const struct spawn_request *request, s
 	r = fd_set_nonblock(p->ready_fd, true);
 	if (r == 0)
 		r = loop_add_fd(spawner->loop, p->ready_fd, LOOP_READ, on_ready, p, &p->ready);
-	if (r == 0)
+	for (unsigned int i = 0; r == 0 && i < TRIES; i++) {
 		r = send_start(spawner, request, ready_write);
-	if (r == 0)
-		r = receive_started(spawner, &p->pid, &p->pidfd);
+		if (r == 0)
+			r = receive_started(spawner, &p->pid, &p->pidfd);
+		if (r != -EAGAIN)
+			break;
+		r = i + 1 < TRIES ? 0 : -EAGAIN;
+	}
 	return r;
 }
 
@@ -318,9 +341,10 @@ void spawned_kill(struct spawned *process)
 
 	if (process->has_ended)
 		return;
-	/* The helper may do it also where we are not allowed to any more. */
-	if (process->spawner->fd < 0 || spawner_send(process->spawner->fd, &msg, sizeof(msg), NULL, 0) < 0)
-		pidfd_send_signal(process->pidfd, SIGKILL, NULL, 0);
+	/* The helper may do it also where we are not allowed to any more, but only to children of its own. */
+	if (process->spawner->fd >= 0)
+		(void)spawner_send(process->spawner->fd, &msg, sizeof(msg), NULL, 0);
+	pidfd_send_signal(process->pidfd, SIGKILL, NULL, 0);
 }
 
 void spawned_release(struct spawned *process)

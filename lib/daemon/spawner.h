@@ -3,14 +3,16 @@
  * Starting programs for a daemon whose sandbox forbids it: a helper process, forked before the sandbox, does the fork
  * and the exec, is the parent, and tells how each ended.
  *
- * Theory of operation: the helper holds one end of a SOCK_SEQPACKET pair and closes everything else but 0 to 2. It ends
+ * Theory of operation: the helper holds one end of a SOCK_SEQPACKET pair and closes everything else but 0 to 2. A
+ * keeper between it and the daemon replaces it if it is killed, and tells of the ends of what it had started. Both end
  * when the other end closes; what it has started goes on. Each process gets a session of its own, / as its folder, no
  * signal blocked or ignored, /dev/null as its input, @log_fd as output and errors, BULKHEAD_READY_FD as daemon_ready()
- * wants it, and no other descriptor. Nothing else of the daemon's is inherited: not its seccomp filter, not its Landlock
- * domain.
+ * wants it, and no other descriptor. Nothing else of the daemon's is inherited: not its seccomp filter, not its
+ * Landlock domain.
  *
- * Limits: SPAWNER_ARGS_MAX arguments, SPAWNER_BYTES_MAX bytes of them. If the helper dies, nothing can be started any
- * more (-EPIPE), and spawn_events.ended of what it had started comes by the pidfd, without a status.
+ * Limits: SPAWNER_ARGS_MAX arguments, SPAWNER_BYTES_MAX bytes of them. If helper and keeper both die, nothing can be
+ * started any more (-EPIPE), and spawn_events.ended of what was started comes by the pidfd, without a status. What a
+ * dead helper had started is killed only where the daemon itself may.
  */
 #ifndef DAEMON_SPAWNER_H
 #define DAEMON_SPAWNER_H
@@ -56,7 +58,8 @@ struct spawn_events {
 
 /**
  * spawner_spawn - start a process; returns once the exec has happened or failed.
- * Return: 0 and *@ret_process; -EPIPE (no helper any more), -E2BIG, what fork or exec refused, with a line.
+ * Return: 0 and *@ret_process; -EPIPE (no helper any more), -EAGAIN (killed again and again), -E2BIG, what fork or exec
+ * refused, with a line.
  */
 int spawner_spawn(struct spawner *spawner, const struct spawn_request *request, const struct spawn_events *events,
 		  void *arg, struct err *err, struct spawned **ret_process);

@@ -2,6 +2,12 @@
 /*
  * The helper's side of the spawner. It trusts the daemon that forked it no more than it must: what it starts is an open
  * program that the daemon hands it, never a path, and it kills only children of its own.
+ *
+ * Theory of operation: the daemon's child is the keeper, which only waits: for the helper, which it forks, and, as a
+ * subreaper, for what a helper that was killed has left. It tells of those ends itself, says that the helper is another
+ * one, and forks it. An end is told before the process is reaped, by both: so a number is not used anew before the
+ * daemon knows, and nothing is lost between them. When a helper ends by itself, the daemon is gone, and the keeper goes
+ * too.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,16 +21,19 @@
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "daemon/spawner_msg.h"
 
-#define HELPER_NAME   "spawner"
-#define HELPER_SOCKET 3
-#define CHILD_READY   3
-#define CHILD_ABOVE   10 /* out of the way of the numbers that the child's descriptors get */
+#define KEEPER_NAME	"spawner"
+#define HELPER_NAME	"spawner-helper"
+#define HELPER_PAUSE_NS (50 * 1000 * 1000) /* before the next one: who kills it may do so again and again */
+#define HELPER_SOCKET	3
+#define CHILD_READY	3
+#define CHILD_ABOVE	10 /* out of the way of the numbers that the child's descriptors get */
 
 /* ---- the child, between fork and exec ---- */
 
@@ -118,7 +127,7 @@ static int split(struct spawner_start *request, size_t len, char *argv[SPAWNER_A
 
 static int handle_start(int socket, struct spawner_start *request, size_t len, const int *fds)
 {
-	struct spawner_msg reply = {.kind = SPAWNER_STARTED};
+	struct spawner_msg reply = {.kind = SPAWNER_STARTED, .serial = request->msg.serial};
 	_cleanup_close_ int pidfd = -1;
 	char *argv[SPAWNER_ARGS_MAX + 2];
 	int r = split(request, len, argv);
@@ -167,17 +176,32 @@ static int handle(int socket)
 	return r;
 }
 
+/* As waitpid() would give it. */
+static int status_of(const siginfo_t *info)
+{
+	if (info->si_code == CLD_EXITED)
+		return W_EXITCODE(info->si_status, 0);
+	return W_EXITCODE(0, info->si_status) | (info->si_code == CLD_DUMPED ? WCOREFLAG : 0);
+}
+
+static int tell_end(int socket, const siginfo_t *info)
+{
+	const struct spawner_msg msg = {.kind = SPAWNER_ENDED, .pid = info->si_pid, .value = status_of(info)};
+
+	return spawner_send(socket, &msg, sizeof(msg), NULL, 0);
+}
+
 static int reap(int socket, int signal_fd)
 {
-	struct signalfd_siginfo info;
-	pid_t pid;
-	int status, r = 0;
+	struct signalfd_siginfo signal_info;
+	siginfo_t info = {0};
+	int r = 0;
 
-	(void)!read(signal_fd, &info, sizeof(info));
-	while (r == 0 && (pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		struct spawner_msg msg = {.kind = SPAWNER_ENDED, .pid = pid, .value = status};
-
-		r = spawner_send(socket, &msg, sizeof(msg), NULL, 0);
+	(void)!read(signal_fd, &signal_info, sizeof(signal_info));
+	while (r == 0 && waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid) {
+		r = tell_end(socket, &info);
+		waitpid(info.si_pid, NULL, 0);
+		info.si_pid = 0;
 	}
 	return r;
 }
@@ -187,7 +211,8 @@ static int set_up(int *socket)
 {
 	sigset_t mask;
 
-	prctl(PR_SET_NAME, HELPER_NAME, 0, 0, 0);
+	prctl(PR_SET_NAME, KEEPER_NAME, 0, 0, 0);
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	setsid();
 	for (int sig = 1; sig < NSIG; sig++)
 		signal(sig, SIG_DFL);
@@ -203,15 +228,25 @@ static int set_up(int *socket)
 	    chdir("/") < 0)
 		return -errno;
 	sigemptyset(&mask);
+	return sigprocmask(SIG_SETMASK, &mask, NULL) < 0 ? -errno : 0;
+}
+
+static int watch_children(void)
+{
+	sigset_t mask;
+
+	sigemptyset(&mask);
 	sigaddset(&mask, SIGCHLD);
 	if (sigprocmask(SIG_SETMASK, &mask, NULL) < 0)
 		return -errno;
 	return signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-void spawner_helper(int socket)
+static void help(int socket)
 {
-	int signal_fd = set_up(&socket), r = signal_fd;
+	int signal_fd = watch_children(), r = signal_fd;
+
+	prctl(PR_SET_NAME, HELPER_NAME, 0, 0, 0);
 
 	while (r >= 0) {
 		struct pollfd fds[] = {{.fd = socket, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};
@@ -222,6 +257,45 @@ void spawner_helper(int socket)
 		r = fds[1].revents ? reap(socket, signal_fd) : 0;
 		if (r >= 0 && fds[0].revents)
 			r = handle(socket);
+	}
+	_exit(0);
+}
+
+/* ---- the keeper ---- */
+
+/* Return: whether the helper was killed and another one is needed; else the daemon is gone. */
+static bool keep(int socket, pid_t helper)
+{
+	for (;;) {
+		siginfo_t info = {0};
+
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOWAIT) < 0) {
+			if (errno == EINTR)
+				continue;
+			return false;
+		}
+		if (info.si_pid != helper && tell_end(socket, &info) < 0)
+			return false;
+		waitpid(info.si_pid, NULL, 0);
+		if (info.si_pid == helper)
+			return info.si_code != CLD_EXITED;
+	}
+}
+
+void spawner_helper(int socket)
+{
+	const struct timespec pause = {.tv_nsec = HELPER_PAUSE_NS};
+	const struct spawner_msg again = {.kind = SPAWNER_AGAIN};
+	bool needed = set_up(&socket) == 0;
+
+	while (needed) {
+		pid_t helper = fork();
+
+		if (helper == 0)
+			help(socket);
+		if (helper > 0)
+			needed = keep(socket, helper) && spawner_send(socket, &again, sizeof(again), NULL, 0) == 0;
+		nanosleep(&pause, NULL);
 	}
 	_exit(0);
 }

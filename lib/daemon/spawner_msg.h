@@ -13,6 +13,7 @@ enum spawner_kind {
 	SPAWNER_STARTED,   /* its answer: pid and value 0 with a pidfd, or a negative errno in value */
 	SPAWNER_ENDED,	   /* from the helper: pid, and in value what waitpid() said */
 	SPAWNER_KILL,	   /* to the helper: pid */
+	SPAWNER_AGAIN,	   /* from the keeper: the helper was killed, there is another one */
 };
 
 enum spawner_fd { SPAWNER_FD_EXE, SPAWNER_FD_LOG, SPAWNER_FD_READY, SPAWNER_FDS };
@@ -20,8 +21,9 @@ enum spawner_fd { SPAWNER_FD_EXE, SPAWNER_FD_LOG, SPAWNER_FD_READY, SPAWNER_FDS 
 struct spawner_msg {
 	uint32_t kind;
 	int32_t pid;
-	int32_t value; /* SPAWNER_START: the number of strings, the name included */
-	uint32_t len;  /* of the strings behind it, each with its NUL; 0 but for SPAWNER_START */
+	int32_t value;	 /* SPAWNER_START: the number of strings, the name included */
+	uint32_t serial; /* SPAWNER_START: any number; SPAWNER_STARTED: the same */
+	uint32_t len;	 /* of the strings behind it, each with its NUL; 0 but for SPAWNER_START */
 };
 
 struct spawner_start {
@@ -39,7 +41,7 @@ int spawner_send(int fd, const void *msg, size_t len, const int *fds, size_t cou
  */
 ssize_t spawner_receive(int fd, void *msg, size_t size, int flags, int *fds);
 
-/** spawner_helper - what the helper does until the other end of @fd closes; it never returns. */
+/** spawner_helper - what the keeper and the helper do until the other end of @fd closes; it never returns. */
 void spawner_helper(int fd) __attribute__((noreturn));
 
 #endif

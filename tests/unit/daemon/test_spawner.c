@@ -28,16 +28,23 @@ struct watched {
 
 static struct loop *loop;
 static struct spawner *spawner;
-static pid_t helper;
+static pid_t helper; /* our child: it keeps the one that does the work */
 
-/* The only child that this test has. */
-static pid_t find_child(void)
+/* The first child of @parent, once it has one. */
+static pid_t find_child(pid_t parent)
 {
-	FILE *f = fopen("/proc/thread-self/children", "re");
+	char path[64];
 	int pid = 0;
 
-	cr_assert(f && fscanf(f, "%d", &pid) == 1);
-	fclose(f);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", parent, parent);
+	while (!pid) {
+		FILE *f = fopen(path, "re");
+
+		cr_assert(f);
+		if (fscanf(f, "%d", &pid) != 1)
+			usleep(1000);
+		fclose(f);
+	}
 	return pid;
 }
 
@@ -51,7 +58,7 @@ static void setup(void)
 	cr_assert_eq(daemon_init("test", NULL, &err), 0);
 	fd = spawner_fork(&err);
 	cr_assert_geq(fd, 0, "%s", err.text);
-	helper = find_child();
+	helper = find_child(getpid());
 	cr_assert_eq(loop_new(&loop), 0);
 	cr_assert_eq(spawner_new(loop, fd, &spawner), 0);
 }
@@ -272,20 +279,75 @@ Test(spawner, helper_has_a_name_and_outlives_the_terminal)
 	wait_end(&w);
 }
 
+Test(spawner, a_helper_that_is_killed_is_replaced)
+{
+	struct watched first, second, third, fourth;
+	pid_t worker;
+
+	for (int i = 0; i < 3; i++) {
+		spawn_shell("read -r x </dev/null; exec sleep 30", -1, &first);
+		spawn_shell("exec sleep 30", -1, &second);
+		worker = find_child(helper);
+		cr_assert_eq(kill(worker, SIGKILL), 0);
+		/* The next one starts what it is asked for. */
+		spawn_shell("exit 5", -1, &third);
+		wait_end(&third);
+		cr_assert(WIFEXITED(third.status) && WEXITSTATUS(third.status) == 5);
+		cr_assert_not(first.ended || second.ended);
+		/* Of those that its predecessor had started the keeper tells. */
+		kill(spawned_pid(first.process), SIGTERM);
+		wait_end(&first);
+		cr_assert(WIFSIGNALED(first.status) && WTERMSIG(first.status) == SIGTERM);
+		spawned_kill(second.process);
+		wait_end(&second);
+		cr_assert(WIFSIGNALED(second.status) && WTERMSIG(second.status) == SIGKILL);
+		spawn_shell("kill -SEGV $$", -1, &fourth);
+		wait_end(&fourth);
+		cr_assert(WIFSIGNALED(fourth.status) && WTERMSIG(fourth.status) == SIGSEGV);
+	}
+}
+
+Test(spawner, a_helper_is_killed_during_a_request)
+{
+	struct watched w;
+	pid_t worker = find_child(helper), killer;
+
+	/* It is stopped, so the request waits for it, and its killer is on the way. */
+	cr_assert_eq(kill(worker, SIGSTOP), 0);
+	killer = fork();
+	if (killer == 0) {
+		usleep(200000);
+		kill(worker, SIGKILL);
+		_exit(0);
+	}
+	spawn_shell("exit 7", -1, &w);
+	wait_end(&w);
+	cr_assert(WIFEXITED(w.status) && WEXITSTATUS(w.status) == 7);
+	cr_assert_eq(waitpid(killer, NULL, 0), killer);
+}
+
+static void kill_and_wait(pid_t pid)
+{
+	struct pollfd end = {.fd = pidfd_open(pid, 0), .events = POLLIN};
+
+	cr_assert_geq(end.fd, 0);
+	cr_assert_eq(kill(pid, SIGKILL), 0);
+	cr_assert_eq(poll(&end, 1, 10000), 1);
+	close(end.fd);
+}
+
 Test(spawner, without_a_helper_the_end_is_still_told)
 {
 	const char *const none[] = {NULL};
 	struct watched first, second, third;
-	struct pollfd end = {.events = POLLIN};
+	pid_t worker;
 
 	spawn_shell("exec sleep 30", -1, &first);
 	spawn_shell("exit 0", -1, &second);
 	usleep(100000);
-	end.fd = pidfd_open(helper, 0);
-	cr_assert_geq(end.fd, 0);
-	cr_assert_eq(kill(helper, SIGKILL), 0);
-	cr_assert_eq(poll(&end, 1, 10000), 1);
-	close(end.fd);
+	worker = find_child(helper);
+	kill_and_wait(helper);
+	kill_and_wait(worker);
 	cr_assert_eq(spawn("/bin/true", none, -1, &third), -EPIPE);
 	wait_end(&second);
 	cr_assert_not(first.ended);
