@@ -191,7 +191,14 @@ static int spawn(struct launcher *launcher, const struct launch_request *request
 	if (exe_fd < 0)
 		return err_set(err, -errno, "%s: cannot be started: %s: %s", request->program, path, strerror(errno));
 	spawn.exe_fd = exe_fd;
-	return spawner_spawn(launcher->spawner, &spawn, &events, p, err, &p->spawned);
+	r = spawner_spawn(launcher->spawner, &spawn, &events, p, err, &p->spawned);
+	if (r == -EPIPE)
+		err_set(err, r,
+			"%s: cannot be started: vmmgmtd's process spawner was killed: end vmmgmtd and start it again; "
+			"VMs "
+			"go on",
+			request->program);
+	return r;
 }
 
 static int fork_start(struct launcher *launcher, const struct launch_request *request,
