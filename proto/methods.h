@@ -22,6 +22,7 @@ enum worker_method {
 	WORKER_SUBSCRIBE = 8,	 /* M  Empty -> StateReply, then MANAGER_STATE_CHANGED notifications on this connection */
 	WORKER_OPEN_CONSOLE = 9, /* M  OpenConsoleRequest -> Empty + one SOCK_STREAM descriptor, both directions */
 	WORKER_UPGRADE = 10,	 /* M  UpgradeRequest + the program -> Empty once its process serves */
+	WORKER_ASK = 11,	 /* M  AskRequest -> Empty once the guest has done it, or agreed to */
 
 	WORKER_VSP_ATTACH = 32, /* V  vsp.AttachRequest -> vsp.AttachReply + descriptors */
 	WORKER_VSP_OFFER = 33,	/* V  vsp.OfferRequest -> vsp.OfferReply */

@@ -49,6 +49,8 @@ struct state_reply {
 	Bulkhead__Worker__StateReply reply;
 	char *missing[PROVIDERS_MAX];
 	Bulkhead__Worker__Service service[PROVIDERS_MAX], *services[PROVIDERS_MAX];
+	Bulkhead__Worker__IntegrationService ic[IC_SERVICES], *ics[IC_SERVICES];
+	char version[IC_SERVICES][16];
 };
 
 static void fill_service(const struct provider *provider, Bulkhead__Worker__Service *to)
@@ -78,8 +80,31 @@ static void fill_service(const struct provider *provider, Bulkhead__Worker__Serv
 	to->hangs = status.hangs;
 }
 
+static void fill_integration(const struct vm *vm, struct state_reply *s)
+{
+	struct ic_service_status status;
+	size_t i;
+
+	for (i = 0; vm_service(vm, i, &status); i++) {
+		bulkhead__worker__integration_service__init(&s->ic[i]);
+		s->version[i][0] = '\0';
+		if (status.major)
+			snprintf(s->version[i], sizeof(s->version[i]), "%u.%u", status.major, status.minor);
+		s->ic[i].name = (char *)status.name;
+		s->ic[i].version = s->version[i];
+		s->ics[i] = &s->ic[i];
+	}
+	s->reply.n_integration = i;
+	s->reply.integration = s->ics;
+}
+
 static void fill_state(const struct rpc *rpc, struct state_reply *s)
 {
+	static const Bulkhead__Worker__Heartbeat heartbeats[] = {
+		[IC_HEARTBEAT_UNKNOWN] = BULKHEAD__WORKER__HEARTBEAT__HEARTBEAT_UNKNOWN,
+		[IC_HEARTBEAT_OK] = BULKHEAD__WORKER__HEARTBEAT__HEARTBEAT_OK,
+		[IC_HEARTBEAT_LOST] = BULKHEAD__WORKER__HEARTBEAT__HEARTBEAT_LOST,
+	};
 	static const Bulkhead__Worker__State states[] = {
 		[VM_CREATED] = BULKHEAD__WORKER__STATE__STATE_CREATED,
 		[VM_RUNNING] = BULKHEAD__WORKER__STATE__STATE_RUNNING,
@@ -102,6 +127,8 @@ static void fill_state(const struct rpc *rpc, struct state_reply *s)
 	s->reply.console_pty = (char *)status.console_pty;
 	s->reply.resets = status.resets;
 	s->reply.exits = status.exits;
+	s->reply.heartbeat = heartbeats[status.heartbeat];
+	fill_integration(rpc->vm, s);
 	s->reply.providers_missing = s->missing;
 	while ((provider = providers_missing(vm_providers(rpc->vm), &i)))
 		s->missing[s->reply.n_providers_missing++] = provider->name;
@@ -341,6 +368,24 @@ static void handle_reset(struct rpc_conn *conn, struct rpc_call *call, const Pro
 		vm_reset(vm, on_done, call);
 }
 
+static void handle_ask(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,
+		       void *arg)
+{
+	static const enum vm_ask asks[] = {
+		[BULKHEAD__WORKER__ASK__ASK_SHUTDOWN] = VM_ASK_SHUTDOWN,
+		[BULKHEAD__WORKER__ASK__ASK_REBOOT] = VM_ASK_REBOOT,
+	};
+	const Bulkhead__Worker__AskRequest *req = (const Bulkhead__Worker__AskRequest *)msg;
+	struct vm *vm = peer_vm(arg, call);
+
+	if (!vm)
+		return;
+	if ((unsigned int)req->ask < ARRAY_SIZE(asks))
+		vm_ask(vm, asks[req->ask], req->force, req->timeout_ms, on_done, call);
+	else
+		rpc_fail(call, -EINVAL, "this worker cannot ask a guest for %d", (int)req->ask);
+}
+
 static void handle_stop(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
 			size_t nfds, void *arg)
 {
@@ -426,6 +471,7 @@ static void handle_open_console(struct rpc_conn *conn, struct rpc_call *call, co
 #define READY	 &bulkhead__vsp__ready_request__descriptor
 #define KEEP	 &bulkhead__vsp__keep_request__descriptor
 #define UPGRADE	 &bulkhead__worker__upgrade_request__descriptor
+#define ASK	 &bulkhead__worker__ask_request__descriptor
 
 static const struct rpc_method methods[] = {
 	{WORKER_CREATE, "Create", CREATE, CREATED, 2, RPC_FDS_MAX, ROLE_MANAGER, handle_create},
@@ -438,6 +484,7 @@ static const struct rpc_method methods[] = {
 	{WORKER_SUBSCRIBE, "Subscribe", EMPTY, STATE, 0, 0, ROLE_MANAGER, handle_subscribe},
 	{WORKER_OPEN_CONSOLE, "OpenConsole", CONSOLE, EMPTY, 0, 0, ROLE_MANAGER, handle_open_console},
 	{WORKER_UPGRADE, "Upgrade", UPGRADE, EMPTY, 1, 1, ROLE_MANAGER, handle_upgrade},
+	{WORKER_ASK, "Ask", ASK, EMPTY, 0, 0, ROLE_MANAGER, handle_ask},
 	{WORKER_VSP_ATTACH, "VspAttach", ATTACH, ATTACHED, 0, 0, ROLE_VSP, vsp_handle_attach},
 	{WORKER_VSP_OFFER, "VspOffer", OFFER, OFFERED, 0, 0, ROLE_VSP, vsp_handle_offer},
 	{WORKER_VSP_READY, "VspReady", READY, EMPTY, 0, 0, ROLE_VSP, vsp_handle_ready},

@@ -82,7 +82,10 @@ static int build_memory(struct vm *vm, const struct vm_config *config, struct er
 			return err_set(err, r, "KVM: cannot map guest memory: %s", strerror(-r));
 	}
 	vm->cells_fd = cells_new(vm->cpus, &vm->cells);
-	return vm->cells_fd < 0 ? err_set(err, vm->cells_fd, "signal cells: %s", strerror(-vm->cells_fd)) : 0;
+	if (vm->cells_fd < 0)
+		return err_set(err, vm->cells_fd, "signal cells: %s", strerror(-vm->cells_fd));
+	vm->signals = (struct signal_map){.cells = vm->cells, .cpus = vm->cpus};
+	return 0;
 }
 
 static bool cpuid_leaf(const void *arg, uint32_t leaf, uint32_t ret_regs[4])
@@ -124,9 +127,10 @@ static int build_rest(struct vm *vm, struct err *err)
 	struct machine_host machine_host = vm_machine_host;
 	struct vcpu_host vcpu_host = vm_vcpu_host;
 	struct hv_host hv_host = vm_hv_host;
+	struct ic_host ic_host = vm_ic_host;
 	int r;
 
-	machine_host.arg = vcpu_host.arg = hv_host.arg = vm;
+	machine_host.arg = vcpu_host.arg = hv_host.arg = ic_host.arg = vm;
 	r = irq_new(vm->kvm, vm->cpus, &vm->irq);
 	if (!r)
 		r = hv_new(&vm->hv_config, &vm->mem, &hv_host, &vm->hv);
@@ -134,6 +138,8 @@ static int build_rest(struct vm *vm, struct err *err)
 		r = machine_new(&machine_host, &vm->machine);
 	if (!r)
 		r = bus_new(vm->loop, &vm->mem, &vm_bus_guest_ops, vm, &vm->bus);
+	if (!r)
+		r = ic_new(vm->loop, vm->bus, &vm->mem, &vm->signals, &ic_host, &vm->ic);
 	if (!r)
 		r = vcpus_new(vm->vcpu, vm->cpus, &vcpu_host, &vm->vcpus);
 	return r < 0 ? err_set(err, r, "cannot build the VM: %s", strerror(-r)) : 0;
@@ -166,6 +172,8 @@ static int build(struct vm *vm, const struct vm_config *config, struct err *err)
 		r = loop_add_timer(vm->loop, vm_deadline, vm, &vm->deadline);
 	if (!r)
 		r = loop_add_timer(vm->loop, vm_pace_over, vm, &vm->pace);
+	if (!r)
+		r = loop_add_timer(vm->loop, vm_ask_deadline, vm, &vm->ask.deadline);
 	if (!r)
 		r = kvm_new(config->kvm_fd, config->cpus, err, &vm->kvm);
 	if (!r)
@@ -214,6 +222,7 @@ static void free_parts(struct vm *vm)
 	vcpus_free(vm->vcpus);
 	if (vm->console)
 		console_free(vm->console);
+	ic_free(vm->ic);
 	bus_free(vm->bus);
 	providers_done(&vm->providers);
 	if (vm->machine)
@@ -239,9 +248,11 @@ void vm_free(struct vm *vm)
 	vm_finish_done(&vm->start_done, &err);
 	vm_finish_done(&vm->reset_done, &err);
 	vm_finish_done(&vm->stop_done, &err);
+	vm_finish_done(&vm->ask.done, &err);
 	free_parts(vm);
 	loop_remove(&vm->deadline);
 	loop_remove(&vm->pace);
+	loop_remove(&vm->ask.deadline);
 	loop_remove(&vm->wake);
 	fd_close(&vm->kernel_fd);
 	fd_close(&vm->initrd_fd);
@@ -267,7 +278,13 @@ void vm_status(const struct vm *vm, struct vm_status *ret_status)
 		.console_pty = vm->console ? console_pty_path(vm->console) : "",
 		.resets = vm->resets,
 		.exits = vm->vcpus ? vcpus_exits(vm->vcpus) : vm->exits,
+		.heartbeat = vm->ic ? ic_heartbeat(vm->ic) : IC_HEARTBEAT_UNKNOWN,
 	};
+}
+
+bool vm_service(const struct vm *vm, size_t index, struct ic_service_status *ret_status)
+{
+	return ic_service(vm->ic, index, ret_status);
 }
 
 int vm_open_console(struct vm *vm, bool backlog)

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "bus.h"
 #include "guest/mem.h"
+#include "ic/ic.h"
 #include "ipc/loop.h"
 #include "provider.h"
 
@@ -34,6 +35,9 @@ enum vm_state {
 
 /* What follows when the guest powers off, resets, or panics. */
 enum vm_action { VM_DESTROY, VM_RESTART, VM_PRESERVE };
+
+/* What a guest can be asked for. */
+enum vm_ask { VM_ASK_SHUTDOWN, VM_ASK_REBOOT };
 
 /* Descriptors and strings stay the caller's: they are duplicated. */
 struct vm_config {
@@ -58,6 +62,7 @@ struct vm_status {
 	const char *console_pty;   /* "" if there is none */
 	uint64_t resets;
 	uint64_t exits; /* of the guest to this process, since it was started */
+	enum ic_heartbeat_state heartbeat;
 };
 
 /** vm_changed_fn - vm_status() has another answer. */
@@ -86,6 +91,18 @@ int vm_resume(struct vm *vm, struct err *err);
 
 /** vm_reset - as the reset button. @done: when the guest starts anew; -EINVAL (state), -EBUSY, ... */
 void vm_reset(struct vm *vm, vm_done_fn done, void *arg);
+
+/**
+ * vm_ask - ask the guest to shut down or restart; what follows is on_poweroff or on_reboot.
+ * @force: whatever its applications say. @timeout_ms: it has so long from its consent on; 0: @done comes with that.
+ * @done: once the VM has ended, or the guest starts anew; -EOPNOTSUPP (it has no such service), -EREMOTEIO (it refuses,
+ * or does something else), -ETIMEDOUT (no answer, or no end), -EBUSY (asked already; a reset is under way), -EINVAL
+ * (state), -ECANCELED.
+ */
+void vm_ask(struct vm *vm, enum vm_ask ask, bool force, uint32_t timeout_ms, vm_done_fn done, void *arg);
+
+/** vm_service - the integration services: ic_service(). */
+bool vm_service(const struct vm *vm, size_t index, struct ic_service_status *ret_status);
 
 /** vm_stop - power off at once. @done: when the state is VM_OFF; at once if it had ended before. */
 void vm_stop(struct vm *vm, const char *reason, vm_done_fn done, void *arg);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <x86intrin.h>
 
 #include "abi/vmbus.h"
 #include "base/bytes.h"
@@ -267,4 +268,26 @@ const struct bus_guest_ops vm_bus_guest_ops = {
 	.irq_release = bus_irq_release,
 	.raise_event = bus_raise_event,
 	.cpus = bus_cpus,
+};
+
+/* ---- integration services ---- */
+
+static void ic_changed(void *arg)
+{
+	struct vm *vm = arg;
+
+	vm->changed(vm->changed_arg);
+}
+
+/* The vCPUs run, and cannot be asked; their TSC goes on as the host's does. */
+static uint64_t ic_reference_time(void *arg)
+{
+	struct vm *vm = arg;
+
+	return hv_reference_at(vm->hv, vm->guest_tsc + (__rdtsc() - vm->host_tsc));
+}
+
+const struct ic_host vm_ic_host = {
+	.changed = ic_changed,
+	.reference_time = ic_reference_time,
 };

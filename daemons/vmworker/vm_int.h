@@ -57,6 +57,8 @@ struct vm {
 	struct machine *machine;
 	struct bus *bus;
 	struct providers providers;
+	struct signal_map signals; /* of cells */
+	struct ic *ic;
 	struct vcpus *vcpus;
 
 	/* life; event loop only */
@@ -77,6 +79,18 @@ struct vm {
 	uint64_t began_ns;  /* when the guest began to run, last */
 	unsigned int hasty; /* how often in a row it has reset itself at once */
 
+	/* the guest's TSC and the host's, when the guest began to run, last */
+	uint64_t guest_tsc, host_tsc;
+	/* vm_ask.c */
+	struct {
+		const struct ask *now; /* NULL: nothing was asked for that the guest has not done yet */
+		bool accepted;	       /* the guest has said that it will */
+		enum vm_event came;    /* what it did; 0: nothing yet */
+		uint32_t timeout_ms;
+		struct vm_done done;
+		struct loop_source *deadline;
+	} ask;
+
 	/* from vCPU threads to the loop */
 	struct loop_source *wake;
 	struct mailbox mailbox;
@@ -92,6 +106,7 @@ extern const struct hv_host vm_hv_host;
 extern const struct vcpu_host vm_vcpu_host;
 extern const struct machine_host vm_machine_host;
 extern const struct bus_guest_ops vm_bus_guest_ops;
+extern const struct ic_host vm_ic_host;
 size_t vm_console_input(void *arg, const void *buf, size_t len);
 
 /** vm_note - a guest event: no vCPU runs on, the loop looks. @text: NULL, or what goes to event_text. Context: any
@@ -109,6 +124,17 @@ void vm_providers_changed(void *arg);
 void vm_provider_failed(void *arg, const struct err *err);
 void vm_deadline(void *arg);
 void vm_pace_over(void *arg);
+
+/** vm_check_state - Return: 0; -EBUSY (being reset or stopped), -EINVAL with a line. */
+int vm_check_state(struct vm *vm, enum vm_state state, struct err *err);
+
+/** vm_ask_reason - the guest does @event (power-off, reset). Return: what that is called; @otherwise if nobody asked
+ * for it. */
+const char *vm_ask_reason(struct vm *vm, enum vm_event event, const char *otherwise);
+/** vm_ask_over - the guest has ended, was reset, or stands still for good: whatever was asked for, it is over. */
+void vm_ask_over(struct vm *vm);
+/** vm_ask_deadline - the timer's callback. */
+void vm_ask_deadline(void *arg);
 
 /** vm_finish_done - call and forget a waiter. */
 void vm_finish_done(struct vm_done *done, const struct err *err);

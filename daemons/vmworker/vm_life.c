@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <x86intrin.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -33,6 +34,8 @@
 static void set_state(struct vm *vm, enum vm_state state, const char *reason)
 {
 	vm->state = state;
+	if (vm->ic)
+		ic_running(vm->ic, state == VM_RUNNING);
 	if (reason)
 		snprintf(vm->reason, sizeof(vm->reason), "%s", reason);
 	log_at(state == VM_CRASHED ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, NULL, "%s", vm->reason);
@@ -89,6 +92,7 @@ static void end_finish(struct vm *vm)
 	vm_finish_done(&vm->start_done, &err);
 	vm_finish_done(&vm->reset_done, &err);
 	set_state(vm, vm->end_state, NULL);
+	vm_ask_over(vm);
 	vm_finish_done(&vm->stop_done, NULL);
 }
 
@@ -140,6 +144,8 @@ static void vm_end(struct vm *vm, enum vm_state state, const char *reason)
 static void run(struct vm *vm, const char *reason)
 {
 	vm->began_ns = clock_now_ns();
+	vm->guest_tsc = kvm_vcpu_tsc(vm->vcpu[0]);
+	vm->host_tsc = __rdtsc();
 	vcpus_run(vm->vcpus);
 	set_state(vm, VM_RUNNING, reason);
 }
@@ -158,6 +164,7 @@ static void reset_finish(struct vm *vm)
 	vm->resets++;
 	vm->panicked = false;
 	run(vm, NULL);
+	vm_ask_over(vm);
 	vm_finish_done(&vm->reset_done, NULL);
 }
 
@@ -209,6 +216,7 @@ static void follow(struct vm *vm, enum vm_action action, enum vm_state end_state
 	} else {
 		vcpus_pause(vm->vcpus);
 		set_state(vm, VM_PAUSED, reason);
+		vm_ask_over(vm);
 	}
 }
 
@@ -229,12 +237,12 @@ static void on_crash(struct vm *vm, const char *text)
 
 static void on_power_off(struct vm *vm, const char *text)
 {
-	follow(vm, vm->on_poweroff, VM_OFF, "guest power-off");
+	follow(vm, vm->on_poweroff, VM_OFF, vm_ask_reason(vm, VM_EV_POWER_OFF, "guest power-off"));
 }
 
 static void on_reset(struct vm *vm, const char *text)
 {
-	follow(vm, vm->on_reboot, VM_OFF, "guest reset");
+	follow(vm, vm->on_reboot, VM_OFF, vm_ask_reason(vm, VM_EV_RESET, "guest reset"));
 }
 
 /* As on a real machine a triple fault is a reset; after a panic it is its end. */
@@ -243,7 +251,7 @@ static void on_triple_fault(struct vm *vm, const char *text)
 	if (vm->panicked)
 		follow(vm, vm->on_crash, VM_CRASHED, "guest panic");
 	else
-		follow(vm, vm->on_reboot, VM_OFF, "triple fault");
+		follow(vm, vm->on_reboot, VM_OFF, vm_ask_reason(vm, VM_EV_RESET, "triple fault"));
 }
 
 /* The gravest first. */
@@ -415,7 +423,7 @@ static bool events_pending(struct vm *vm)
 	return pending;
 }
 
-static int check_state(struct vm *vm, enum vm_state state, struct err *err)
+int vm_check_state(struct vm *vm, enum vm_state state, struct err *err)
 {
 	static const char *const names[] = {"not started", "running", "paused", "off", "crashed"};
 
@@ -428,7 +436,7 @@ static int check_state(struct vm *vm, enum vm_state state, struct err *err)
 
 int vm_pause(struct vm *vm, struct err *err)
 {
-	int r = check_state(vm, VM_RUNNING, err);
+	int r = vm_check_state(vm, VM_RUNNING, err);
 
 	if (r < 0)
 		return r;
@@ -439,7 +447,7 @@ int vm_pause(struct vm *vm, struct err *err)
 
 int vm_resume(struct vm *vm, struct err *err)
 {
-	int r = check_state(vm, VM_PAUSED, err);
+	int r = vm_check_state(vm, VM_PAUSED, err);
 
 	if (r < 0)
 		return r;
@@ -457,7 +465,7 @@ void vm_reset(struct vm *vm, vm_done_fn done, void *arg)
 	struct vm_done call = {done, arg};
 	struct err err = {0};
 
-	if (check_state(vm, vm->state == VM_PAUSED ? VM_PAUSED : VM_RUNNING, &err) < 0) {
+	if (vm_check_state(vm, vm->state == VM_PAUSED ? VM_PAUSED : VM_RUNNING, &err) < 0) {
 		vm_finish_done(&call, &err);
 		return;
 	}

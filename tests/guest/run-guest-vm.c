@@ -45,6 +45,7 @@ static void take_state(struct run_vm *vm, const Bulkhead__Worker__StateReply *st
 	vm->state.ended = state->state == BULKHEAD__WORKER__STATE__STATE_OFF ||
 			  state->state == BULKHEAD__WORKER__STATE__STATE_CRASHED;
 	vm->state.crashed = state->state == BULKHEAD__WORKER__STATE__STATE_CRASHED;
+	vm->state.heartbeat = (enum run_heartbeat)state->heartbeat;
 	vm->state.resets = state->resets;
 	vm->state.exits = state->exits;
 	if (state->n_services)
@@ -230,6 +231,37 @@ int run_vm_upgrade(struct run_vm *vm, const char *path, struct err *err)
 	r = rpc_call_wait(vm->conn, WORKER_UPGRADE, &req.base, &bulkhead__empty__descriptor, &fd, 1, START_DEADLINE_MS,
 			  err, NULL, NULL, NULL);
 	close(fd);
+	return r;
+}
+
+struct ask {
+	void (*done)(int error, const char *text, void *arg);
+	void *arg;
+};
+
+static void on_asked(int error, const char *text, const ProtobufCMessage *msg, int *fds, size_t nfds, void *arg)
+{
+	struct ask ask = *(struct ask *)arg;
+
+	free(arg);
+	ask.done(error, text, ask.arg);
+}
+
+int run_vm_ask(struct run_vm *vm, uint32_t what, uint32_t timeout_ms,
+	       void (*done)(int error, const char *text, void *arg), void *arg)
+{
+	Bulkhead__Worker__AskRequest req = BULKHEAD__WORKER__ASK_REQUEST__INIT;
+	struct ask *ask = malloc(sizeof(*ask));
+	int r;
+
+	if (!ask)
+		return -ENOMEM;
+	*ask = (struct ask){done, arg};
+	req.ask = (Bulkhead__Worker__Ask)what;
+	req.timeout_ms = timeout_ms;
+	r = rpc_request(vm->conn, WORKER_ASK, &req.base, &bulkhead__empty__descriptor, NULL, 0, 0, on_asked, ask);
+	if (r < 0)
+		free(ask);
 	return r;
 }
 

@@ -46,6 +46,10 @@ struct options {
 	unsigned int kill_ms;  /* kill vsp-storaged so often; 0: never */
 	bool stop;	       /* stop it instead: it hangs */
 	const char *kill_from; /* once the guest has said this */
+	struct run_asks asks;
+	bool then_stop;	    /* once all are answered */
+	const char *reason; /* expected in that of its end */
+	bool heartbeat;	    /* expected to be ok, once */
 };
 
 struct run {
@@ -63,6 +67,7 @@ struct run {
 	bool stopping; /* it has said what it should be stopped at */
 	bool told;
 	int console_fd;
+	bool heartbeat; /* has been ok */
 };
 
 static const struct option long_options[] = {
@@ -87,6 +92,12 @@ static const struct option long_options[] = {
 	{"upgrades", required_argument, NULL, 'U'},
 	{"tell-when", required_argument, NULL, 'T'},
 	{"print-services", no_argument, NULL, 'v'},
+	{"ask", required_argument, NULL, 'A'},
+	{"answer", required_argument, NULL, 'B'},
+	{"ask-timeout", required_argument, NULL, 'D'},
+	{"then-stop", no_argument, NULL, 'Z'},
+	{"reason", required_argument, NULL, 'Y'},
+	{"heartbeat", no_argument, NULL, 'H'},
 	{"worker", required_argument, NULL, 'w'},
 	{"storaged", required_argument, NULL, 'S'},
 	{"engine", required_argument, NULL, 'E'},
@@ -106,6 +117,13 @@ static void usage(FILE *to)
 	      "  --resets N                            it must have been reset so often\n"
 	      "  --pause N                             pause and resume it N times\n"
 	      "  --stop-at TEXT                        stop the VM once the guest has said TEXT\n"
+	      "  --ask shutdown|reboot                 ask for it when the guest says \"guest: ask me\"; may be\n"
+	      "                                        repeated, for each time, and joined by \"+\": at once\n"
+	      "  --answer TEXT                         what the answer must have; may be repeated; ok by default\n"
+	      "  --ask-timeout MS                      how long the guest has; 20000 by default\n"
+	      "  --then-stop                           stop the VM once all is answered\n"
+	      "  --reason TEXT                         the VM's end must have it in its reason\n"
+	      "  --heartbeat                           the guest must answer heartbeats\n"
 	      "  --exits                               print how often the guest has exited to the worker\n"
 	      "  --kill-storaged MS                    kill vsp-storaged every MS milliseconds\n"
 	      "  --stop-storaged MS                    stop it (SIGSTOP) instead\n"
@@ -201,10 +219,26 @@ static int parse_option(struct options *o, int c)
 	case 'v':
 		o->print_services = true;
 		return 0;
+	case 'A':
+		return run_asks_add(&o->asks, optarg);
+	case 'B':
+		return run_asks_expect(&o->asks, optarg);
+	case 'D':
+		o->asks.timeout_ms = (uint32_t)atoi(optarg);
+		return 0;
+	case 'Z':
+		o->then_stop = true;
+		return 0;
+	case 'E':
+		o->reason = optarg;
+		return 0;
+	case 'H':
+		o->heartbeat = true;
+		return 0;
 	case 'w':
 		o->worker = optarg;
 		return 0;
-	case 'E':
+	case 'Y':
 		o->vm.engine = optarg;
 		return 0;
 	case 'S':
@@ -223,7 +257,8 @@ static int parse(int argc, char **argv, struct options *o)
 	*o = (struct options){.vm = {.append = "", .cpus = 1, .memory_bytes = 64u << 20},
 			      .timeout_s = 60,
 			      .resets = -1,
-			      .upgrades = 1};
+			      .upgrades = 1,
+			      .asks.timeout_ms = 20000};
 	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
 		if (c == 'h') {
 			usage(stdout);
@@ -321,6 +356,14 @@ static int start_worker(struct run *run)
 
 /* ---- the guest's words ---- */
 
+/* It has ended, and everybody has said so. */
+static void check_end(struct run *run)
+{
+	if (run->vm && run_vm_state(run->vm)->ended && !run->console && !run->stopping &&
+	    run->options.asks.answers == run->options.asks.made)
+		loop_stop(run->loop);
+}
+
 static void on_console(int fd, unsigned int events, void *arg)
 {
 	struct run *run = arg;
@@ -331,8 +374,7 @@ static void on_console(int fd, unsigned int events, void *arg)
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		loop_remove(&run->console);
-		if (run_vm_state(run->vm)->ended && !run->stopping)
-			loop_stop(run->loop);
+		check_end(run);
 		return;
 	}
 	fwrite(buf, 1, (size_t)n, stdout);
@@ -340,6 +382,7 @@ static void on_console(int fd, unsigned int events, void *arg)
 	n = (ssize_t)MIN((size_t)n, sizeof(run->said) - 1 - run->said_len);
 	memcpy(run->said + run->said_len, buf, (size_t)n);
 	run->said_len += (size_t)n;
+	run_asks_look(&run->options.asks, run->vm, run->said);
 	if (run->options.stop_at && !run->stopping && strstr(run->said, run->options.stop_at)) {
 		run->stopping = true;
 		loop_stop(run->loop);
@@ -354,8 +397,9 @@ static void on_changed(void *arg)
 	if (when && run->console && !run->told && strstr(run_vm_state(run->vm)->service.message, when))
 		run->told = write(run->console_fd, "!", 1) == 1;
 
-	if (run->vm && run_vm_state(run->vm)->ended && !run->console && !run->stopping)
-		loop_stop(run->loop);
+	if (run->vm && run_vm_state(run->vm)->heartbeat == RUN_HEARTBEAT_OK)
+		run->heartbeat = true;
+	check_end(run);
 }
 
 /* Each process is killed once; every second one whether it serves already or not: were no one ever ready the worker
@@ -375,6 +419,17 @@ static void on_kill(void *arg)
 	if (run->options.kills && run->kills == run->options.kills)
 		return;
 	loop_arm(run->killer, run->options.kill_ms * NS_PER_MS);
+}
+
+static void on_answered(void *arg)
+{
+	struct run *run = arg;
+
+	if (run->options.then_stop && run_asks_over(&run->options.asks) && !run->stopping) {
+		run->stopping = true;
+		loop_stop(run->loop);
+	}
+	check_end(run);
 }
 
 static void on_timeout(void *arg)
@@ -416,7 +471,13 @@ static bool judge(struct run *run)
 		return complain("the guest did not end in time", NULL);
 	if (strstr(run->said, "guest: FAIL"))
 		return complain("the guest reports a failure", NULL);
-	if (!o->stop_at && !strstr(run->said, "guest: PASS"))
+	if (o->asks.wrong || !run_asks_over(&o->asks))
+		return complain("the guest was not asked, or not answered, as expected", NULL);
+	if (o->heartbeat && !run->heartbeat)
+		return complain("no heartbeat", NULL);
+	if (o->reason && !strstr(state->reason, o->reason))
+		return complain("the reason of the VM's end is another", state->reason);
+	if (!o->stop_at && !o->then_stop && !strstr(run->said, "guest: PASS"))
 		return complain("the guest has not said that all is well; its end", state->reason);
 	if (!state->ended || state->crashed != o->expect_crash)
 		return complain(o->expect_crash ? "the VM did not crash" : "the VM did not end well", state->reason);
@@ -476,6 +537,8 @@ static int watch(struct run *run, struct err *err)
 
 	run->options.vm.storaged = program(run->options.storaged, "daemons/vsp-storaged/vsp-storaged", buf);
 	run->options.vm.socket = run->socket;
+	run->options.asks.changed = on_answered;
+	run->options.asks.arg = run;
 	if (r >= 0)
 		r = run_vm_new(run->loop, run->socket, UUID, &run->options.vm, on_changed, run, err, &run->vm);
 	if (r < 0)

@@ -29,8 +29,11 @@ struct run_config {
 	const char *engine;   /* of it; NULL: as it likes */
 };
 
+enum run_heartbeat { RUN_HEARTBEAT_UNKNOWN, RUN_HEARTBEAT_OK, RUN_HEARTBEAT_LOST };
+
 struct run_state {
 	bool ended, crashed;
+	enum run_heartbeat heartbeat;
 	char reason[256];
 	char guest_message[8192];
 	uint64_t resets;
@@ -54,7 +57,37 @@ int run_vm_start(struct run_vm *vm, struct err *err);
 int run_vm_call(struct run_vm *vm, uint32_t method, struct err *err);
 /** run_vm_upgrade - WORKER_UPGRADE of the disks' program to the one at @path. Waits. */
 int run_vm_upgrade(struct run_vm *vm, const char *path, struct err *err);
+/** run_vm_ask - WORKER_ASK: @what: 0: shutdown, 1: reboot. @done comes later, once. */
+int run_vm_ask(struct run_vm *vm, uint32_t what, uint32_t timeout_ms,
+	       void (*done)(int error, const char *text, void *arg), void *arg);
 const struct run_state *run_vm_state(const struct run_vm *vm);
 void run_vm_free(struct run_vm *vm);
+
+/* ---- run-guest-ask.c ---- */
+
+#define RUN_ASKS_MAX 8u
+
+/* One is made each time that the guest says "guest: ask me". */
+struct run_asks {
+	struct {
+		uint32_t what;
+		bool with_next; /* the next one too, at once */
+	} ask[RUN_ASKS_MAX];
+	const char *expect[RUN_ASKS_MAX]; /* in answers, as they come */
+	unsigned int count, made, answers, expected;
+	uint32_t timeout_ms;
+	size_t looked; /* at what the guest has said */
+	bool wrong;
+	void (*changed)(void *arg); /* an answer has come */
+	void *arg;
+};
+
+/** run_asks_add - "shutdown", "reboot", several with "+": at once. Return: 0 or -1. */
+int run_asks_add(struct run_asks *asks, const char *what);
+int run_asks_expect(struct run_asks *asks, const char *answer);
+/** run_asks_look - ask, if the guest says so. */
+void run_asks_look(struct run_asks *asks, struct run_vm *vm, const char *said);
+/** run_asks_over - all are answered. */
+bool run_asks_over(const struct run_asks *asks);
 
 #endif

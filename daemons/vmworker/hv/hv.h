@@ -87,6 +87,8 @@ unsigned int synic_backlog(struct hv *hv);
 
 /** hv_reference_time - 100 ns units since the partition was made. Context: @vp's thread. */
 uint64_t hv_reference_time(struct hv *hv, uint32_t vp);
+/** hv_reference_at - the same for a value of the guest's TSC. Context: any thread. */
+uint64_t hv_reference_at(const struct hv *hv, uint64_t tsc);
 
 /**
  * hv_crash_text - make the message of a crash report fit for people: valid UTF-8, no control characters but newline and

@@ -13,11 +13,14 @@ void time_init(struct hv *hv)
 	hv->tsc_offset = 0; /* KVM's guest TSC starts at 0 */
 }
 
+uint64_t hv_reference_at(const struct hv *hv, uint64_t tsc)
+{
+	return (uint64_t)(((unsigned __int128)tsc * hv->tsc_scale) >> 64) + (uint64_t)hv->tsc_offset;
+}
+
 uint64_t hv_reference_time(struct hv *hv, uint32_t vp)
 {
-	uint64_t tsc = hv->host.tsc(hv->host.arg, vp);
-
-	return (uint64_t)(((unsigned __int128)tsc * hv->tsc_scale) >> 64) + (uint64_t)hv->tsc_offset;
+	return hv_reference_at(hv, hv->host.tsc(hv->host.arg, vp));
 }
 
 /* A guest may be reading the page: the sequence is 0 ("ask the MSR") while the rest changes. */
