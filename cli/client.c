@@ -103,6 +103,19 @@ int client_vm_call(struct client *client, const char *path, const char *method, 
 			   "u", flags);
 }
 
+int client_vm_do(struct client *client, const char *path, const char *method, struct err *err)
+{
+	return msgbus_call(client->bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, method, DEADLINE_MS, err, NULL,
+			   "");
+}
+
+int client_vm_ask(struct client *client, const char *path, const char *method, uint32_t flags, uint32_t timeout_s,
+		  struct err *err)
+{
+	return msgbus_call(client->bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, method,
+			   timeout_s * 1000 + DEADLINE_MS, err, NULL, "uu", flags, timeout_s);
+}
+
 int client_console(struct client *client, const char *path, bool backlog, struct err *err)
 {
 	struct msgbus_msg *msg = NULL;

@@ -40,6 +40,13 @@ int client_find(struct client *client, const char *name, char ret_path[CLIENT_PA
 /** client_vm_call - a method of a VM that takes @flags and returns nothing. */
 int client_vm_call(struct client *client, const char *path, const char *method, uint32_t flags, struct err *err);
 
+/** client_vm_do - a method of a VM that takes and returns nothing. */
+int client_vm_do(struct client *client, const char *path, const char *method, struct err *err);
+
+/** client_vm_ask - Shutdown or Reboot: waits until the guest has done it. */
+int client_vm_ask(struct client *client, const char *path, const char *method, uint32_t flags, uint32_t timeout_s,
+		  struct err *err);
+
 /** client_console - OpenConsole. Return: the socket or a negative errno with a line. */
 int client_console(struct client *client, const char *path, bool backlog, struct err *err);
 

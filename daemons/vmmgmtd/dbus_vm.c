@@ -81,6 +81,27 @@ static void vm1_reset(struct msgbus_call *call, void *arg)
 	vm_reset(face->vm, reply_done, call);
 }
 
+static void ask(struct msgbus_call *call, struct vm_face *face, enum worker_ask what)
+{
+	uint32_t flags, timeout_s = 0;
+	struct msgbus_in in;
+
+	msgbus_call_in(call, &in);
+	msgbus_in_read(&in, "uu", &flags, &timeout_s);
+	if (read_flags(call, BULKHEAD_FLAG_FORCE, &flags))
+		vm_ask(face->vm, what, flags & BULKHEAD_FLAG_FORCE, timeout_s, reply_done, call);
+}
+
+static void vm1_shutdown(struct msgbus_call *call, void *arg)
+{
+	ask(call, arg, WORKER_ASK_SHUTDOWN);
+}
+
+static void vm1_reboot(struct msgbus_call *call, void *arg)
+{
+	ask(call, arg, WORKER_ASK_REBOOT);
+}
+
 static void vm1_undefine(struct msgbus_call *call, void *arg)
 {
 	struct vm_face *face = arg;
@@ -140,6 +161,8 @@ static void vm1_upgrade_service(struct msgbus_call *call, void *arg)
 static const struct msgbus_method methods[] = {
 	{"Start", "u flags", "", MSGBUS_OWNER, vm1_start},
 	{"Destroy", "u flags", "", MSGBUS_OWNER, vm1_destroy},
+	{"Shutdown", "u flags, u timeout", "", MSGBUS_OWNER, vm1_shutdown},
+	{"Reboot", "u flags, u timeout", "", MSGBUS_OWNER, vm1_reboot},
 	{"Pause", "", "", MSGBUS_OWNER, vm1_pause},
 	{"Resume", "", "", MSGBUS_OWNER, vm1_resume},
 	{"Reset", "", "", MSGBUS_OWNER, vm1_reset},
@@ -314,6 +337,25 @@ static void get_services(void *object, struct msgbus_out *out)
 	msgbus_out_close(&dict);
 }
 
+static void get_heartbeat(void *object, struct msgbus_out *out)
+{
+	msgbus_out_write(out, "s", vm_heartbeat_name(info_of(object).heartbeat));
+}
+
+static void get_integration(void *object, struct msgbus_out *out)
+{
+	struct vm_info info = info_of(object);
+	struct msgbus_out dict, entry;
+
+	msgbus_out_open(out, 'a', "{ss}", &dict);
+	for (size_t i = 0; i < info.integration_count; i++) {
+		msgbus_out_open(&dict, 'e', NULL, &entry);
+		msgbus_out_write(&entry, "ss", info.integration[i].name, info.integration[i].version);
+		msgbus_out_close(&entry);
+	}
+	msgbus_out_close(&dict);
+}
+
 static const struct msgbus_property properties[] = {
 	{"Name", "s", MSGBUS_EMITS, get_name},
 	{"UUID", "s", MSGBUS_CONST, get_uuid},
@@ -331,6 +373,8 @@ static const struct msgbus_property properties[] = {
 	{"WorkerPID", "u", MSGBUS_EMITS, get_worker_pid},
 	{"StoragePID", "u", MSGBUS_EMITS, get_storage_pid},
 	{"Services", "a{sa{sv}}", MSGBUS_EMITS, get_services},
+	{"Heartbeat", "s", MSGBUS_EMITS, get_heartbeat},
+	{"IntegrationServices", "a{ss}", MSGBUS_EMITS, get_integration},
 	{NULL},
 };
 
@@ -344,8 +388,9 @@ const struct msgbus_interface dbus_vm_interface = {
 void dbus_vm_changed(struct vm_face *face)
 {
 	static const char *const names[] = {
-		"State",      "StateReason", "GuestMessage", "Persistent", "Memory",	 "CPUs",     "Disks",
-		"ConsolePty", "ConsoleLog",  "Resets",	     "WorkerPID",  "StoragePID", "Services", NULL,
+		"State",    "StateReason", "GuestMessage",	  "Persistent", "Memory",    "CPUs",
+		"Disks",    "ConsolePty",  "ConsoleLog",	  "Resets",	"WorkerPID", "StoragePID",
+		"Services", "Heartbeat",   "IntegrationServices", NULL,
 	};
 
 	msgbus_object_changed(face->object, BULKHEAD_VM_INTERFACE, names);

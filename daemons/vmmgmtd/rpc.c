@@ -20,6 +20,7 @@
 #define STORAGE_CONFIG_VERSION 1u
 #define CREATE_DEADLINE_MS     60000u /* memory is made and a kernel loaded */
 #define COMMAND_DEADLINE_MS    30000u
+#define ASK_DEADLINE_MS	       30000u  /* longer than the worker waits for the guest's answer */
 #define UPGRADE_DEADLINE_MS    120000u /* what is in flight comes to its end, then a process starts and recovers */
 
 struct worker {
@@ -72,6 +73,23 @@ static void read_service(const Bulkhead__Worker__Service *from, struct worker_se
 	copy_text(ret->program, sizeof(ret->program), from->program);
 }
 
+static void read_integration(const Bulkhead__Worker__IntegrationService *from, struct worker_integration *ret)
+{
+	copy_text(ret->name, sizeof(ret->name), from->name);
+	copy_text(ret->version, sizeof(ret->version), from->version);
+}
+
+static enum worker_heartbeat read_heartbeat(Bulkhead__Worker__Heartbeat heartbeat)
+{
+	static const enum worker_heartbeat states[] = {
+		[BULKHEAD__WORKER__HEARTBEAT__HEARTBEAT_UNKNOWN] = WORKER_HEARTBEAT_UNKNOWN,
+		[BULKHEAD__WORKER__HEARTBEAT__HEARTBEAT_OK] = WORKER_HEARTBEAT_OK,
+		[BULKHEAD__WORKER__HEARTBEAT__HEARTBEAT_LOST] = WORKER_HEARTBEAT_LOST,
+	};
+
+	return (unsigned int)heartbeat < ARRAY_SIZE(states) ? states[heartbeat] : WORKER_HEARTBEAT_UNKNOWN;
+}
+
 static void tell_status(struct worker *worker, const Bulkhead__Worker__StateReply *reply)
 {
 	static const enum worker_phase phases[] = {
@@ -83,6 +101,7 @@ static void tell_status(struct worker *worker, const Bulkhead__Worker__StateRepl
 		[BULKHEAD__WORKER__STATE__STATE_CRASHED] = WORKER_PHASE_CRASHED,
 	};
 	struct worker_service services[WORKER_SERVICES_MAX];
+	struct worker_integration integration[WORKER_INTEGRATION_MAX];
 	struct worker_status status = {
 		.reason = reply->reason,
 		.guest_message = reply->guest_message,
@@ -90,6 +109,9 @@ static void tell_status(struct worker *worker, const Bulkhead__Worker__StateRepl
 		.resets = reply->resets,
 		.services = services,
 		.service_count = MIN(reply->n_services, (size_t)WORKER_SERVICES_MAX),
+		.heartbeat = read_heartbeat(reply->heartbeat),
+		.integration = integration,
+		.integration_count = MIN(reply->n_integration, (size_t)WORKER_INTEGRATION_MAX),
 	};
 
 	if ((unsigned int)reply->state >= ARRAY_SIZE(phases))
@@ -97,6 +119,8 @@ static void tell_status(struct worker *worker, const Bulkhead__Worker__StateRepl
 	status.phase = phases[reply->state];
 	for (size_t i = 0; i < status.service_count; i++)
 		read_service(reply->services[i], &services[i]);
+	for (size_t i = 0; i < status.integration_count; i++)
+		read_integration(reply->integration[i], &integration[i]);
 	worker->events->status(&status, worker->arg);
 }
 
@@ -201,6 +225,23 @@ int worker_do(struct worker *worker, enum worker_command command, worker_done_fn
 			    request.is_status ? &bulkhead__worker__state_reply__descriptor
 					      : &bulkhead__empty__descriptor,
 			    NULL, 0, COMMAND_DEADLINE_MS);
+}
+
+int worker_ask_guest(struct worker *worker, enum worker_ask ask, bool force, uint32_t timeout_s, worker_done_fn done,
+		     void *arg)
+{
+	static const Bulkhead__Worker__Ask asks[] = {
+		[WORKER_ASK_SHUTDOWN] = BULKHEAD__WORKER__ASK__ASK_SHUTDOWN,
+		[WORKER_ASK_REBOOT] = BULKHEAD__WORKER__ASK__ASK_REBOOT,
+	};
+	Bulkhead__Worker__AskRequest msg = BULKHEAD__WORKER__ASK_REQUEST__INIT;
+	struct request request = {.worker = worker, .done = done, .arg = arg};
+
+	msg.ask = asks[ask];
+	msg.force = force;
+	msg.timeout_ms = timeout_s * 1000;
+	return send_request(request, WORKER_ASK, &msg.base, &bulkhead__empty__descriptor, NULL, 0,
+			    msg.timeout_ms + ASK_DEADLINE_MS);
 }
 
 int worker_upgrade(struct worker *worker, const char *name, int program_fd, worker_done_fn done, void *arg)

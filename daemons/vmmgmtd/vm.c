@@ -184,6 +184,9 @@ void vm_info(const struct vm *vm, struct vm_info *ret)
 		.storage_pid = storage ? storage->pid : 0,
 		.services = vm->services,
 		.service_count = vm->service_count,
+		.heartbeat = vm->heartbeat,
+		.integration = vm->integration,
+		.integration_count = vm->integration_count,
 	};
 }
 

@@ -50,6 +50,8 @@ enum vm_state {
 
 /** vm_state_name - "shut-off" ... */
 const char *vm_state_name(enum vm_state state);
+/** vm_heartbeat_name - "unknown", "ok", "lost" */
+const char *vm_heartbeat_name(enum worker_heartbeat heartbeat);
 /** vm_service_state_name - "starting", "serving", "recovering", "waiting" */
 const char *vm_service_state_name(enum worker_service_state state);
 
@@ -64,6 +66,9 @@ struct vm_info {
 	pid_t worker_pid, storage_pid;
 	const struct worker_service *services; /* the VM's */
 	size_t service_count;
+	enum worker_heartbeat heartbeat;
+	const struct worker_integration *integration; /* the VM's */
+	size_t integration_count;
 };
 
 struct vm_events {
@@ -112,6 +117,14 @@ void vm_destroy(struct vm *vm, vm_done_fn done, void *arg);
 void vm_pause(struct vm *vm, vm_done_fn done, void *arg);
 void vm_resume(struct vm *vm, vm_done_fn done, void *arg);
 void vm_reset(struct vm *vm, vm_done_fn done, void *arg);
+/**
+ * vm_ask - ask the guest to shut down or restart. @force: whatever its applications say. @timeout_s: it has so long
+ * from its consent on, at most VM_ASK_TIMEOUT_MAX_S; 0: done once it has agreed. Else done once nothing of the VM is
+ * left, or the guest starts anew, or on_poweroff or on_reboot is followed otherwise; -EOPNOTSUPP (the guest has no such
+ * service), -EREMOTEIO (it refuses, or does something else), -ETIMEDOUT, -EBUSY (asked already), -EBADFD, -EINVAL.
+ */
+void vm_ask(struct vm *vm, enum worker_ask what, bool force, uint32_t timeout_s, vm_done_fn done, void *arg);
+#define VM_ASK_TIMEOUT_MAX_S 86400u
 /** vm_upgrade - replace the process of a service, without the guest's noticing. @path: absolute; "": the installed
  * program. Done once the new one serves; if it cannot, the old one goes on. */
 void vm_upgrade(struct vm *vm, const char *service, const char *path, vm_done_fn done, void *arg);

@@ -44,6 +44,9 @@ struct vm {
 	bool has_folder;
 	struct worker_service services[WORKER_SERVICES_MAX];
 	size_t service_count;
+	enum worker_heartbeat heartbeat;
+	struct worker_integration integration[WORKER_INTEGRATION_MAX];
+	size_t integration_count;
 
 	/* a start under way */
 	bool starting, paused;
@@ -97,6 +100,11 @@ int vm_must_run(const struct vm *vm, struct err *err);
 /** vm_take_kept - it is over: what is kept on disk is what it would run with. */
 void vm_take_kept(struct vm *vm);
 
+/* ---- vm_ask.c ---- */
+
+/** vm_integration_set - what the worker tells of heartbeat and integration services. */
+void vm_integration_set(struct vm *vm, const struct worker_status *status);
+
 /* ---- vm_service.c ---- */
 
 /** vm_service_find - Return: NULL if the worker has told of none of that name. */
@@ -126,6 +134,8 @@ void vm_record_end(struct vm *vm);
 
 /* ---- vm_life.c ---- */
 
+/** vm_wait_end - @done comes once nothing of it is left; at once with -ENOMEM. Return: 0 or -ENOMEM. */
+int vm_wait_end(struct vm *vm, vm_done_fn done, void *arg);
 /** vm_fail - it cannot be started: it ends, with the reason. */
 void vm_fail(struct vm *vm, int code, const char *text);
 /** vm_describe_failure - one line for a start that the worker refused: if a service's process has ended (-EREMOTEIO),

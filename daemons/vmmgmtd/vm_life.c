@@ -58,7 +58,8 @@ static void end_finish(struct vm *vm)
 	runtime_remove(vm->env->base, vm->domain.uuid);
 	vm->has_folder = vm->ending = vm->destroyed = false;
 	vm->pty[0] = 0;
-	vm->service_count = 0;
+	vm->service_count = vm->integration_count = 0;
+	vm->heartbeat = WORKER_HEARTBEAT_UNKNOWN;
 	if (!vm->again)
 		vm_take_kept(vm);
 	vm_set_state(vm, vm->last.state, vm->last.reason);
@@ -243,6 +244,7 @@ static void on_status(const struct worker_status *status, void *arg)
 	if (vm->guest_message)
 		text_clean_lines(vm->guest_message);
 	vm_services_set(vm, status);
+	vm_integration_set(vm, status);
 	if (status->phase == WORKER_PHASE_OFF || status->phase == WORKER_PHASE_CRASHED)
 		on_off(vm, status);
 	else if (!vm->starting && !vm->ending && !vm->destroyed)
@@ -461,10 +463,21 @@ static void on_stopped(int error, const char *text, void *arg)
 		vm_kill_all(vm); /* it cannot even do that */
 }
 
+int vm_wait_end(struct vm *vm, vm_done_fn done, void *arg)
+{
+	struct waiter *waiter = malloc(sizeof(*waiter));
+
+	if (!waiter) {
+		done(-ENOMEM, "no memory", arg);
+		return -ENOMEM;
+	}
+	*waiter = (struct waiter){vm->waiters, done, arg};
+	vm->waiters = waiter;
+	return 0;
+}
+
 void vm_destroy(struct vm *vm, vm_done_fn done, void *arg)
 {
-	struct waiter *waiter;
-
 	if (vm->again) {
 		vm_again_cancel(vm);
 		vm->last.state = VM_SHUT_OFF;
@@ -482,13 +495,8 @@ void vm_destroy(struct vm *vm, vm_done_fn done, void *arg)
 		done(err.code, err.text, arg);
 		return;
 	}
-	waiter = malloc(sizeof(*waiter));
-	if (!waiter) {
-		done(-ENOMEM, "no memory", arg);
+	if (vm_wait_end(vm, done, arg) < 0)
 		return;
-	}
-	*waiter = (struct waiter){vm->waiters, done, arg};
-	vm->waiters = waiter;
 	if (vm->ending || vm->destroyed)
 		return;
 	if (vm->starting) {

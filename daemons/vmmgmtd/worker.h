@@ -47,6 +47,20 @@ struct worker_service {
 	uint64_t last_outage_us;
 };
 
+enum worker_heartbeat {
+	WORKER_HEARTBEAT_UNKNOWN,
+	WORKER_HEARTBEAT_OK,
+	WORKER_HEARTBEAT_LOST,
+};
+
+#define WORKER_INTEGRATION_MAX 8u
+
+/* An integration service that the guest is offered; text is cleaned. */
+struct worker_integration {
+	char name[32];	  /* "shutdown" */
+	char version[16]; /* "3.2"; "" while the guest does not use it */
+};
+
 /* Valid during the call that hands it over. */
 struct worker_status {
 	enum worker_phase phase;
@@ -54,6 +68,9 @@ struct worker_status {
 	uint64_t resets;
 	const struct worker_service *services;
 	size_t service_count; /* at most WORKER_SERVICES_MAX */
+	enum worker_heartbeat heartbeat;
+	const struct worker_integration *integration;
+	size_t integration_count; /* at most WORKER_INTEGRATION_MAX */
 };
 
 struct worker_events {
@@ -93,6 +110,16 @@ enum worker_command {
 };
 
 int worker_do(struct worker *worker, enum worker_command command, worker_done_fn done, void *arg);
+
+enum worker_ask {
+	WORKER_ASK_SHUTDOWN,
+	WORKER_ASK_REBOOT,
+};
+
+/** worker_ask_guest - through its shutdown service. @force: whatever its applications say. @timeout_s: it has so long
+ * from its consent on, and only its end, or its new start, is the answer; 0: its consent is. */
+int worker_ask_guest(struct worker *worker, enum worker_ask ask, bool force, uint32_t timeout_s, worker_done_fn done,
+		     void *arg);
 
 /** worker_upgrade - replace the process of service @name by one of @program_fd (stays the caller's); done once it
  * serves. */

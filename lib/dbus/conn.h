@@ -25,6 +25,8 @@
 #define BULKHEAD_VM_PATH_PREFIX	   "/org/bulkhead/vm/"
 /* CreateVM, Start */
 #define BULKHEAD_FLAG_PAUSED	   1u
+/* Shutdown, Reboot */
+#define BULKHEAD_FLAG_FORCE	   1u
 /* GetXML */
 #define BULKHEAD_FLAG_KEPT	   1u
 
