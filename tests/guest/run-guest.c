@@ -96,7 +96,7 @@ static const struct option long_options[] = {
 	{"answer", required_argument, NULL, 'B'},
 	{"ask-timeout", required_argument, NULL, 'D'},
 	{"then-stop", no_argument, NULL, 'Z'},
-	{"reason", required_argument, NULL, 'Y'},
+	{"reason", required_argument, NULL, 'G'},
 	{"heartbeat", no_argument, NULL, 'H'},
 	{"worker", required_argument, NULL, 'w'},
 	{"storaged", required_argument, NULL, 'S'},
@@ -229,7 +229,7 @@ static int parse_option(struct options *o, int c)
 	case 'Z':
 		o->then_stop = true;
 		return 0;
-	case 'E':
+	case 'G':
 		o->reason = optarg;
 		return 0;
 	case 'H':
@@ -238,7 +238,7 @@ static int parse_option(struct options *o, int c)
 	case 'w':
 		o->worker = optarg;
 		return 0;
-	case 'Y':
+	case 'E':
 		o->vm.engine = optarg;
 		return 0;
 	case 'S':
