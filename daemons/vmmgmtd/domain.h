@@ -72,8 +72,8 @@ struct domain {
 	enum domain_event on_poweroff, on_reboot, on_crash;
 	char *console_log; /* absolute path, or NULL */
 	bool console_log_append;
-	struct domain_disk disks[DOMAIN_DISKS_MAX];
-	size_t disk_count;
+	struct domain_disk *disks;
+	size_t disk_count; /* at most DOMAIN_DISKS_MAX */
 	enum domain_io io;
 	char *xml; /* the definition itself: as it was given, with the UUID */
 };

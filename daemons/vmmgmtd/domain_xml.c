@@ -107,6 +107,7 @@ void domain_done(struct domain *d)
 	free(d->xml);
 	for (size_t i = 0; i < d->disk_count; i++)
 		free(d->disks[i].image);
+	free(d->disks);
 	*d = (struct domain){0};
 }
 

@@ -161,7 +161,7 @@ void domain_xml_disk(struct domain_parser *p, xmlNode *node, const char *where)
 {
 	_cleanup_free_ char *device = domain_xml_attr(node, "device");
 	xmlNode *backing = domain_xml_child(node, "backingStore");
-	struct domain_disk disk = {0};
+	struct domain_disk disk = {0}, *more;
 
 	if (device && strcmp(device, "disk")) {
 		domain_refuse(p, -EOPNOTSUPP, where, "device '%s': only 'disk' is supported: remove it", device);
@@ -180,5 +180,12 @@ void domain_xml_disk(struct domain_parser *p, xmlNode *node, const char *where)
 	disk_target(p, &disk, node, where);
 	disk_details(p, &disk, node, where);
 	disk_twice(p, &disk, where);
-	p->d->disks[p->d->disk_count++] = disk;
+	more = reallocarray(p->d->disks, p->d->disk_count + 1, sizeof(*more));
+	if (!more) {
+		free(disk.image);
+		domain_refuse(p, -ENOMEM, where, "no memory");
+		return;
+	}
+	more[p->d->disk_count++] = disk;
+	p->d->disks = more;
 }

@@ -97,7 +97,9 @@ struct vm *vm_new(const struct vm_env *env, struct domain *domain, bool persiste
 	vm->persistent = persistent;
 	vm->log_fd = -1;
 	files_init(vm);
-	if (loop_add_timer(env->loop, vm_kill_all, vm, &vm->kill_timer) < 0 ||
+	if (asprintf(&vm->log_path, "%s/%s.log", env->logs, domain->uuid) < 0)
+		vm->log_path = NULL;
+	if (!vm->log_path || loop_add_timer(env->loop, vm_kill_all, vm, &vm->kill_timer) < 0 ||
 	    loop_add_timer(env->loop, vm_connect_again, vm, &vm->retry_timer) < 0 ||
 	    loop_add_timer(env->loop, vm_drain_over, vm, &vm->drain_timer) < 0 ||
 	    loop_add_timer(env->loop, vm_again_over, vm, &vm->again_timer) < 0) {
@@ -106,7 +108,6 @@ struct vm *vm_new(const struct vm_env *env, struct domain *domain, bool persiste
 	}
 	vm->domain = *domain;
 	*domain = (struct domain){0};
-	snprintf(vm->log_path, sizeof(vm->log_path), "%s/%s.log", env->logs, vm->domain.uuid);
 	return vm;
 }
 
@@ -153,6 +154,8 @@ void vm_free(struct vm *vm)
 	domain_done(&vm->domain);
 	domain_done(&vm->kept);
 	free(vm->guest_message);
+	free(vm->services);
+	free(vm->log_path);
 	free(vm);
 }
 

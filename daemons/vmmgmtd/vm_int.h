@@ -32,7 +32,7 @@ struct vm {
 	char *guest_message;
 	char pty[64];
 	uint64_t resets;
-	char log_path[PATH_MAX];
+	char *log_path;
 	off_t log_start; /* of what this run has said */
 	int log_fd;
 
@@ -42,7 +42,7 @@ struct vm {
 	enum worker_phase phase;
 	struct worker_files files;
 	bool has_folder;
-	struct worker_service services[WORKER_SERVICES_MAX];
+	struct worker_service *services; /* WORKER_SERVICES_MAX of them once it has run; NULL before */
 	size_t service_count;
 	enum worker_heartbeat heartbeat;
 	struct worker_integration integration[WORKER_INTEGRATION_MAX];

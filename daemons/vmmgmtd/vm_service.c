@@ -80,7 +80,9 @@ void vm_services_set(struct vm *vm, const struct worker_status *status)
 
 	for (size_t i = 0; !over && i < status->service_count; i++)
 		tell_change(vm, &status->services[i]);
-	vm->service_count = MIN(status->service_count, ARRAY_SIZE(vm->services));
+	if (!vm->services && status->service_count)
+		vm->services = calloc(WORKER_SERVICES_MAX, sizeof(*vm->services));
+	vm->service_count = vm->services ? MIN(status->service_count, WORKER_SERVICES_MAX) : 0;
 	if (vm->service_count)
 		memcpy(vm->services, status->services, vm->service_count * sizeof(*vm->services));
 	storage = vm_service_find(vm, VM_SERVICE_STORAGE);

@@ -42,7 +42,7 @@ struct worker_service {
 	char message[ERR_TEXT_MAX]; /* why it does not serve, or how its last process ended; "" */
 	char program[64];	    /* "vsp-storaged 0.1" */
 	uint64_t deaths, upgrades;
-	uint64_t hangs; /* of the deaths */
+	uint64_t hangs;				    /* of the deaths */
 	uint64_t replayed, lost, duplicate, failed; /* requests */
 	uint64_t last_outage_us;
 };
