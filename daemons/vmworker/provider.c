@@ -180,6 +180,8 @@ void provider_admit(struct provider *provider, const struct attachment *attachme
 	provider->now = *attachment;
 	service_watch_begin(provider);
 	snprintf(provider->service.said, sizeof(provider->service.said), "%s", attachment->program);
+	provider->service.block_version = attachment->block_version;
+	provider->service.state_version = attachment->state_version;
 	log_info(provider->name, "attached: process %d", (int)attachment->pid);
 	provider->now.ops->admitted(provider->now.arg);
 	provider->service.attachments++;

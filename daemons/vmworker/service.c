@@ -252,7 +252,8 @@ static void successor_ended(struct provider *provider, int status)
 	strcpy(why, *s->refusal ? s->refusal : s->message);
 	strcpy(s->message, before);
 	if (s->upgrade == UPGRADE_STARTING) {
-		loop_disarm(s->patience);
+		if (!s->leaving) /* else it is the old one's: it has lost its connection */
+			loop_disarm(s->patience);
 		upgrade_fail(provider, -EREMOTEIO, why);
 		return;
 	}
@@ -260,8 +261,8 @@ static void successor_ended(struct provider *provider, int status)
 	upgrade_fail(provider, -EREMOTEIO, why);
 	if (s->process) {
 		provider_drop_now(provider);
-		s->leaving = true;
-		be_patient(s, SERVICE_LOST_NS);
+		s->leaving = s->planned = true;
+		be_patient(s, SERVICE_END_NS);
 	}
 }
 
@@ -275,8 +276,8 @@ static void first_failed(struct provider *provider)
 	provider->set->failed(provider->set->arg, &err);
 }
 
-/* @handed_over: it was told to end. */
-static void follow_end(struct provider *provider, int status, uint64_t ready_ns, bool handed_over)
+/* @planned: it was told to end. */
+static void follow_end(struct provider *provider, int status, uint64_t ready_ns, bool planned)
 {
 	struct service *s = &provider->service;
 	enum service_upgrade upgrade = s->upgrade;
@@ -284,8 +285,8 @@ static void follow_end(struct provider *provider, int status, uint64_t ready_ns,
 
 	if (!s->hung) /* which has told already */
 		describe_end(s, status);
-	s->at_fault = !handed_over && (s->hung || own_fault(status));
-	if (handed_over) {
+	s->at_fault = !planned && (s->hung || own_fault(status));
+	if (planned) {
 		s->message[0] = 0;
 	} else {
 		if (!s->hung)
@@ -297,7 +298,7 @@ static void follow_end(struct provider *provider, int status, uint64_t ready_ns,
 	if (s->successor) {
 		promote(provider);
 	} else if (upgrade == UPGRADE_TAKING_OVER) {
-		upgrade_fail(provider, -EREMOTEIO, s->message);
+		upgrade_fail(provider, -EREMOTEIO, *s->refusal ? s->refusal : s->message);
 		start_now(provider);
 	} else if (s->served) {
 		start_after(provider, delay_ns);
@@ -311,7 +312,7 @@ static void process_ended(struct spawned *process, int status, void *arg)
 	struct provider *provider = arg;
 	struct service *s = &provider->service;
 	uint64_t ready_ns = s->ready_ns;
-	bool handed_over = s->upgrade == UPGRADE_ENDING;
+	bool planned = s->planned;
 
 	spawned_release(process);
 	if (process == s->successor) {
@@ -320,7 +321,7 @@ static void process_ended(struct spawned *process, int status, void *arg)
 		return;
 	}
 	s->process = NULL;
-	s->leaving = false;
+	s->leaving = s->planned = false;
 	s->ready_ns = 0;
 	loop_disarm(s->patience);
 	if (provider->now.ops) {
@@ -328,7 +329,7 @@ static void process_ended(struct spawned *process, int status, void *arg)
 		provider_drop_now(provider);
 	}
 	if (!s->stopping)
-		follow_end(provider, status, ready_ns, handed_over);
+		follow_end(provider, status, ready_ns, planned);
 	changed(provider);
 }
 
@@ -457,15 +458,19 @@ void service_hung(struct provider *provider, const char *what)
 
 /* ---- attaching ---- */
 
-/* Its process ends now; this is why. */
-static int refuse_version(struct service *s, const struct attachment *attachment, const struct attachment *now,
-			  struct err *err)
+/* It could not read what the last one has left. Its process ends now; this is why. */
+static int refuse_version(struct service *s, const struct attachment *attachment, struct err *err)
 {
 	err_set(err, -EPROTO, "%s reads the state block up to version %u.%u, %s writes %u.%u: use a later program",
-		attachment->program, attachment->block_version, attachment->state_version, now->program,
-		now->block_version, now->state_version);
+		attachment->program, attachment->block_version, attachment->state_version, s->said, s->block_version,
+		s->state_version);
 	snprintf(s->refusal, sizeof(s->refusal), "%.*s", (int)sizeof(s->refusal) - 1, err->text);
 	return err->code;
+}
+
+static bool reads_too_little(const struct service *s, const struct attachment *attachment)
+{
+	return attachment->block_version < s->block_version || attachment->state_version < s->state_version;
 }
 
 static int attach_successor(struct provider *provider, const struct attachment *attachment, struct err *err)
@@ -475,8 +480,8 @@ static int attach_successor(struct provider *provider, const struct attachment *
 
 	if (provider->next.ops)
 		return err_set(err, -EBUSY, "provider %s: it is attached already", provider->name);
-	if (attachment->block_version < now->block_version || attachment->state_version < now->state_version)
-		return refuse_version(s, attachment, now, err);
+	if (reads_too_little(s, attachment))
+		return refuse_version(s, attachment, err);
 	provider->next = *attachment;
 	if (!now->ops || s->upgrade != UPGRADE_STARTING)
 		return 0;
@@ -501,6 +506,8 @@ int service_attach(struct provider *provider, const struct attachment *attachmen
 		return err_set(err, -EPERM, "provider %s: the worker runs %s itself", provider->name, s->program);
 	if (provider->now.ops || s->leaving)
 		return err_set(err, -EBUSY, "provider %s: attached already", provider->name);
+	if (s->upgrade == UPGRADE_TAKING_OVER && reads_too_little(s, attachment))
+		return refuse_version(s, attachment, err);
 	provider_admit(provider, attachment);
 	return 0;
 }
@@ -576,7 +583,8 @@ void service_handed_over(struct provider *provider, int error)
 		log_warn(provider->name, "process %d does not hand over (%s): it must end", (int)provider->now.pid,
 			 strerror(-error));
 	else
-		s->upgrade = UPGRADE_ENDING;
+		s->planned = true;
+	s->upgrade = UPGRADE_ENDING;
 	/* In both cases its end is the fence: only then the next one is admitted. */
 	provider_drop_now(provider);
 	s->leaving = true;

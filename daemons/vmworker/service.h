@@ -60,6 +60,7 @@ struct service {
 	struct spawned *process;   /* ours; NULL: none */
 	struct spawned *successor; /* ours, during an upgrade, until the other has ended */
 	bool leaving;		   /* process was let go, or has let go of us, and must end */
+	bool planned;		   /* that is an upgrade's doing: its end is no death */
 	int before_fd;		   /* pidfd of a predecessor that is not ours and may still live; else -1 */
 	int now_fd;		   /* the same, of who is attached */
 	struct loop_source *before;
@@ -68,10 +69,11 @@ struct service {
 	/* how it went */
 	bool served; /* somebody has been ready */
 	uint64_t ready_ns;
-	unsigned int failures, faults; /* in a row */
-	bool at_fault;		       /* the last one died of what it did */
-	char message[160];	       /* how the last one ended; why its successor did not take a channel up */
-	char said[64];		       /* name and version of the last that attached */
+	unsigned int failures, faults;	       /* in a row */
+	bool at_fault;			       /* the last one died of what it did */
+	char message[160];		       /* how the last one ended; why its successor did not take a channel up */
+	uint32_t block_version, state_version; /* that it reads, so at most what it has left */
+	char said[64];			       /* name and version of the last that attached */
 	struct loop_source *pause;
 	bool pausing;
 	uint64_t outage_ns; /* since when the guest waits; 0: it does not */

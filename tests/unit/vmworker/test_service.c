@@ -474,6 +474,128 @@ Test(service, only_one_upgrade_of_what_is_ours)
 	cr_assert(done && outcome.code == -EBUSY);
 }
 
+/* Each state of an upgrade with each event that may come then: what is counted, and who serves in the end. */
+
+enum event { OLD_KILLED, OLD_LOST, OLD_REFUSES, NEW_KILLED, NEW_LOST, NEW_TOO_OLD };
+
+static const struct upgrade_case {
+	enum service_upgrade state;
+	enum event event;
+	unsigned int deaths;
+	bool done; /* the new program serves in the end */
+} upgrade_cases[] = {
+	{UPGRADE_STARTING, OLD_KILLED, 1, true},      {UPGRADE_STARTING, OLD_LOST, 1, true},
+	{UPGRADE_STARTING, NEW_KILLED, 0, false},     {UPGRADE_STARTING, NEW_TOO_OLD, 0, false},
+	{UPGRADE_HANDING_OVER, OLD_KILLED, 1, true},  {UPGRADE_HANDING_OVER, OLD_LOST, 1, true},
+	{UPGRADE_HANDING_OVER, OLD_REFUSES, 1, true}, {UPGRADE_HANDING_OVER, NEW_KILLED, 0, false},
+	{UPGRADE_HANDING_OVER, NEW_LOST, 0, false},   {UPGRADE_ENDING, OLD_KILLED, 0, true},
+	{UPGRADE_ENDING, NEW_KILLED, 0, false},	      {UPGRADE_ENDING, NEW_LOST, 0, false},
+	{UPGRADE_TAKING_OVER, NEW_KILLED, 0, false},  {UPGRADE_TAKING_OVER, NEW_LOST, 0, false},
+	{UPGRADE_TAKING_OVER, NEW_TOO_OLD, 1, false}, /* the old one died before the new one attached */
+};
+
+static pid_t reach(const struct upgrade_case *c, struct played *old, struct played *new)
+{
+	pid_t pid = serve(old), successor;
+
+	upgrade_to("/bin/sh");
+	successor = spawned_pid(storage->service.successor);
+	if (c->event == NEW_TOO_OLD) {
+		if (c->state == UPGRADE_TAKING_OVER)
+			kill_process(old, pid, SIGKILL);
+		return successor;
+	}
+	if (c->state >= UPGRADE_HANDING_OVER)
+		cr_assert_eq(attach(new, successor, 1), 0);
+	if (c->state >= UPGRADE_ENDING)
+		service_handed_over(storage, 0);
+	if (c->state >= UPGRADE_TAKING_OVER) {
+		kill(pid, SIGTERM);
+		UNTIL(new->admitted);
+	}
+	return successor;
+}
+
+static bool runs(pid_t pid)
+{
+	const struct service *s = &storage->service;
+
+	return (s->process && spawned_pid(s->process) == pid) || (s->successor && spawned_pid(s->successor) == pid);
+}
+
+static void play(const struct upgrade_case *c, struct played *old, struct played *new, pid_t pid, pid_t successor)
+{
+	switch (c->event) {
+	case OLD_KILLED:
+		kill(pid, SIGKILL);
+		UNTIL(!runs(pid));
+		break;
+	case OLD_LOST:
+		provider_detach(storage, old);
+		break;
+	case OLD_REFUSES:
+		service_handed_over(storage, -EIO);
+		break;
+	case NEW_KILLED:
+		kill(successor, SIGKILL);
+		UNTIL(!runs(successor));
+		break;
+	case NEW_LOST:
+		provider_detach(storage, new);
+		UNTIL(!runs(successor)); /* nobody but the service ends it */
+		break;
+	case NEW_TOO_OLD:
+		cr_assert_eq(attach(new, successor, 0), -EPROTO);
+		kill(successor, SIGTERM); /* it gives up */
+		UNTIL(!runs(successor));
+		break;
+	}
+}
+
+/* Who must end does, who may attach does, until somebody serves and the upgrade is over. */
+static void settle(struct played *later)
+{
+	uint64_t until = clock_now_ns() + 10 * NS_PER_SEC;
+
+	while (!(done && storage->ready) && clock_now_ns() < until) {
+		struct service *s = &storage->service;
+
+		cr_assert_eq(loop_run_once(fx.loop, false), 0);
+		if (s->leaving && s->process)
+			kill(spawned_pid(s->process), SIGTERM);
+		else if (s->process && !storage->now.ops)
+			cr_assert_eq(attach(later, spawned_pid(s->process), 1), 0);
+		else if (storage->now.ops && !storage->ready && s->upgrade != UPGRADE_HANDING_OVER)
+			provider_ready(storage);
+		usleep(500);
+	}
+}
+
+Test(service, each_event_in_each_state_of_an_upgrade)
+{
+	for (size_t i = 0; i < sizeof(upgrade_cases) / sizeof(upgrade_cases[0]); i++) {
+		const struct upgrade_case *c = &upgrade_cases[i];
+		struct played old, new, later;
+		pid_t pid, successor;
+
+		if (i) {
+			teardown();
+			setup();
+		}
+		add("sleep 100");
+		successor = reach(c, &old, &new);
+		pid = status().pid;
+		cr_assert_eq(storage->service.upgrade, c->state, "case %zu: state %d", i, storage->service.upgrade);
+		play(c, &old, &new, pid, successor);
+		settle(&later);
+		cr_assert(done && storage->ready, "case %zu", i);
+		cr_assert_eq(outcome.code == 0, c->done, "case %zu: %s", i, outcome.text);
+		cr_assert_eq(status().upgrades, c->done, "case %zu", i);
+		cr_assert_eq(status().pid == successor, c->done, "case %zu", i);
+		cr_assert_eq(status().deaths, c->deaths, "case %zu: %d deaths", i, (int)status().deaths);
+	}
+}
+
 /* ---- those that hang ---- */
 
 #define PING_NS (5 * NS_PER_MS)
