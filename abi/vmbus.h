@@ -11,13 +11,16 @@
 #include "abi/guid.h"
 
 /* major << 16 | minor */
-#define VMBUS_VERSION_3_0 0x00030000u /* Windows Server 2012 R2 */
-#define VMBUS_VERSION_4_0 0x00040000u
-#define VMBUS_VERSION_4_1 0x00040001u /* MODIFYCHANNEL */
-#define VMBUS_VERSION_5_0 0x00050000u /* the message connection id is negotiated */
-#define VMBUS_VERSION_5_1 0x00050001u
-#define VMBUS_VERSION_5_2 0x00050002u
-#define VMBUS_VERSION_5_3 0x00050003u /* MODIFYCHANNEL is answered; feature flags */
+#define VMBUS_VERSION_0_13 0x0000000du /* Windows Server 2008 */
+#define VMBUS_VERSION_1_1  0x00010001u /* Windows 7 */
+#define VMBUS_VERSION_2_4  0x00020004u /* Windows 8: shared interrupt page */
+#define VMBUS_VERSION_3_0  0x00030000u /* Windows 8.1, Windows Server 2012 R2 */
+#define VMBUS_VERSION_4_0  0x00040000u
+#define VMBUS_VERSION_4_1  0x00040001u /* MODIFYCHANNEL */
+#define VMBUS_VERSION_5_0  0x00050000u /* the message connection id is negotiated */
+#define VMBUS_VERSION_5_1  0x00050001u
+#define VMBUS_VERSION_5_2  0x00050002u
+#define VMBUS_VERSION_5_3  0x00050003u /* MODIFYCHANNEL is answered; feature flags */
 
 /* Connections for HvPostMessage. */
 #define VMBUS_MESSAGE_CONNECTION_ID 1u /* below 5.0 */

@@ -8,18 +8,18 @@
 /*
  * The worker's socket. Who calls: M the manager, V a VSP. "Notify" rows have no reply.
  */
-#define WORKER_SERVICE "worker"
+#define WORKER_SERVICE	       "worker"
 #define WORKER_SERVICE_VERSION 1u
 
 enum worker_method {
-	WORKER_CREATE = 1,	 /* M  CreateRequest -> CreateReply */
-	WORKER_START = 2,	 /* M  Empty -> Empty: waits for the providers, then runs the vCPUs */
-	WORKER_PAUSE = 3,	 /* M  Empty -> Empty: once every vCPU stands still */
-	WORKER_RESUME = 4,	 /* M  Empty -> Empty */
-	WORKER_RESET = 5,	 /* M  Empty -> Empty */
-	WORKER_STOP = 6,	 /* M  Empty -> Empty: power off at once; the process ends after its last notification */
-	WORKER_GET_STATE = 7,	 /* M  Empty -> StateReply */
-	WORKER_SUBSCRIBE = 8,	 /* M  Empty -> StateReply, then MANAGER_STATE_CHANGED notifications on this connection */
+	WORKER_CREATE = 1,    /* M  CreateRequest -> CreateReply */
+	WORKER_START = 2,     /* M  Empty -> Empty: waits for the providers, then runs the vCPUs */
+	WORKER_PAUSE = 3,     /* M  Empty -> Empty: once every vCPU stands still */
+	WORKER_RESUME = 4,    /* M  Empty -> Empty */
+	WORKER_RESET = 5,     /* M  Empty -> Empty */
+	WORKER_STOP = 6,      /* M  Empty -> Empty: power off at once; the process ends after its last notification */
+	WORKER_GET_STATE = 7, /* M  Empty -> StateReply */
+	WORKER_SUBSCRIBE = 8, /* M  Empty -> StateReply, then MANAGER_STATE_CHANGED notifications on this connection */
 	WORKER_OPEN_CONSOLE = 9, /* M  OpenConsoleRequest -> Empty + one SOCK_STREAM descriptor, both directions */
 	WORKER_UPGRADE = 10,	 /* M  UpgradeRequest + the program -> Empty once its process serves */
 	WORKER_ASK = 11,	 /* M  AskRequest -> Empty once the guest has done it, or agreed to */
@@ -28,10 +28,12 @@ enum worker_method {
 	WORKER_VSP_OFFER = 33,	/* V  vsp.OfferRequest -> vsp.OfferReply */
 	WORKER_VSP_READY = 34,	/* V  vsp.ReadyRequest -> Empty: everything is offered; what was open is opened again */
 	WORKER_VSP_KEEP = 35,	/* V  vsp.KeepRequest + a descriptor -> Empty */
+	WORKER_VSP_WITHDRAW = 36,    /* V  vsp.WithdrawRequest -> Empty: the guest is told to let go of the channel */
+	WORKER_VSP_SUBCHANNELS = 37, /* V  vsp.SubchannelsRequest -> Empty: the guest sees them now */
 };
 
 /* Served by the manager on its connections to workers. */
-#define MANAGER_SERVICE "manager"
+#define MANAGER_SERVICE		"manager"
 #define MANAGER_SERVICE_VERSION 1u
 
 enum manager_method {
@@ -39,14 +41,14 @@ enum manager_method {
 };
 
 /* Served by a VSP on its connection to the worker. */
-#define VSP_SERVICE "vsp"
+#define VSP_SERVICE	    "vsp"
 #define VSP_SERVICE_VERSION 1u
 
 enum vsp_method {
-	VSP_OPEN = 1,	  /* vsp.OpenRequest + 3 descriptors -> vsp.OpenReply once the channel runs */
-	VSP_CLOSE = 2,	  /* vsp.ChannelRequest -> Empty once it is drained and nothing touches its memory any more */
-	VSP_RETARGET = 3, /* vsp.RetargetRequest -> Empty once signals go to the new vCPU */
-	VSP_QUIESCE = 4,  /* Empty -> Empty once every channel is drained and closed (unload, reset) */
+	VSP_OPEN = 1,	   /* vsp.OpenRequest + 3 descriptors -> vsp.OpenReply once the channel runs */
+	VSP_CLOSE = 2,	   /* vsp.ChannelRequest -> Empty once it is drained and nothing touches its memory any more */
+	VSP_RETARGET = 3,  /* vsp.RetargetRequest -> Empty once signals go to the new vCPU */
+	VSP_QUIESCE = 4,   /* Empty -> Empty once every channel is drained and closed (unload, reset) */
 	VSP_HAND_OVER = 5, /* Empty -> Empty once nothing is in flight and no memory is touched: a successor follows */
 	VSP_PING = 6,	   /* Empty -> vsp.PingReply at once, by the loop that also drives the rings */
 };

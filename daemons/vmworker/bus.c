@@ -49,6 +49,13 @@ void bus_complain(struct bus *bus, const char *object, const char *fmt, ...)
 
 /* ---- contact and its end ---- */
 
+/* Where the messages of a guest that speaks @version come. INITIATE_CONTACT of another is refused, so that a guest
+ * tries the next version as it must be tried. */
+static uint32_t message_connection(uint32_t version)
+{
+	return version >= VMBUS_VERSION_5_0 ? VMBUS_MESSAGE_CONNECTION_ID_4 : VMBUS_MESSAGE_CONNECTION_ID;
+}
+
 static bool version_known(uint32_t version)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(versions); i++)
@@ -63,12 +70,13 @@ static void contact_answer(struct bus *bus)
 	struct vmbus_msg_version_response msg = {.header.msgtype = VMBUS_MSG_VERSION_RESPONSE};
 	bool vp_ok = contact->target_vp < bus->guest->cpus(bus->guest_arg);
 	bool sint_ok = contact->version < VMBUS_VERSION_5_0 || (contact->sint == BUS_SINT && contact->vtl == 0);
+	bool connection_ok = contact->connection_id == message_connection(contact->version);
 	size_t len = offsetof(struct vmbus_msg_version_response, supported_features);
 
 	bus->message_vp = vp_ok ? contact->target_vp : 0;
-	if (!vp_ok || !sint_ok || !version_known(contact->version)) {
-		log_info("vmbus", "refused: version %u.%u, vCPU %u, SINT %u", contact->version >> 16,
-			 contact->version & 0xffff, contact->target_vp, contact->sint);
+	if (!vp_ok || !sint_ok || !connection_ok || !version_known(contact->version)) {
+		log_info("vmbus", "refused: version %u.%u, vCPU %u, SINT %u, connection %u", contact->version >> 16,
+			 contact->version & 0xffff, contact->target_vp, contact->sint, contact->connection_id);
 		bus_post(bus, &msg, len);
 		return;
 	}
@@ -77,7 +85,9 @@ static void contact_answer(struct bus *bus)
 	bus->offers_sent = false;
 	msg.version_supported = 1;
 	msg.connection_state = VMBUS_CONNECTION_STATE_SUCCESSFUL;
-	msg.msg_conn_id = contact->version >= VMBUS_VERSION_5_0 ? VMBUS_MESSAGE_CONNECTION_ID_4 : contact->version;
+	/* below 5.0 the same field repeats the version */
+	msg.msg_conn_id =
+		contact->version >= VMBUS_VERSION_5_0 ? message_connection(contact->version) : contact->version;
 	if (contact->version >= VMBUS_VERSION_5_3)
 		len = sizeof(msg);
 	log_info("vmbus", "the guest speaks version %u.%u", contact->version >> 16, contact->version & 0xffff);
@@ -288,6 +298,13 @@ void bus_message(struct bus *bus, uint32_t connection_id, uint32_t type, const v
 		log_debug("vmbus", "message %u while the guest is not connected", msg.type);
 		return;
 	}
+	if (messages[msg.type].connected && connection_id != message_connection(bus->version)) {
+		bus_complain(bus, NULL, "message %u on connection %u: version %u.%u uses the other", msg.type,
+			     connection_id, bus->version >> 16, bus->version & 0xffff);
+		return;
+	}
+	if (msg.type == VMBUS_MSG_INITIATE_CONTACT)
+		msg.contact.connection_id = connection_id;
 	messages[msg.type].handle(bus, &msg);
 }
 

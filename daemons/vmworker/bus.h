@@ -19,8 +19,8 @@
 struct bus;
 struct bus_offer;
 
-#define BUS_CHANNELS_MAX 2047u
-#define BUS_SINT	 2u /* VMBus's interrupt source */
+#define BUS_CHANNELS_MAX 2047u /* of all providers, sub-channels that no guest sees included */
+#define BUS_SINT	 2u    /* VMBus's interrupt source */
 
 /* How the bus reaches the guest. Implemented by vm.c over hv/ and irq.c; by a fake in tests. */
 struct bus_guest_ops {
@@ -129,10 +129,26 @@ bool bus_provider_resuming(const struct bus_provider *provider);
  * such offer in 20 ms, and not before the guest has released a rescinded channel of the same instance. A provider that
  * is away gets back what it offered before by making the same offer (instance GUID, subchannel index, interface GUID):
  * the id is the same, and the rest of @desc counts from the channel's next open on. Return: 0 and the offer's id;
- * -EEXIST (instance GUID and subchannel index in use); -ENOSPC; -EINVAL (no instance GUID, or block_bytes is not whole
- * pages, 0, or more than 64 MiB); -ENOMEM.
+ * -EEXIST (instance GUID and subchannel index in use); -ENOENT (the sub-channel's primary channel is not offered);
+ * -ENOSPC; -EINVAL (no instance GUID, or block_bytes is not whole pages, 0, or more than 64 MiB); -ENOMEM.
  */
 int bus_offer_add(struct bus_provider *provider, const struct bus_offer_desc *desc, uint32_t *ret_offer_id);
+
+/**
+ * bus_offer_withdraw - the provider does not offer this any more, nor its sub-channels, and touches no memory of
+ * theirs: what was asked for them needs no answer. The guest is told (RESCIND_CHANNELOFFER); instance GUID and relid
+ * are used again only once it has let go of them. Return: 0, -ENOENT.
+ */
+int bus_offer_withdraw(struct bus_provider *provider, uint32_t offer_id);
+
+/**
+ * bus_subchannels - the guest asked for sub-channels of a device, by the device's own protocol: from now on it sees
+ * those with index 1 to @count that were offered, all the others not yet. They are offered with bus_offer_add() like
+ * others, with the primary channel's GUIDs, but are not in a guest's list. They end with the open of their primary
+ * channel: the provider is asked to close what is still open, and they are rescinded; they may be shown again then.
+ * @offer_id: the primary channel. Return: 0; -ENOENT; -ENOTCONN (it is not open); -EINVAL (it is a sub-channel itself).
+ */
+int bus_subchannels(struct bus_provider *provider, uint32_t offer_id, uint32_t count);
 
 void bus_opened(struct bus_provider *provider, uint32_t offer_id, int status);
 void bus_closed(struct bus_provider *provider, uint32_t offer_id);

@@ -72,6 +72,7 @@ void chan_resuming_close(struct bus_offer *offer, const struct chan_event *event
 	offer->retarget_again = false;
 	offer->close_later = true;
 	offer->state = CHAN_CLOSING;
+	bus_subchannels_withdraw(offer);
 }
 
 /* In whichever CLOSING state: only now it can be closed, or need not be. */

@@ -20,7 +20,8 @@
  *   OPEN --away, back--> RESUMING --opened--> OPEN
  *                            +------failed--> DEAD --CLOSE--> OFFERED
  *
- * A channel that is not offered again is rescinded, and stays RESCINDED until the guest releases the relid.
+ * A channel that is not offered again, or that its provider withdraws, is rescinded, and stays RESCINDED until the
+ * guest releases the relid. bus_subchannel.c has the sub-channels, which come and go with their primary channel.
  *
  * Limits: one retarget is under way; below 5.3, where it has no answer, the latest of those that follow is kept.
  */
@@ -83,6 +84,7 @@ static chan_handler *const table[CHAN_STATES][CHAN_EVENTS] = {
 			[CHAN_EV_DISCONNECT] = chan_drain,
 			[CHAN_EV_RETARGETED] = chan_retargeting_retargeted,
 			[CHAN_EV_AWAY] = chan_retargeting_retargeted,
+			[CHAN_EV_GONE] = chan_retargeting_gone,
 		},
 	[CHAN_RESUMING] =
 		{
@@ -92,6 +94,7 @@ static chan_handler *const table[CHAN_STATES][CHAN_EVENTS] = {
 			[CHAN_EV_DISCONNECT] = chan_drain,
 			[CHAN_EV_OPENED] = chan_resuming_opened,
 			[CHAN_EV_AWAY] = chan_resuming_away,
+			[CHAN_EV_GONE] = chan_resuming_gone,
 		},
 	[CHAN_DEAD] =
 		{
@@ -148,9 +151,13 @@ static chan_handler *const table[CHAN_STATES][CHAN_EVENTS] = {
 	[CHAN_RESCINDED] =
 		{
 			[CHAN_EV_OPEN] = chan_refuse_open,
+			[CHAN_EV_CLOSE] = chan_stay,
 			[CHAN_EV_MODIFY] = chan_refuse_modify,
 			[CHAN_EV_RELEASED] = chan_rescinded_released,
 			[CHAN_EV_DISCONNECT] = chan_rescinded_disconnect,
+			[CHAN_EV_AWAY] = chan_stay,
+			[CHAN_EV_BACK] = chan_stay,
+			[CHAN_EV_GONE] = chan_rescinded_gone,
 		},
 };
 

@@ -49,6 +49,7 @@ chan_handler chan_stay, chan_resuming_away, chan_closing_away, chan_opening_back
 
 chan_handler chan_offered_released, chan_release_closed, chan_rescinded_released, chan_offered_disconnect,
 	chan_hidden_disconnect, chan_rescinded_disconnect, chan_drain, chan_draining_quiesced, chan_hidden_gone,
-	chan_offered_gone, chan_opening_gone, chan_reopen_gone, chan_release_gone, chan_draining_gone;
+	chan_rescinded_gone, chan_retargeting_gone, chan_resuming_gone, chan_offered_gone, chan_opening_gone,
+	chan_reopen_gone, chan_release_gone, chan_draining_gone;
 
 #endif

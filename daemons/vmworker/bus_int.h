@@ -36,7 +36,7 @@ enum chan_state {
 	CHAN_CLOSING_REOPEN,  /* the same, and the guest asks for another open */
 	CHAN_CLOSING_RELEASE, /* the same, and the guest has released the relid */
 	CHAN_DRAINING,	      /* the guest has left; the provider was asked to quiesce */
-	CHAN_RESCINDED,	      /* the provider does not offer it any more; the guest has not released the relid yet */
+	CHAN_RESCINDED,	      /* withdrawn; the guest has not released the relid yet */
 	CHAN_STATES
 };
 
@@ -52,7 +52,7 @@ enum chan_event_type {
 	CHAN_EV_QUIESCED,
 	CHAN_EV_AWAY, /* the provider is away */
 	CHAN_EV_BACK, /* it is back, and has offered this again */
-	CHAN_EV_GONE, /* it is back, and has not */
+	CHAN_EV_GONE, /* it is back, and has not; or it has withdrawn this */
 	CHAN_EVENTS
 };
 
@@ -65,8 +65,9 @@ struct chan_event {
 
 /*
  * Invariants: relid is 0 exactly in HIDDEN (and then the guest has never heard of it or has let go of it); provider is
- * NULL exactly in RESCINDED; the three descriptors are open and ring is there exactly in OPENING..DRAINING. While the
- * provider is away no channel is RETARGETING or RESUMING, and nothing is stale.
+ * NULL in RESCINDED only, and there unless it is a sub-channel that may be shown again; the three descriptors are open
+ * and ring is there exactly in OPENING..DRAINING. While the provider is away no channel is RETARGETING or RESUMING, and
+ * nothing is stale.
  */
 struct bus_offer {
 	TAILQ_ENTRY(bus_offer) link;
@@ -75,8 +76,9 @@ struct bus_offer {
 	struct bus_offer_desc desc;
 	uint32_t id;
 	enum chan_state state;
-	bool wanted; /* HIDDEN, and to be offered to a guest that has its list already */
-	bool made;   /* by the process that serves now or will at its bus_provider_back() */
+	bool wanted;	/* to be offered to a guest that has its list already, once it is HIDDEN */
+	bool withdrawn; /* a sub-channel that is closing: to be rescinded then */
+	bool made;	/* by the process that serves now or will at its bus_provider_back() */
 	uint32_t relid;
 
 	int kick_fd, irq_fd, block_fd;
@@ -182,6 +184,16 @@ void bus_on_gpadl_teardown(struct bus *bus, const struct bus_msg *msg);
 /** bus_answer_gpadl - GPADL_CREATED. @r: 0, or why it is refused. */
 void bus_answer_gpadl(struct bus *bus, uint32_t relid, uint32_t gpadl, int r);
 
+/** bus_has_primary - whether the provider offers the primary channel of the sub-channel @desc. */
+bool bus_has_primary(const struct bus_provider *provider, const struct bus_offer_desc *desc);
+
+/** bus_subchannels_gone - before bus_provider_back(): a sub-channel goes with its primary channel. */
+void bus_subchannels_gone(struct bus_provider *provider);
+
+/** bus_subchannels_withdraw - @primary is being closed, or its open is over: its sub-channels are closed, and
+ * rescinded. */
+void bus_subchannels_withdraw(struct bus_offer *primary);
+
 /** chan_init - a new offer's channel: HIDDEN. */
 void chan_init(struct bus_offer *offer);
 
@@ -190,6 +202,9 @@ void chan_event(struct bus_offer *offer, const struct chan_event *event);
 
 /** chan_offer - give a HIDDEN offer @relid and tell the guest of it. */
 void chan_offer(struct bus_offer *offer, uint32_t relid);
+
+/** chan_rescind - the guest must let go of an OFFERED channel; @forget: its provider does not offer it any more. */
+void chan_rescind(struct bus_offer *offer, bool forget);
 
 /** chan_uses_vp - whether the channel's interrupts go to @vp now. */
 bool chan_uses_vp(const struct bus_offer *offer, uint32_t vp);

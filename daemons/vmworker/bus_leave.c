@@ -29,7 +29,8 @@ void chan_rescinded_released(struct bus_offer *offer, const struct chan_event *e
 
 	gpadl_remove_owned(&bus->gpadls, offer->relid);
 	drop_relid(offer);
-	bus_offer_free(offer);
+	if (!offer->provider)
+		bus_offer_free(offer);
 	bus_pace(bus);
 }
 
@@ -46,7 +47,9 @@ void chan_hidden_disconnect(struct bus_offer *offer, const struct chan_event *ev
 void chan_rescinded_disconnect(struct bus_offer *offer, const struct chan_event *event)
 {
 	drop_relid(offer);
-	bus_offer_free(offer);
+	offer->wanted = false;
+	if (!offer->provider)
+		bus_offer_free(offer);
 }
 
 /* What the provider still owes in @state nobody waits for any more: its answer to "quiesce" covers it. */
@@ -62,7 +65,7 @@ void chan_drain(struct bus_offer *offer, const struct chan_event *event)
 
 	if (type && !chan_is_away(offer))
 		offer->stale[type]++;
-	offer->close_later = offer->retarget_again = false;
+	offer->close_later = offer->retarget_again = offer->withdrawn = false;
 	offer->on_gpadl = false; /* bus.c drops them all */
 	offer->state = CHAN_DRAINING;
 }
@@ -85,13 +88,44 @@ static void post_rescind(struct bus_offer *offer)
 	bus_post(offer->bus, &msg, sizeof(msg));
 }
 
-static void rescind(struct bus_offer *offer)
+static void forget(struct bus_offer *offer)
 {
+	offer->provider = NULL;
+	offer->wanted = false;
+	offer->bus->live--;
+}
+
+void chan_rescind(struct bus_offer *offer, bool forgotten)
+{
+	offer->withdrawn = false;
 	chan_release_open(offer);
 	post_rescind(offer);
-	offer->provider = NULL;
 	offer->state = CHAN_RESCINDED;
-	offer->bus->live--;
+	if (forgotten)
+		forget(offer);
+}
+
+static void rescind(struct bus_offer *offer)
+{
+	chan_rescind(offer, true);
+}
+
+void chan_rescinded_gone(struct bus_offer *offer, const struct chan_event *event)
+{
+	forget(offer);
+}
+
+void chan_retargeting_gone(struct bus_offer *offer, const struct chan_event *event)
+{
+	bus_answer_modify(offer->bus, offer->relid, VMBUS_STATUS_UNSUCCESSFUL);
+	rescind(offer);
+}
+
+void chan_resuming_gone(struct bus_offer *offer, const struct chan_event *event)
+{
+	if (offer->retarget_again)
+		bus_answer_modify(offer->bus, offer->relid, VMBUS_STATUS_UNSUCCESSFUL);
+	rescind(offer);
 }
 
 void chan_hidden_gone(struct bus_offer *offer, const struct chan_event *event)

@@ -11,6 +11,7 @@ static int parse_contact(const uint8_t *p, size_t len, struct bus_msg *msg)
 	struct vmbus_msg_initiate_contact wire;
 
 	memcpy(&wire, p, sizeof(wire));
+	msg->contact.connection_id = 0;
 	msg->contact.version = wire.vmbus_version_requested;
 	msg->contact.target_vp = wire.target_vcpu;
 	msg->contact.sint = wire.msg_sint;

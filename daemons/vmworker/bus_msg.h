@@ -14,6 +14,7 @@
 
 struct bus_msg_contact {
 	uint32_t version;
+	uint32_t connection_id; /* on which it came: the caller's to fill in */
 	uint32_t target_vp;
 	uint8_t sint; /* both mean something from 5.0 on only */
 	uint8_t vtl;

@@ -4,7 +4,7 @@
  * and what is added later as soon as it may. A relid and an instance GUID whose offer was rescinded are held until
  * RELID_RELEASED: Linux finds channels by instance GUID alone. An offer that must wait for that, or for the pace, stays
  * HIDDEN and wanted; bus_pump() shows it. Of a provider that was away, offers that it makes again keep id, relid and
- * channel.
+ * channel. Sub-channels are not in the list: bus_subchannel.c shows them.
  *
  * Limits: BUS_CHANNELS_MAX offers.
  */
@@ -61,12 +61,15 @@ void bus_pump(struct bus *bus)
 		return;
 	TAILQ_FOREACH(offer, &bus->offers, link)
 	{
-		if (!offer->wanted || instance_held(bus, offer))
+		if (!offer->wanted || offer->state != CHAN_HIDDEN || instance_held(bus, offer))
 			continue;
 		relid = free_relid(bus);
 		if (!relid)
 			return;
 		chan_offer(offer, relid);
+		/* the guest has asked for sub-channels, and expects them all */
+		if (offer->desc.subchannel_index)
+			continue;
 		bus_pace(bus);
 		return;
 	}
@@ -113,7 +116,8 @@ void bus_on_request_offers(struct bus *bus, const struct bus_msg *msg)
 		return;
 	}
 	TAILQ_FOREACH(offer, &bus->offers, link)
-	sorted[count++] = offer;
+	if (offer->state == CHAN_HIDDEN && !offer->desc.subchannel_index)
+		sorted[count++] = offer;
 	qsort(sorted, count, sizeof(struct bus_offer *), compare_offers);
 	for (size_t i = 0; i < count; i++)
 		chan_offer(sorted[i], (uint32_t)i + 1);
@@ -162,20 +166,29 @@ void bus_provider_away(struct bus_provider *provider)
 	bus_disconnected(bus);
 }
 
+/* @event for those of its offers that were @made again, or not. */
+static void settle(struct bus_provider *provider, bool made, enum chan_event_type event)
+{
+	struct bus_offer *offer, *after;
+
+	for (offer = TAILQ_FIRST(&provider->bus->offers); offer; offer = after) {
+		after = TAILQ_NEXT(offer, link);
+		if (offer->provider == provider && offer->made == made)
+			chan_event(offer, &(struct chan_event){.type = event});
+	}
+}
+
 void bus_provider_back(struct bus_provider *provider)
 {
 	struct bus *bus = provider->bus;
-	struct bus_offer *offer, *after;
 
 	if (!provider->away)
 		return;
-	provider->away = provider->quiescing = false;
 	bus->hold++;
-	for (offer = TAILQ_FIRST(&bus->offers); offer; offer = after) {
-		after = TAILQ_NEXT(offer, link);
-		if (offer->provider == provider)
-			chan_event(offer, &(struct chan_event){.type = offer->made ? CHAN_EV_BACK : CHAN_EV_GONE});
-	}
+	bus_subchannels_gone(provider);
+	settle(provider, false, CHAN_EV_GONE);
+	provider->away = provider->quiescing = false;
+	settle(provider, true, CHAN_EV_BACK);
 	bus->hold--;
 	bus_disconnected(bus);
 	bus_pump(bus);
@@ -224,6 +237,8 @@ int bus_offer_add(struct bus_provider *provider, const struct bus_offer_desc *de
 	TAILQ_FOREACH(offer, &bus->offers, link)
 	if (offer->provider && same_instance(offer, desc))
 		return offer->provider == provider ? offer_again(offer, desc, ret_offer_id) : -EEXIST;
+	if (desc->subchannel_index && !bus_has_primary(provider, desc))
+		return -ENOENT;
 	if (bus->live >= BUS_CHANNELS_MAX)
 		return -ENOSPC;
 	offer = calloc(1, sizeof(*offer));
@@ -238,7 +253,27 @@ int bus_offer_add(struct bus_provider *provider, const struct bus_offer_desc *de
 	bus->live++;
 	TAILQ_INSERT_TAIL(&bus->offers, offer, link);
 	*ret_offer_id = offer->id;
-	offer->wanted = bus->state == BUS_CONNECTED && bus->offers_sent;
+	offer->wanted = bus->state == BUS_CONNECTED && bus->offers_sent && !desc->subchannel_index;
+	bus_pump(bus);
+	return 0;
+}
+
+int bus_offer_withdraw(struct bus_provider *provider, uint32_t offer_id)
+{
+	struct bus *bus = provider->bus;
+	struct bus_offer *offer = find_offer(provider, offer_id);
+
+	if (!offer)
+		return -ENOENT;
+	offer->made = false;
+	if (provider->away) /* bus_provider_back() sees to it */
+		return 0;
+	bus->hold++;
+	if (!offer->desc.subchannel_index)
+		bus_subchannels_gone(provider);
+	chan_event(offer, &(struct chan_event){.type = CHAN_EV_GONE});
+	bus->hold--;
+	bus_disconnected(bus);
 	bus_pump(bus);
 	return 0;
 }
@@ -249,8 +284,9 @@ static void answered(struct bus_provider *provider, uint32_t offer_id, enum chan
 
 	if (offer)
 		chan_event(offer, &(struct chan_event){.type = type, .status = status});
-	else
+	else if (offer_id > provider->bus->next_offer_id)
 		log_warn(provider->name, "answers for the unknown offer %u", offer_id);
+	/* else it has withdrawn the offer meanwhile */
 }
 
 void bus_opened(struct bus_provider *provider, uint32_t offer_id, int status)

@@ -87,6 +87,7 @@ void chan_release_open(struct bus_offer *offer)
 
 	chan_done(offer);
 	offer->close_later = offer->retarget_again = false;
+	bus_subchannels_withdraw(offer);
 	if (!offer->on_gpadl)
 		return;
 	offer->on_gpadl = false;
@@ -121,6 +122,15 @@ void chan_offer(struct bus_offer *offer, uint32_t relid)
 	msg.connection_id = connection_id(offer);
 	memcpy(msg.offer.user_def, offer->desc.user_defined, sizeof(msg.offer.user_def));
 	bus_post(bus, &msg, sizeof(msg));
+}
+
+/* The provider is through with it: the guest may open it again, unless it is to let go of it. */
+static void closed(struct bus_offer *offer)
+{
+	offer->state = CHAN_OFFERED;
+	chan_release_open(offer);
+	if (offer->withdrawn)
+		chan_rescind(offer, false);
 }
 
 bool chan_uses_vp(const struct bus_offer *offer, uint32_t vp)
@@ -277,6 +287,7 @@ void chan_opening_opened(struct bus_offer *offer, const struct chan_event *event
 static void close_begin(struct bus_offer *offer)
 {
 	offer->state = CHAN_CLOSING;
+	bus_subchannels_withdraw(offer);
 	if (chan_is_away(offer))
 		return;
 	offer->provider->ops->close(offer->provider->arg, offer->id);
@@ -290,12 +301,10 @@ void chan_opening_close(struct bus_offer *offer, const struct chan_event *event)
 void chan_opening_close_opened(struct bus_offer *offer, const struct chan_event *event)
 {
 	bus_answer_open(offer->bus, offer->relid, offer->opened.open_id, VMBUS_STATUS_UNSUCCESSFUL);
-	if (event->status < 0) {
-		offer->state = CHAN_OFFERED;
-		chan_release_open(offer);
-		return;
-	}
-	close_begin(offer);
+	if (event->status < 0)
+		closed(offer);
+	else
+		close_begin(offer);
 }
 
 void chan_open_close(struct bus_offer *offer, const struct chan_event *event)
@@ -312,6 +321,10 @@ void chan_retargeting_close(struct bus_offer *offer, const struct chan_event *ev
 
 void chan_closing_open(struct bus_offer *offer, const struct chan_event *event)
 {
+	if (offer->withdrawn) {
+		bus_answer_open(offer->bus, offer->relid, event->open->open_id, VMBUS_STATUS_UNSUCCESSFUL);
+		return;
+	}
 	offer->reopen = *event->open;
 	offer->state = CHAN_CLOSING_REOPEN;
 }
@@ -329,8 +342,7 @@ void chan_closing_released(struct bus_offer *offer, const struct chan_event *eve
 
 void chan_closing_closed(struct bus_offer *offer, const struct chan_event *event)
 {
-	offer->state = CHAN_OFFERED;
-	chan_release_open(offer);
+	closed(offer);
 }
 
 void chan_reopen_closed(struct bus_offer *offer, const struct chan_event *event)

@@ -459,19 +459,21 @@ static void handle_open_console(struct rpc_conn *conn, struct rpc_call *call, co
 		rpc_reply(call, &empty.base, &fd, 1);
 }
 
-#define EMPTY	 &bulkhead__empty__descriptor
-#define CREATE	 &bulkhead__worker__create_request__descriptor
-#define CREATED	 &bulkhead__worker__create_reply__descriptor
-#define STATE	 &bulkhead__worker__state_reply__descriptor
-#define CONSOLE	 &bulkhead__worker__open_console_request__descriptor
-#define ATTACH	 &bulkhead__vsp__attach_request__descriptor
-#define ATTACHED &bulkhead__vsp__attach_reply__descriptor
-#define OFFER	 &bulkhead__vsp__offer_request__descriptor
-#define OFFERED	 &bulkhead__vsp__offer_reply__descriptor
-#define READY	 &bulkhead__vsp__ready_request__descriptor
-#define KEEP	 &bulkhead__vsp__keep_request__descriptor
-#define UPGRADE	 &bulkhead__worker__upgrade_request__descriptor
-#define ASK	 &bulkhead__worker__ask_request__descriptor
+#define EMPTY	    &bulkhead__empty__descriptor
+#define CREATE	    &bulkhead__worker__create_request__descriptor
+#define CREATED	    &bulkhead__worker__create_reply__descriptor
+#define STATE	    &bulkhead__worker__state_reply__descriptor
+#define CONSOLE	    &bulkhead__worker__open_console_request__descriptor
+#define ATTACH	    &bulkhead__vsp__attach_request__descriptor
+#define ATTACHED    &bulkhead__vsp__attach_reply__descriptor
+#define OFFER	    &bulkhead__vsp__offer_request__descriptor
+#define OFFERED	    &bulkhead__vsp__offer_reply__descriptor
+#define READY	    &bulkhead__vsp__ready_request__descriptor
+#define KEEP	    &bulkhead__vsp__keep_request__descriptor
+#define WITHDRAW    &bulkhead__vsp__withdraw_request__descriptor
+#define SUBCHANNELS &bulkhead__vsp__subchannels_request__descriptor
+#define UPGRADE	    &bulkhead__worker__upgrade_request__descriptor
+#define ASK	    &bulkhead__worker__ask_request__descriptor
 
 static const struct rpc_method methods[] = {
 	{WORKER_CREATE, "Create", CREATE, CREATED, 2, RPC_FDS_MAX, ROLE_MANAGER, handle_create},
@@ -489,6 +491,8 @@ static const struct rpc_method methods[] = {
 	{WORKER_VSP_OFFER, "VspOffer", OFFER, OFFERED, 0, 0, ROLE_VSP, vsp_handle_offer},
 	{WORKER_VSP_READY, "VspReady", READY, EMPTY, 0, 0, ROLE_VSP, vsp_handle_ready},
 	{WORKER_VSP_KEEP, "VspKeep", KEEP, EMPTY, 1, 1, ROLE_VSP, vsp_handle_keep},
+	{WORKER_VSP_WITHDRAW, "VspWithdraw", WITHDRAW, EMPTY, 0, 0, ROLE_VSP, vsp_handle_withdraw},
+	{WORKER_VSP_SUBCHANNELS, "VspSubchannels", SUBCHANNELS, EMPTY, 0, 0, ROLE_VSP, vsp_handle_subchannels},
 	{0},
 };
 

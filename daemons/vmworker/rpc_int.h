@@ -36,6 +36,10 @@ void vsp_handle_ready(struct rpc_conn *conn, struct rpc_call *call, const Protob
 		      void *arg);
 void vsp_handle_keep(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,
 		     void *arg);
+void vsp_handle_withdraw(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			 size_t nfds, void *arg);
+void vsp_handle_subchannels(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			    size_t nfds, void *arg);
 /** vsp_link_end - the peer is gone: its provider is detached. */
 void vsp_link_end(struct peer *peer);
 

@@ -405,9 +405,44 @@ void vsp_handle_offer(struct rpc_conn *conn, struct rpc_call *call, const Protob
 	r = bus_offer_add(link->provider->bus, &desc, &reply.offer_id);
 	if (r < 0)
 		rpc_fail(call, r, "the offer is refused: %s",
-			 r == -EEXIST ? "another channel has its instance GUID" : strerror(-r));
+			 r == -EEXIST	? "another channel has its instance GUID"
+			 : r == -ENOENT ? "its primary channel is not offered"
+					: strerror(-r));
 	else
 		rpc_reply(call, &reply.base, NULL, 0);
+}
+
+void vsp_handle_withdraw(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			 size_t nfds, void *arg)
+{
+	const Bulkhead__Vsp__WithdrawRequest *req = (const Bulkhead__Vsp__WithdrawRequest *)msg;
+	Bulkhead__Empty empty = BULKHEAD__EMPTY__INIT;
+	struct vsp_link *link = attached(arg, call);
+
+	if (!link)
+		return;
+	if (bus_offer_withdraw(link->provider->bus, req->offer_id) < 0)
+		rpc_fail(call, -ENOENT, "no offer %u", req->offer_id);
+	else
+		rpc_reply(call, &empty.base, NULL, 0);
+}
+
+void vsp_handle_subchannels(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			    size_t nfds, void *arg)
+{
+	const Bulkhead__Vsp__SubchannelsRequest *req = (const Bulkhead__Vsp__SubchannelsRequest *)msg;
+	Bulkhead__Empty empty = BULKHEAD__EMPTY__INIT;
+	struct vsp_link *link = attached(arg, call);
+	int r;
+
+	if (!link)
+		return;
+	r = bus_subchannels(link->provider->bus, req->offer_id, req->count);
+	if (r < 0)
+		rpc_fail(call, r, "sub-channels of offer %u: %s", req->offer_id,
+			 r == -ENOTCONN ? "it is not open" : strerror(-r));
+	else
+		rpc_reply(call, &empty.base, NULL, 0);
 }
 
 void vsp_handle_ready(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,

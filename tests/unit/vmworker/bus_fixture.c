@@ -157,6 +157,7 @@ void fx_init(void)
 	r = bus_new(fx.loop, &fx.mem, &guest_ops, NULL, &fx.bus);
 	assert(r == 0);
 	fx.provider.answers = true;
+	fx.connection = VMBUS_MESSAGE_CONNECTION_ID_4;
 	fx_provider_add(&fx.provider);
 }
 
@@ -196,7 +197,7 @@ int fx_offer(struct fx_provider *provider, uint8_t n, uint32_t *ret_offer_id)
 
 void fx_send(const void *message, size_t len)
 {
-	bus_message(fx.bus, VMBUS_MESSAGE_CONNECTION_ID_4, VMBUS_MESSAGE_TYPE, message, len);
+	bus_message(fx.bus, fx.connection, VMBUS_MESSAGE_TYPE, message, len);
 }
 
 const void *fx_next(uint32_t type, size_t len)
@@ -226,7 +227,8 @@ void fx_contact(uint32_t version, uint32_t vp)
 		msg.msg_sint = VMBUS_MESSAGE_SINT;
 	else
 		msg.interrupt_page = FX_MEM_GPA;
-	bus_message(fx.bus, version >= VMBUS_VERSION_5_0 ? 4 : 1, VMBUS_MESSAGE_TYPE, &msg, sizeof(msg));
+	fx.connection = version >= VMBUS_VERSION_5_0 ? VMBUS_MESSAGE_CONNECTION_ID_4 : VMBUS_MESSAGE_CONNECTION_ID;
+	fx_send(&msg, sizeof(msg));
 }
 
 void fx_simple(uint32_t type)

@@ -46,6 +46,7 @@ struct fx {
 	struct guest_mem mem;
 	struct bus *bus;
 	struct fx_message messages[FX_MESSAGES];
+	uint32_t connection;	 /* of the guest's messages */
 	unsigned int head, tail; /* messages[head..tail) are not looked at yet */
 	struct {
 		uint32_t connection_id;
@@ -74,7 +75,7 @@ void fx_provider_replace(struct fx_provider *provider);
 void fx_provider_add(struct fx_provider *provider);
 int fx_offer(struct fx_provider *provider, uint8_t n, uint32_t *ret_offer_id);
 
-/** fx_send - the guest posts @message on connection 4. */
+/** fx_send - the guest posts @message on the connection of the version that fx_contact() asked for last. */
 void fx_send(const void *message, size_t len);
 
 /** fx_next - the bus's next message if it has @type and at least @len bytes, else NULL; NULL too if there is none. */

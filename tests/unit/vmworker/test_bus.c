@@ -26,7 +26,12 @@ Test(bus, versions)
 		{VMBUS_VERSION_4_1, true, 16, VMBUS_VERSION_4_1},
 		{VMBUS_VERSION_4_0, true, 16, VMBUS_VERSION_4_0},
 		{VMBUS_VERSION_3_0, true, 16, VMBUS_VERSION_3_0},
-		{0x20004, false, 16, 0},
+		{VMBUS_VERSION_2_4, false, 16, 0},
+		{VMBUS_VERSION_1_1, false, 16, 0},
+		{VMBUS_VERSION_0_13, false, 16, 0},
+		{0x10000, false, 16, 0},
+		{0x30001, false, 16, 0},
+		{0x40002, false, 16, 0},
 		{0, false, 16, 0},
 		{0x50004, false, 16, 0},
 	};
@@ -40,6 +45,35 @@ Test(bus, versions)
 		msg = fx_version_response(cases[i].len);
 		cr_assert(msg && msg->version_supported == cases[i].supported && msg->connection_state == 0);
 		cr_assert(msg->msg_conn_id == cases[i].conn_id);
+	}
+}
+
+Test(bus, each_version_has_its_connection)
+{
+	static const uint32_t cases[] = {VMBUS_VERSION_3_0, VMBUS_VERSION_4_1, VMBUS_VERSION_5_0, VMBUS_VERSION_5_3};
+	struct vmbus_msg_initiate_contact msg = {
+		.header.msgtype = VMBUS_MSG_INITIATE_CONTACT,
+		.msg_sint = VMBUS_MESSAGE_SINT,
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint32_t right = cases[i] >= VMBUS_VERSION_5_0 ? 4 : 1;
+
+		msg.vmbus_version_requested = cases[i];
+		fx.connection = 5 - right;
+		fx_send(&msg, sizeof(msg));
+		cr_assert(fx_version_response(16)->version_supported == 0);
+		fx_connect_at(cases[i]);
+		fx.connection = 5 - right;
+		fx_simple(VMBUS_MSG_REQUESTOFFERS);
+		cr_assert(fx_silent());
+		fx.connection = right;
+		fx_simple(VMBUS_MSG_REQUESTOFFERS);
+		cr_assert(fx_next(VMBUS_MSG_ALLOFFERS_DELIVERED, 8));
+		/* a successor of the guest may come on another one, and leave on any */
+		fx.connection = 5 - right;
+		fx_simple(VMBUS_MSG_UNLOAD);
+		cr_assert(fx_next(VMBUS_MSG_UNLOAD_RESPONSE, 8));
 	}
 }
 
