@@ -12,7 +12,7 @@ static void set_state(struct ic *ic, enum ic_heartbeat_state state)
 	else if (ic->heartbeat.state == IC_HEARTBEAT_LOST && state == IC_HEARTBEAT_OK)
 		log_notice(NULL, "the guest answers heartbeats again");
 	ic->heartbeat.state = state;
-	ic->host.changed(ic->host.arg);
+	ic_tell(ic);
 }
 
 static void beat(struct ic_channel *channel)

@@ -23,6 +23,33 @@ static const struct ic_service *const services[] = {
 
 _Static_assert(ARRAY_SIZE(services) == IC_SERVICES, "one channel for each service");
 
+/* ---- changes ---- */
+
+static void tell(struct ic *ic)
+{
+	ic->more = false;
+	ic->pacing = true;
+	loop_arm(ic->pace, IC_PACE_NS);
+	ic->host.changed(ic->host.arg);
+}
+
+void ic_tell(struct ic *ic)
+{
+	if (ic->pacing)
+		ic->more = true;
+	else
+		tell(ic);
+}
+
+void ic_pace_over(void *arg)
+{
+	struct ic *ic = arg;
+
+	ic->pacing = false;
+	if (ic->more)
+		tell(ic);
+}
+
 /* ---- the bus's calls ---- */
 
 static struct ic_channel *find(struct ic *ic, uint32_t offer_id)
@@ -105,6 +132,8 @@ int ic_new(struct loop *loop, struct bus *bus, const struct guest_mem *mem, cons
 	ic->host = *host;
 	r = loop_add_timer(loop, ic_shutdown_overdue, ic, &ic->shutdown.deadline);
 	if (!r)
+		r = loop_add_timer(loop, ic_pace_over, ic, &ic->pace);
+	if (!r)
 		r = bus_provider_add(bus, "integration services", &provider_ops, ic, &ic->provider);
 	for (size_t i = 0; i < IC_SERVICES && !r; i++) {
 		ic->channel[i].ic = ic;
@@ -130,6 +159,7 @@ void ic_free(struct ic *ic)
 		loop_remove(&ic->channel[i].timer);
 	}
 	loop_remove(&ic->shutdown.deadline);
+	loop_remove(&ic->pace);
 	free(ic);
 }
 

@@ -67,7 +67,7 @@ static void end_use(struct ic_channel *channel, enum ic_channel_state state)
 		return;
 	if (channel->service->closed)
 		channel->service->closed(channel);
-	channel->ic->host.changed(channel->ic->host.arg);
+	ic_tell(channel->ic);
 }
 
 static int fail(struct ic_channel *channel, const char *why)
@@ -157,11 +157,13 @@ static void on_negotiated(struct ic_channel *channel, const struct ic_message *m
 		return;
 	}
 	channel->state = IC_READY;
-	log_info(channel_name(channel, name), "version %u.%u", channel->version.major, channel->version.minor);
+	channel_name(channel, name);
+	if (log_allowed(&channel->limit, name))
+		log_info(name, "version %u.%u", channel->version.major, channel->version.minor);
 	arm(channel);
 	if (channel->service->ready)
 		channel->service->ready(channel);
-	channel->ic->host.changed(channel->ic->host.arg);
+	ic_tell(channel->ic);
 }
 
 static void on_message(struct ic_channel *channel, const struct ic_message *message)

@@ -63,6 +63,8 @@ struct ic {
 	struct ic_host host;
 	struct bus_provider *provider;
 	bool running;
+	struct loop_source *pace; /* armed while it has told of a change a short time ago */
+	bool pacing, more;	  /* and there was another one since */
 	struct ic_channel channel[IC_SERVICES];
 
 	struct {
@@ -79,6 +81,15 @@ struct ic {
 		bool sync; /* tell the time as soon as the last answer is there */
 	} timesync;
 };
+
+/* ---- ic.c ---- */
+
+/** ic_tell - something has changed. A guest can bring that about as often as it likes: the VM hears of it at most every
+ * IC_PACE_NS. */
+void ic_tell(struct ic *ic);
+/** ic_pace_over - the timer's callback. @arg: the struct ic. */
+void ic_pace_over(void *arg);
+#define IC_PACE_NS (200 * 1000 * 1000ull)
 
 /* ---- ic_channel.c ---- */
 

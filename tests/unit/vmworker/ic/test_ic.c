@@ -51,7 +51,25 @@ Test(ic, every_version_is_spoken)
 	}
 	cr_assert_eq(icf.opened, ARRAY_SIZE(all));
 	cr_assert_eq(icf.closed, ARRAY_SIZE(all));
-	cr_assert_eq(icf.changes, 2 * ARRAY_SIZE(all));
+}
+
+Test(ic, changes_are_told_at_a_pace)
+{
+	for (unsigned int i = 0; i < 50; i++) {
+		icf_use(SHUTDOWN, 3, 0);
+		icf_close(SHUTDOWN);
+	}
+	cr_assert_lt(icf.changes, 50);
+	ic_pace_over(icf.ic);
+	ic_pace_over(icf.ic);
+	icf.changes = 0;
+	ic_pace_over(icf.ic);
+	cr_assert_eq(icf.changes, 0);
+	icf_use(SHUTDOWN, 3, 0);
+	cr_assert_eq(icf.changes, 1); /* at once, for there was none for a while */
+	icf_close(SHUTDOWN);
+	ic_pace_over(icf.ic);
+	cr_assert_eq(icf.changes, 2); /* the last one is never lost */
 }
 
 Test(ic, a_guest_that_speaks_none_is_left_alone)

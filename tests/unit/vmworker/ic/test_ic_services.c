@@ -41,6 +41,8 @@ Test(ic_services, a_heartbeat_is_lost_after_some_and_found_again)
 	icf_use(HEARTBEAT, 1, 0);
 	beat();
 	icf_tick(HEARTBEAT);
+	ic_pace_over(icf.ic);
+	ic_pace_over(icf.ic);
 	changes = icf.changes;
 	for (unsigned int i = 1; i < IC_HEARTBEAT_MISSED_MAX; i++)
 		icf_tick(HEARTBEAT);
