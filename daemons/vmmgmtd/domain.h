@@ -81,7 +81,7 @@ struct domain {
 /* What becomes of each part of a definition. NULL-terminated heap arrays of heap strings; NULL while empty. */
 struct domain_report {
 	char **implemented; /* "path" */
-	char **kept;	    /* "path: reason" */
+	char **kept;	    /* "path: reason", each once, however many such elements there are */
 	char **refused;	    /* "path: reason" */
 	size_t implemented_count, kept_count, refused_count;
 };

@@ -79,6 +79,11 @@ void domain_keep(struct domain_parser *p, const char *where, const char *reason)
 	char text[PATH_TEXT_MAX + ERR_TEXT_MAX];
 
 	snprintf(text, sizeof(text), "%s: %s", where, reason);
+	text_clean(text);
+	for (size_t i = 0; i < p->report->kept_count; i++) {
+		if (!strcmp(p->report->kept[i], text))
+			return;
+	}
 	list_add(&p->report->kept, &p->report->kept_count, text);
 }
 
@@ -181,7 +186,7 @@ static bool judge(struct domain_parser *p, xmlNode *node, const struct place *pl
 		list_add(&p->report->implemented, &p->report->implemented_count, place->where);
 		return true;
 	case DOMAIN_KEPT:
-		domain_keep(p, place->where, rule->reason);
+		domain_keep(p, place->path, rule->reason);
 		return false;
 	default:
 		domain_refuse(p, -EOPNOTSUPP, place->where, "%s", rule->reason);

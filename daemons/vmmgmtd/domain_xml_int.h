@@ -33,7 +33,8 @@ const struct domain_field *domain_field_find(const char *path);
 void domain_refuse(struct domain_parser *p, int code, const char *where, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/** domain_keep - what has no effect: it goes on the list. */
+/** domain_keep - what has no effect: it goes on the list, once. @where: the element; all elements of that path at once.
+ */
 void domain_keep(struct domain_parser *p, const char *where, const char *reason);
 
 /** domain_xml_child - the first element of that name in @node; NULL if there is none. */

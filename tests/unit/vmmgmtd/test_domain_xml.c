@@ -385,11 +385,14 @@ Test(domain_xml, report_has_all_three_lists)
 	struct domain d = {0};
 	struct err err = {0};
 
-	cr_assert_lt(parse(DEVICES("<emulator>/q</emulator><video/><sound/>"), &d, &report, &err), 0);
+	cr_assert_lt(
+		parse(DEVICES("<emulator>/q</emulator><video/><controller/><controller/><sound/>"), &d, &report, &err),
+		0);
 	cr_assert(strstr(err.text, "1 more"));
 	cr_assert_str_eq(report.implemented[0], "/domain");
-	cr_assert_eq(report.kept_count, 1);
+	cr_assert_eq(report.kept_count, 2);
 	cr_assert(strstr(report.kept[0], "/domain/devices/emulator: "));
+	cr_assert(strstr(report.kept[1], "/domain/devices/controller: "), "once for both: %s", report.kept[1]);
 	cr_assert_eq(report.refused_count, 2);
 	cr_assert(strstr(report.refused[1], "/domain/devices/sound: "));
 	domain_report_done(&report);
