@@ -317,21 +317,20 @@ const struct domain_rule *domain_rules(size_t *ret_count)
 
 static int by_path(const void *a, const void *b)
 {
-	const struct domain_rule *const *x = a, *const *y = b;
+	const struct domain_rule *x = a, *y = b;
 
-	return strcmp((*x)->path, (*y)->path);
+	return strcmp(x->path, y->path);
 }
 
 const struct domain_rule *domain_rule_find(const char *path)
 {
-	static const struct domain_rule *sorted[ARRAY_SIZE(rules)];
-	const struct domain_rule key = {.path = path}, *wanted = &key, **found;
+	static struct domain_rule sorted[ARRAY_SIZE(rules)];
+	const struct domain_rule key = {.path = path}, *found;
 
-	if (!sorted[0]) {
-		for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
-			sorted[i] = &rules[i];
-		qsort(sorted, ARRAY_SIZE(rules), sizeof(sorted[0]), by_path);
+	if (!sorted[0].path) {
+		memcpy(sorted, rules, sizeof(rules));
+		qsort(sorted, ARRAY_SIZE(rules), sizeof(*sorted), by_path);
 	}
-	found = bsearch(&wanted, sorted, ARRAY_SIZE(rules), sizeof(sorted[0]), by_path);
-	return found ? *found : &unknown;
+	found = bsearch(&key, sorted, ARRAY_SIZE(rules), sizeof(*sorted), by_path);
+	return found ? found : &unknown;
 }
