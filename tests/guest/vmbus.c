@@ -17,7 +17,7 @@ static struct hv_input_post_message post_input CPU_PAGES;
 
 /* Messages as they came; the interrupt handler of the vCPU that was named at contact puts them here. */
 static uint8_t messages[MESSAGES][HV_MESSAGE_PAYLOAD_SIZE];
-static volatile uint32_t messages_in, messages_out;
+static volatile uint32_t messages_in, messages_out, messages_on[VMBUS_CPUS];
 static struct vmbus_channel *volatile channels[VMBUS_CHANNELS_MAX + 1];
 static uint32_t message_connection = VMBUS_MESSAGE_CONNECTION_ID_4;
 static uint32_t version;
@@ -43,6 +43,7 @@ static void take_message(uint32_t cpu)
 	if (messages_in - messages_out == MESSAGES)
 		rt_fail("more than %u messages wait", MESSAGES);
 	memcpy(messages[messages_in % MESSAGES], slot->payload, HV_MESSAGE_PAYLOAD_SIZE);
+	messages_on[cpu]++;
 	messages_in++;
 	__atomic_store_n(&slot->header.message_type, HV_MESSAGE_TYPE_NONE, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&slot->header.message_flags, __ATOMIC_SEQ_CST) & HV_MESSAGE_FLAG_PENDING)
@@ -123,6 +124,11 @@ const void *vmbus_next_message(void)
 	while (messages_out == messages_in)
 		rt_idle(messages_out == messages_in);
 	return messages[messages_out++ % MESSAGES];
+}
+
+uint32_t vmbus_messages(uint32_t cpu)
+{
+	return messages_on[cpu];
 }
 
 void vmbus_discard(void)

@@ -14,7 +14,7 @@
 #include "abi/ring.h"
 #include "abi/vmbus.h"
 
-#define VMBUS_CPUS   8u
+#define VMBUS_CPUS   64u
 #define VMBUS_VECTOR 0x60u /* of SINT2 on every vCPU */
 #define VMBUS_OFFERS 64u
 
@@ -74,6 +74,8 @@ void vmbus_wait_packet(struct vmbus_channel *channel);
 void vmbus_post(const void *message, uint32_t len);
 /** vmbus_next_message - wait for the host's next message; 240 bytes. */
 const void *vmbus_next_message(void);
+/** vmbus_messages - how many messages @cpu has taken. */
+uint32_t vmbus_messages(uint32_t cpu);
 /** vmbus_discard - forget what has come so far. */
 void vmbus_discard(void);
 /** vmbus_signal - kick the host, whatever the rings say. */
