@@ -140,6 +140,7 @@ static int run(char **argv)
 		return 1;
 	frame_send(START, NULL, 0);
 	pid = command_start(argv, pipes);
+	signal(SIGTERM, SIG_IGN); /* a shutdown in order ends the command, and we tell how */
 	for (int pidfd = pidfd_open(pid, 0), ended = 0; !ended;) {
 		struct pollfd fds[] = { { pipes[0], POLLIN, 0 }, { pipes[1], POLLIN, 0 }, { pidfd, POLLIN, 0 } };
 
