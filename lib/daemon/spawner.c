@@ -8,12 +8,17 @@
  * A helper that is killed is replaced by its keeper. What it was about to start then is asked for again; if the first
  * request was served all the same, its process is killed. When both are gone, a pidfd for each process that was left
  * tells of its end.
+ *
+ * A helper that does not answer in time, because it is stopped or cannot get at the program, is given up for that
+ * request, and for all that follow until it answers after all: none waits again, and none lies in its socket. What it
+ * then turns out to have started is killed.
  */
 #include "daemon/spawner.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,10 +27,12 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "daemon/spawner_msg.h"
 
-#define TRIES 3 /* to start a process, when helpers are killed meanwhile */
+#define TRIES	    3 /* to start a process, when helpers are killed meanwhile */
+#define DEADLINE_NS (5 * NS_PER_SEC)
 
 struct spawned {
 	struct spawner *spawner;
@@ -45,6 +52,7 @@ struct spawner {
 	struct loop_source *source, *later;
 	struct spawned *processes;
 	uint32_t serial; /* of the last request */
+	bool overdue;	 /* its answer is: nothing is asked for meanwhile */
 };
 
 int spawner_fork(struct err *err)
@@ -140,22 +148,32 @@ static void helper_gone(struct spawner *spawner)
 			note_end(p, -1);
 }
 
+/* The answer to a request that was given up: nobody knows this process. */
+static void end_stray(struct spawner *spawner, const struct spawner_msg *msg, int pidfd)
+{
+	const struct spawner_msg kill_it = {.kind = SPAWNER_KILL, .pid = msg->pid};
+
+	if (msg->value != 0 || pidfd < 0)
+		return;
+	/* The helper may do it also where we are not allowed to any more. */
+	if (spawner->fd >= 0)
+		(void)spawner_send(spawner->fd, &kill_it, sizeof(kill_it), NULL, 0);
+	pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+}
+
 /* What came without being asked for. A process that was released has no record any more. */
-static void take_message(struct spawner *spawner, const struct spawner_msg *msg)
+static void take_message(struct spawner *spawner, const struct spawner_msg *msg, int pidfd)
 {
 	struct spawned *p = spawner->processes;
 
+	if (msg->kind == SPAWNER_STARTED)
+		end_stray(spawner, msg, pidfd);
+	if (msg->kind == SPAWNER_AGAIN || (msg->kind == SPAWNER_STARTED && msg->serial == spawner->serial))
+		spawner->overdue = false;
 	while (p && (p->pid != msg->pid || p->has_ended))
 		p = p->next;
 	if (p && msg->kind == SPAWNER_ENDED)
 		note_end(p, msg->value);
-}
-
-/* The answer to a request that was given up: nobody knows this process. */
-static void end_stray(const struct spawner_msg *msg, int pidfd)
-{
-	if (msg->kind == SPAWNER_STARTED && msg->value == 0 && pidfd >= 0)
-		pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
 }
 
 static void on_socket(int fd, unsigned int events, void *arg)
@@ -166,14 +184,10 @@ static void on_socket(int fd, unsigned int events, void *arg)
 	ssize_t n = spawner_receive(fd, &msg, sizeof(msg), MSG_DONTWAIT, fds);
 
 	if (n == (ssize_t)sizeof(msg))
-		end_stray(&msg, fds[0]);
+		take_message(spawner, &msg, fds[0]);
 	for (size_t i = 0; i < SPAWNER_FDS; i++)
 		fd_close(&fds[i]);
-	if (n == -EAGAIN)
-		return;
-	if (n == (ssize_t)sizeof(msg))
-		take_message(spawner, &msg);
-	else
+	if (n != (ssize_t)sizeof(msg) && n != -EAGAIN)
 		helper_gone(spawner);
 }
 
@@ -245,22 +259,37 @@ static int send_start(struct spawner *spawner, const struct spawn_request *reque
 	return spawner_send(spawner->fd, start, sizeof(start->msg) + start->msg.len, fds, SPAWNER_FDS);
 }
 
+/* Until a message is there. Return: 0 or -ETIMEDOUT. */
+static int wait_message(struct spawner *spawner, uint64_t deadline_ns)
+{
+	struct pollfd pfd = {.fd = spawner->fd, .events = POLLIN};
+	uint64_t now;
+
+	while ((now = clock_now_ns()) < deadline_ns)
+		if (poll(&pfd, 1, (int)((deadline_ns - now) / NS_PER_MS) + 1) > 0)
+			return 0;
+	spawner->overdue = true;
+	return -ETIMEDOUT;
+}
+
 /* Ends of others come first. That the helper is gone is for on_socket() to find: no callback from here. */
-static int receive_started(struct spawner *spawner, pid_t *ret_pid, int *ret_pidfd)
+static int receive_started(struct spawner *spawner, uint64_t deadline_ns, pid_t *ret_pid, int *ret_pidfd)
 {
 	for (;;) {
 		struct spawner_msg msg;
-		int fds[SPAWNER_FDS];
-		ssize_t n = spawner_receive(spawner->fd, &msg, sizeof(msg), 0, fds);
+		int fds[SPAWNER_FDS], r = wait_message(spawner, deadline_ns);
+		ssize_t n;
 
+		if (r < 0)
+			return r;
+		n = spawner_receive(spawner->fd, &msg, sizeof(msg), 0, fds);
 		if (n != (ssize_t)sizeof(msg))
 			return -EPIPE;
 		if (msg.kind == SPAWNER_AGAIN)
 			return -EAGAIN;
 		if (msg.kind != SPAWNER_STARTED || msg.serial != spawner->serial) {
-			end_stray(&msg, fds[0]);
+			take_message(spawner, &msg, fds[0]);
 			fd_close(&fds[0]);
-			take_message(spawner, &msg);
 			continue;
 		}
 		if (msg.value < 0)
@@ -273,11 +302,14 @@ static int receive_started(struct spawner *spawner, pid_t *ret_pid, int *ret_pid
 
 static int start(struct spawner *spawner, const struct spawn_request *request, struct spawned *p)
 {
+	uint64_t deadline_ns = clock_now_ns() + DEADLINE_NS;
 	_cleanup_close_ int ready_write = -1;
 	int fds[2], r;
 
 	if (spawner->fd < 0)
 		return -EPIPE;
+	if (spawner->overdue)
+		return -ETIMEDOUT;
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return -errno;
 	p->ready_fd = fds[0];
@@ -288,7 +320,7 @@ static int start(struct spawner *spawner, const struct spawn_request *request, s
 	for (unsigned int i = 0; r == 0 && i < TRIES; i++) {
 		r = send_start(spawner, request, ready_write);
 		if (r == 0)
-			r = receive_started(spawner, &p->pid, &p->pidfd);
+			r = receive_started(spawner, deadline_ns, &p->pid, &p->pidfd);
 		if (r != -EAGAIN)
 			break;
 		r = i + 1 < TRIES ? 0 : -EAGAIN;
@@ -318,9 +350,12 @@ int spawner_spawn(struct spawner *spawner, const struct spawn_request *request, 
 	p->pidfd = p->ready_fd = -1;
 	r = start(spawner, request, p);
 	if (r < 0) {
+		const char *why = r == -EPIPE	    ? "the spawner has ended"
+				  : r == -ETIMEDOUT ? "the spawner does not answer"
+						    : strerrordesc_np(-r);
+
 		spawned_free(p);
-		return err_set(err, r, "%s: cannot be started: %s", request->name,
-			       r == -EPIPE ? "the spawner has ended" : strerrordesc_np(-r));
+		return err_set(err, r, "%s: cannot be started: %s", request->name, why);
 	}
 	p->next = spawner->processes;
 	spawner->processes = p;

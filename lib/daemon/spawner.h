@@ -58,8 +58,8 @@ struct spawn_events {
 
 /**
  * spawner_spawn - start a process; returns once the exec has happened or failed.
- * Return: 0 and *@ret_process; -EPIPE (no helper any more), -EAGAIN (killed again and again), -E2BIG, what fork or exec
- * refused, with a line.
+ * Return: 0 and *@ret_process; -EPIPE (no helper any more), -EAGAIN (killed again and again), -ETIMEDOUT (the helper
+ * does not answer within 5 s; or, at once, has not done so yet), -E2BIG, what fork or exec refused, with a line.
  */
 int spawner_spawn(struct spawner *spawner, const struct spawn_request *request, const struct spawn_events *events,
 		  void *arg, struct err *err, struct spawned **ret_process);

@@ -48,6 +48,22 @@ static pid_t find_child(pid_t parent)
 	return pid;
 }
 
+static unsigned int count_children(pid_t parent)
+{
+	unsigned int n = 0;
+	char path[64];
+	int pid;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", parent, parent);
+	f = fopen(path, "re");
+	cr_assert(f);
+	while (fscanf(f, "%d", &pid) == 1)
+		n++;
+	fclose(f);
+	return n;
+}
+
 static void setup(void)
 {
 	struct err err = {0};
@@ -72,7 +88,7 @@ static void teardown(void)
 	cr_assert_eq(waitpid(helper, &status, 0), helper, "the helper ends with us");
 }
 
-TestSuite(spawner, .init = setup, .fini = teardown, .timeout = 20);
+TestSuite(spawner, .init = setup, .fini = teardown, .timeout = 60);
 
 static void on_ready(struct spawned *process, void *arg)
 {
@@ -324,6 +340,53 @@ Test(spawner, a_helper_is_killed_during_a_request)
 	wait_end(&w);
 	cr_assert(WIFEXITED(w.status) && WEXITSTATUS(w.status) == 7);
 	cr_assert_eq(waitpid(killer, NULL, 0), killer);
+}
+
+/* Nobody waits for it twice. What it was asked to start is started after all, and then killed; then it serves again. */
+Test(spawner, a_helper_that_is_stopped_is_given_up)
+{
+	const char *const script[] = {"-c", "exec sleep 30", NULL};
+	struct watched before, given_up, w;
+	pid_t worker = find_child(helper);
+	int r;
+
+	spawn_shell("exec sleep 30", -1, &before);
+	cr_assert_eq(kill(worker, SIGSTOP), 0);
+	cr_assert_eq(spawn("/bin/sh", script, -1, &given_up), -ETIMEDOUT);
+	cr_assert_eq(spawn("/bin/sh", script, -1, &given_up), -ETIMEDOUT);
+	cr_assert_eq(kill(worker, SIGCONT), 0);
+	do {
+		cr_assert_eq(loop_run_once(loop, true), 0);
+		r = spawn("/bin/sh", script, -1, &w);
+	} while (r == -ETIMEDOUT);
+	cr_assert_eq(r, 0);
+	/* theirs and ours; the stray one ends */
+	while (count_children(worker) != 2)
+		usleep(10000);
+	cr_assert_not(before.ended);
+	spawned_kill(before.process);
+	wait_end(&before);
+	spawned_kill(w.process);
+	wait_end(&w);
+}
+
+Test(spawner, a_helper_that_is_stopped_and_killed_is_replaced)
+{
+	const char *const script[] = {"-c", "exit 7", NULL};
+	pid_t worker = find_child(helper);
+	struct watched w;
+	int r;
+
+	cr_assert_eq(kill(worker, SIGSTOP), 0);
+	cr_assert_eq(spawn("/bin/sh", script, -1, &w), -ETIMEDOUT);
+	cr_assert_eq(kill(worker, SIGKILL), 0);
+	do {
+		cr_assert_eq(loop_run_once(loop, true), 0);
+		r = spawn("/bin/sh", script, -1, &w);
+	} while (r == -ETIMEDOUT);
+	cr_assert_eq(r, 0);
+	wait_end(&w);
+	cr_assert(WIFEXITED(w.status) && WEXITSTATUS(w.status) == 7);
 }
 
 static void kill_and_wait(pid_t pid)
