@@ -12,6 +12,7 @@
 
 #include "base/bytes.h"
 #include "cli/vmctl.h"
+#include "dbus/conn.h"
 
 static const struct verb verbs[] = {
 	{"define", "[--check] FILE|-", "define a VM from libvirt domain XML, or change its definition", true,
@@ -26,6 +27,8 @@ static const struct verb verbs[] = {
 	 "ask a guest to restart, and wait; by force: press the reset button", false, cmd_reboot},
 	{"pause", "NAME", "let a VM stand still", false, cmd_pause},
 	{"resume", "NAME", "let a paused VM go on", false, cmd_resume},
+	{"autostart", "NAME [--disable] | --start-all | --stop-all", "let a VM come up with the host, or not", false,
+	 cmd_autostart},
 	{"console", "NAME", "attach to a VM's serial console (leave with Ctrl-])", false, cmd_console},
 	{"run",
 	 "--kernel FILE [--initrd FILE] [--append TEXT] [--disk FILE[,ro]]... [--memory SIZE] [--cpus N] [--name NAME]",
@@ -60,6 +63,21 @@ int cli_fail(const struct err *err)
 	/* what a bus says of a vanished peer is no help */
 	if (err->code == -ECONNRESET) {
 		fputs("vmctl: the manager went away while it was asked; VMs that run go on: run the command again\n",
+		      stderr);
+		return EXIT_FAILED;
+	}
+	/* what the system bus says for those that its policy keeps out */
+	if (err->code == -EACCES && strncmp(err->text, "Rejected send message", 21) == 0) {
+		fputs("vmctl: the system's VMs are for root and the members of the group bulkhead: have yourself added "
+		      "to it (adduser "
+		      "USER bulkhead) and log in again, or leave out --system\n",
+		      stderr);
+		return EXIT_FAILED;
+	}
+	if (err->code == -ESRCH && strstr(err->text, BULKHEAD_BUS_NAME)) {
+		fputs("vmctl: nobody serves the system's VMs: is the package installed, and what does \"systemctl "
+		      "status vmmgmtd\" "
+		      "say?\n",
 		      stderr);
 		return EXIT_FAILED;
 	}

@@ -43,6 +43,7 @@ int cli_usage(const char *verb, const char *fmt, ...) __attribute__((format(prin
  */
 const char *cli_one_name(int argc, char **argv);
 
+int cmd_autostart(const struct cli *cli, int argc, char **argv);
 int cmd_console(const struct cli *cli, int argc, char **argv);
 int cmd_define(const struct cli *cli, int argc, char **argv);
 int cmd_doctor(const struct cli *cli, int argc, char **argv);

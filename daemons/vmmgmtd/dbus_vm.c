@@ -124,6 +124,18 @@ static void vm1_get_xml(struct msgbus_call *call, void *arg)
 		msgbus_reply(call, "s", (flags ? vm_kept(face->vm) : vm_domain(face->vm))->xml);
 }
 
+static void vm1_set_autostart(struct msgbus_call *call, void *arg)
+{
+	struct vm_face *face = arg;
+	struct err err = {0};
+	struct msgbus_in in;
+	bool on = false;
+
+	msgbus_call_in(call, &in);
+	msgbus_in_read(&in, "b", &on);
+	reply_done(manager_set_autostart(face->manager, face->vm, on, &err), err.text, call);
+}
+
 static void console_done(int error, const char *text, int fd, void *arg)
 {
 	struct msgbus_call *call = arg;
@@ -167,6 +179,7 @@ static const struct msgbus_method methods[] = {
 	{"Resume", "", "", MSGBUS_OWNER, vm1_resume},
 	{"Reset", "", "", MSGBUS_OWNER, vm1_reset},
 	{"Undefine", "u flags", "", MSGBUS_OWNER, vm1_undefine},
+	{"SetAutostart", "b on", "", MSGBUS_OWNER, vm1_set_autostart},
 	{"GetXML", "u flags", "s xml", MSGBUS_OWNER, vm1_get_xml},
 	{"OpenConsole", "b backlog", "h console", MSGBUS_OWNER, vm1_open_console},
 	{"UpgradeService", "s service, s program", "", MSGBUS_OWNER, vm1_upgrade_service},
@@ -217,6 +230,11 @@ static void get_guest_message(void *object, struct msgbus_out *out)
 static void get_persistent(void *object, struct msgbus_out *out)
 {
 	msgbus_out_write(out, "b", (int)info_of(object).persistent);
+}
+
+static void get_autostart(void *object, struct msgbus_out *out)
+{
+	msgbus_out_write(out, "b", (int)info_of(object).autostart);
 }
 
 static void get_memory(void *object, struct msgbus_out *out)
@@ -363,6 +381,7 @@ static const struct msgbus_property properties[] = {
 	{"StateReason", "s", MSGBUS_EMITS, get_reason},
 	{"GuestMessage", "s", MSGBUS_EMITS, get_guest_message},
 	{"Persistent", "b", MSGBUS_EMITS, get_persistent},
+	{"Autostart", "b", MSGBUS_EMITS, get_autostart},
 	{"Memory", "t", MSGBUS_EMITS, get_memory},
 	{"CPUs", "u", MSGBUS_EMITS, get_cpus},
 	{"Disks", "a(sssb)", MSGBUS_EMITS, get_disks},
@@ -388,9 +407,9 @@ const struct msgbus_interface dbus_vm_interface = {
 void dbus_vm_changed(struct vm_face *face)
 {
 	static const char *const names[] = {
-		"State",    "StateReason", "GuestMessage",	  "Persistent", "Memory",    "CPUs",
-		"Disks",    "ConsolePty",  "ConsoleLog",	  "Resets",	"WorkerPID", "StoragePID",
-		"Services", "Heartbeat",   "IntegrationServices", NULL,
+		"State",      "StateReason", "GuestMessage", "Persistent",	    "Autostart", "Memory",
+		"CPUs",	      "Disks",	     "ConsolePty",   "ConsoleLog",	    "Resets",	 "WorkerPID",
+		"StoragePID", "Services",    "Heartbeat",    "IntegrationServices", NULL,
 	};
 
 	msgbus_object_changed(face->object, BULKHEAD_VM_INTERFACE, names);

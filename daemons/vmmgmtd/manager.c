@@ -339,6 +339,21 @@ int manager_undefine(struct manager *m, struct vm *vm, struct err *err)
 	return 0;
 }
 
+int manager_set_autostart(struct manager *m, struct vm *vm, bool on, struct err *err)
+{
+	struct vm_info info;
+	int r;
+
+	vm_info(vm, &info);
+	if (!info.persistent)
+		return err_set(err, -EBADFD, "VM %s: it is not defined: define it to have it started with the host",
+			       vm_domain(vm)->name);
+	r = store_set_autostart(m->store, vm_domain(vm)->uuid, on, err);
+	if (r == 0)
+		vm_set_autostart(vm, on);
+	return r;
+}
+
 /* ---- start-up ---- */
 
 static int load_one(const char *uuid, const char *xml, size_t len, struct err *err, void *arg)
@@ -346,6 +361,7 @@ static int load_one(const char *uuid, const char *xml, size_t len, struct err *e
 	struct manager *m = arg;
 	struct domain domain = {0};
 	const struct vm *other;
+	struct entry *e;
 	int r = domain_parse(xml, len, &domain, NULL, err);
 
 	if (r < 0)
@@ -355,8 +371,10 @@ static int load_one(const char *uuid, const char *xml, size_t len, struct err *e
 		r = err_set(err, -EINVAL, "its uuid is not that of its name");
 	else if (other)
 		r = err_set(err, -EEXIST, "its name %s is that of %s, too", domain.name, vm_domain(other)->uuid);
-	else if (!entry_add(m, &domain, true))
+	else if (!(e = entry_add(m, &domain, true)))
 		r = err_set(err, -ENOMEM, "no memory for another VM");
+	else
+		vm_set_autostart(e->vm, store_autostart(m->store, uuid));
 	domain_done(&domain);
 	return r;
 }

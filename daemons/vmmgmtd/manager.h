@@ -71,4 +71,8 @@ int manager_create(struct manager *manager, const char *xml, bool paused, struct
 /** manager_undefine - forget a definition. A VM that does not run is removed. */
 int manager_undefine(struct manager *manager, struct vm *vm, struct err *err);
 
+/** manager_set_autostart - whether a defined VM comes up with the host. Return: 0; -EBADFD (not defined), ... with one
+ * line. */
+int manager_set_autostart(struct manager *manager, struct vm *vm, bool on, struct err *err);
+
 #endif

@@ -17,12 +17,15 @@
 #include "base/log.h"
 #include "domain.h"
 
-#define SUFFIX	       ".xml"
-#define BAD_SUFFIX     ".xml.bad"
-#define TRAILER_FORMAT "<!-- bulkhead definition, version %u -->\n"
-#define TRAILER_START  "<!-- bulkhead definition, version "
-#define FILE_MAX       (DOMAIN_XML_MAX + 4096u)
-#define QUARANTINE_MAX 256
+#define SUFFIX		 ".xml"
+#define BAD_SUFFIX	 ".xml.bad"
+#define TRAILER_FORMAT	 "<!-- bulkhead definition, version %u -->\n"
+#define TRAILER_START	 "<!-- bulkhead definition, version "
+#define AUTOSTART_SUFFIX ".autostart"
+#define AUTOSTART_FORMAT "bulkhead autostart, version %u\n"
+#define AUTOSTART_MAX	 64u
+#define FILE_MAX	 (DOMAIN_XML_MAX + 4096u)
+#define QUARANTINE_MAX	 256
 
 static const struct syscall_rule rules[] = {
 	{SYS_openat}, /* the folder, definitions */
@@ -236,10 +239,58 @@ int store_save(struct store *store, const char *uuid, const char *xml, struct er
 	return r < 0 ? err_set(err, r, "%s/%s: cannot be written: %s", store->folder, name, strerror(-r)) : 0;
 }
 
+static void autostart_name(const char *uuid, char ret[DOMAIN_UUID_MAX + 16])
+{
+	snprintf(ret, DOMAIN_UUID_MAX + 16, "%s" AUTOSTART_SUFFIX, uuid);
+}
+
+int store_set_autostart(struct store *store, const char *uuid, bool on, struct err *err)
+{
+	char name[DOMAIN_UUID_MAX + 16], text[AUTOSTART_MAX];
+	int len = snprintf(text, sizeof(text), AUTOSTART_FORMAT, STORE_AUTOSTART_VERSION), r = 0;
+
+	autostart_name(uuid, name);
+	if (on) {
+		r = file_replace(store->fd, name, text, (size_t)len, 0600);
+	} else if (unlinkat(store->fd, name, 0) < 0) {
+		r = errno == ENOENT ? 0 : -errno;
+	} else {
+		fsync(store->fd);
+	}
+	return r < 0 ? err_set(err, r, "%s/%s: cannot be %s: %s", store->folder, name, on ? "written" : "removed",
+			       strerror(-r))
+		     : 0;
+}
+
+bool store_autostart(struct store *store, const char *uuid)
+{
+	_cleanup_close_ int fd = -1;
+	_cleanup_free_ char *text = NULL;
+	char name[DOMAIN_UUID_MAX + 16];
+	unsigned int version = 0;
+	size_t len;
+	int r;
+
+	autostart_name(uuid, name);
+	fd = openat(store->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0 && errno == ENOENT)
+		return false;
+	r = fd < 0 ? -errno : fd_read_all(fd, AUTOSTART_MAX, &text, &len);
+	if (r == 0 && (sscanf(text, AUTOSTART_FORMAT, &version) != 1 || version != STORE_AUTOSTART_VERSION))
+		r = version > STORE_AUTOSTART_VERSION ? -EPROTONOSUPPORT : -EINVAL;
+	if (r < 0)
+		log_error("definitions", "%s/%s: %s: it is left out; \"vmctl autostart\" writes it anew", store->folder,
+			  name, strerror(-r));
+	return r == 0;
+}
+
 int store_remove(struct store *store, const char *uuid, struct err *err)
 {
 	char name[DOMAIN_UUID_MAX + 8];
+	int r = store_set_autostart(store, uuid, false, err);
 
+	if (r < 0)
+		return r;
 	snprintf(name, sizeof(name), "%s" SUFFIX, uuid);
 	if (unlinkat(store->fd, name, 0) < 0 && errno != ENOENT)
 		return err_set(err, -errno, "%s/%s: cannot be removed: %s", store->folder, name, strerror(errno));

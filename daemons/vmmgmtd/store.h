@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Definitions on disk: one file <uuid>.xml for each VM, replaced atomically. Its last line is a comment with the
- * format's version, so a file that was cut short shows.
+ * format's version, so a file that was cut short shows. Beside it, <uuid>.autostart marks a VM that comes up with the
+ * host.
  */
 #ifndef VMMGMTD_STORE_H
 #define VMMGMTD_STORE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
 #include "base/syscalls.h"
 
-#define STORE_VERSION 1u
+#define STORE_VERSION		1u
+#define STORE_AUTOSTART_VERSION 1u
 
 struct store;
 
@@ -40,6 +43,14 @@ int store_save(struct store *store, const char *uuid, const char *xml, struct er
 
 /** store_remove - Return: 0, also if there is none; a negative errno with one line. */
 int store_remove(struct store *store, const char *uuid, struct err *err);
+
+/** store_set_autostart - mark a VM as one that the host starts when it boots, or not. The mark goes with
+ * store_remove(). Return: 0; a negative errno with one line, and it stays as it was. */
+int store_set_autostart(struct store *store, const char *uuid, bool on, struct err *err);
+
+/** store_autostart - whether it is marked. A mark that is damaged or of a later version does not count; it is logged.
+ */
+bool store_autostart(struct store *store, const char *uuid);
 
 /** store_quarantined - "file: reason", NULL-terminated; NULL if there is none. The store's. */
 const char *const *store_quarantined(const struct store *store);

@@ -181,6 +181,7 @@ void vm_info(const struct vm *vm, struct vm_info *ret)
 		.log_file = vm->log_path,
 		.resets = vm->resets,
 		.persistent = vm->persistent,
+		.autostart = vm->autostart,
 		.active = vm->has_folder,
 		.restarting = vm->again,
 		.worker_pid = vm->worker_pid,
@@ -291,10 +292,18 @@ void vm_take_kept(struct vm *vm)
 
 void vm_set_transient(struct vm *vm)
 {
-	vm->persistent = false;
+	vm->persistent = vm->autostart = false;
 	domain_done(&vm->kept);
 	if (is_up(vm))
 		vm_save_runtime(vm, true);
+	vm_changed(vm);
+}
+
+void vm_set_autostart(struct vm *vm, bool on)
+{
+	if (vm->autostart == on)
+		return;
+	vm->autostart = on;
 	vm_changed(vm);
 }
 

@@ -62,6 +62,7 @@ struct vm_info {
 	uint64_t resets;
 	bool persistent;
 	bool active;	 /* it has processes */
+	bool autostart;	 /* it comes up with the host */
 	bool restarting; /* it has crashed and has none, but starts again soon */
 	pid_t worker_pid, storage_pid;
 	const struct worker_service *services; /* the VM's */
@@ -111,6 +112,9 @@ void vm_redefine(struct vm *vm, struct domain *domain);
 void vm_set_running(struct vm *vm, struct domain *domain);
 /** vm_set_transient - its definition is no longer on disk. */
 void vm_set_transient(struct vm *vm);
+
+/** vm_set_autostart - what is on disk about it has changed. */
+void vm_set_autostart(struct vm *vm, bool on);
 
 void vm_start(struct vm *vm, bool paused, vm_done_fn done, void *arg);
 void vm_destroy(struct vm *vm, vm_done_fn done, void *arg);

@@ -27,7 +27,7 @@ struct vm {
 	void *user;
 
 	enum vm_state state;
-	bool persistent;
+	bool persistent, autostart;
 	char reason[REASON_MAX];
 	char *guest_message;
 	char pty[64];

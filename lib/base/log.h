@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The log: lines on stderr, "object: text". With a journal behind stderr (JOURNAL_STREAM) each
- * line starts with its "<level>". lib/ never logs above debug.
+ * The log: lines on stderr, "object: text". With a journal behind stderr (JOURNAL_STREAM) they go to the journal itself,
+ * with the fields BULKHEAD_VM and BULKHEAD_DEVICE (the object); where its socket cannot be reached each line on stderr
+ * starts with its "<level>". lib/ never logs above debug.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

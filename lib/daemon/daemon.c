@@ -29,6 +29,12 @@
 
 static int notify_fd = -1; /* connected to the service manager's socket; -1: not, or told */
 
+/* Signs of life, if they are wanted. */
+static struct {
+	struct loop_source *timer;
+	uint64_t period_ns;
+} watchdog;
+
 static bool debugging(void)
 {
 	const char *debug = getenv("BULKHEAD_DEBUG");
@@ -162,8 +168,39 @@ static void tell_service_manager(const char *status)
 		log_debug(NULL, "NOTIFY_SOCKET: %s", strerrordesc_np(-r));
 	else if (notify_fd >= 0 && send(notify_fd, text, MIN((size_t)len, sizeof(text) - 1), MSG_NOSIGNAL) < 0)
 		log_debug(NULL, "NOTIFY_SOCKET: %s", strerrordesc_np(errno));
-	fd_close(&notify_fd);
+	if (!watchdog.timer)
+		fd_close(&notify_fd);
 	unsetenv("NOTIFY_SOCKET");
+}
+
+static void on_watchdog(void *arg)
+{
+	static const char text[] = "WATCHDOG=1";
+
+	if (send(notify_fd, text, sizeof(text) - 1, MSG_NOSIGNAL) < 0)
+		log_debug(NULL, "NOTIFY_SOCKET: %s", strerrordesc_np(errno));
+	loop_arm(watchdog.timer, watchdog.period_ns);
+}
+
+int daemon_watchdog(struct loop *loop)
+{
+	const char *text = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+	unsigned long long usec;
+	int r;
+
+	if (!text || sscanf(text, "%llu", &usec) != 1 || usec == 0 || usec > UINT32_MAX * 1000ull)
+		return 0;
+	if (pid && strtol(pid, NULL, 10) != getpid())
+		return 0;
+	r = connect_notify();
+	if (r < 0 || notify_fd < 0)
+		return r;
+	r = loop_add_timer(loop, on_watchdog, NULL, &watchdog.timer); /* goes with the loop */
+	if (r < 0)
+		return r;
+	watchdog.period_ns = usec * 1000 / 2;
+	loop_arm(watchdog.timer, watchdog.period_ns);
+	return 0;
 }
 
 void daemon_ready(const char *status)

@@ -28,6 +28,13 @@ int daemon_stop_on_signals(struct loop *loop);
 void daemon_ready(const char *status);
 
 /**
+ * daemon_watchdog - where the service manager wants a sign of life (WATCHDOG_USEC), give one twice in that time from
+ * @loop, for as long as the loop turns. Without one nothing is done.
+ * Return: 0 or a negative errno. Context: before daemon_ready().
+ */
+int daemon_watchdog(struct loop *loop);
+
+/**
  * daemon_drop_privileges - become @uid:@gid for good with no supplementary groups and no capabilities at all (bounding, ambient
  * and inheritable sets emptied). As an ordinary user: only the capability sets are emptied.
  * Return: 0 or a negative errno with a line that says what to do.

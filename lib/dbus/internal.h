@@ -26,6 +26,7 @@ struct msgbus {
 	struct loop_source *dispatch;
 	unsigned int refs;
 	bool released; /* msgbus_free() was called */
+	bool trusting; /* msgbus_trust_callers() */
 	bool lost;     /* the bus went away */
 	void (*closed)(void *arg);
 	void *closed_arg;

@@ -460,6 +460,11 @@ static void on_credentials(int error, const char *text, struct msgbus_msg *msg, 
 	call_run_as(call, uid);
 }
 
+void msgbus_trust_callers(struct msgbus *bus)
+{
+	bus->trusting = true;
+}
+
 void msgbus_dispatch_call(struct msgbus *bus, DBusMessage *msg)
 {
 	const char *sender = dbus_message_get_sender(msg);
@@ -469,7 +474,7 @@ void msgbus_dispatch_call(struct msgbus *bus, DBusMessage *msg)
 
 	if (!call)
 		return;
-	if (!target.method || target.method->permission == MSGBUS_ANYONE) {
+	if (!target.method || target.method->permission == MSGBUS_ANYONE || bus->trusting) {
 		call_run(call);
 		return;
 	}

@@ -15,7 +15,7 @@ struct msgbus_object;
 
 enum msgbus_permission {
 	MSGBUS_ANYONE, /* whoever reaches the bus: reading only */
-	MSGBUS_OWNER,  /* root and the user that we run as */
+	MSGBUS_OWNER,  /* root and the user that we run as; whoever the bus lets through after msgbus_trust_callers() */
 };
 
 /* Rows. Arguments are written as "s xml, u flags": type and name of each. Tables end with a row whose name is NULL. */

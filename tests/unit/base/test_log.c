@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -21,6 +23,7 @@ static void setup(void)
 	file = fileno(tmpfile());
 	dup2(file, STDERR_FILENO);
 	unsetenv("JOURNAL_STREAM");
+	setenv("BULKHEAD_JOURNAL_SOCKET", "/nonexistent", 1);
 	unsetenv("BULKHEAD_DEBUG");
 }
 
@@ -83,6 +86,42 @@ Test(log, level_for_the_journal)
 	log_init("vmworker", "web1");
 	log_warn(NULL, "slow");
 	cr_assert_str_eq(lines(), "vmworker web1: slow\n");
+}
+
+Test(log, fields_for_the_journal)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	char folder[] = "/tmp/bulkhead-log.XXXXXX", stream[64], text[1024];
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct stat st;
+	ssize_t n;
+
+	cr_assert(mkdtemp(folder));
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", folder);
+	cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	setenv("BULKHEAD_JOURNAL_SOCKET", address.sun_path, 1);
+	fstat(file, &st);
+	snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	setenv("JOURNAL_STREAM", stream, 1);
+	log_init("vmworker", "web\n1");
+	log_warn("disk\nsda", "slow\nBULKHEAD_VM=other");
+	n = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+	cr_assert_gt(n, 0);
+	text[n] = 0;
+	cr_assert_str_eq(text, "MESSAGE=web?1: disk?sda: slow?BULKHEAD_VM=other\nPRIORITY=4\n"
+			       "SYSLOG_IDENTIFIER=vmworker\nBULKHEAD_VM=web?1\nBULKHEAD_DEVICE=disk?sda\n");
+	log_init("vmmgmtd", NULL); /* its objects are VMs */
+	log_info("web1", "running");
+	n = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+	cr_assert_gt(n, 0);
+	text[n] = 0;
+	cr_assert_str_eq(text, "MESSAGE=web1: running\nPRIORITY=6\nSYSLOG_IDENTIFIER=vmmgmtd\nBULKHEAD_VM=web1\n");
+	cr_assert_str_eq(lines(), "");
+	close(fd); /* nobody listens any more: nothing is lost */
+	log_warn("web1", "gone");
+	cr_assert_str_eq(lines(), "web1: gone\n");
+	unlink(address.sun_path);
+	rmdir(folder);
 }
 
 Test(log, one_line_whatever_a_guest_says)

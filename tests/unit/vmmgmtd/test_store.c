@@ -138,3 +138,36 @@ Test(store, a_folder_that_cannot_be)
 	cr_assert_eq(store_open("/proc/nothing/here", &err, &other), -ENOENT);
 	cr_assert(strstr(err.text, "/proc/nothing/here"));
 }
+
+Test(store, autostart_is_kept_until_it_is_taken_back)
+{
+	struct err err = {0};
+
+	cr_assert_not(store_autostart(store, A));
+	cr_assert_eq(store_set_autostart(store, A, true, &err), 0);
+	cr_assert(store_autostart(store, A));
+	cr_assert_not(store_autostart(store, B));
+	cr_assert_eq(store_set_autostart(store, A, false, &err), 0);
+	cr_assert_eq(store_set_autostart(store, A, false, &err), 0);
+	cr_assert_not(store_autostart(store, A));
+}
+
+Test(store, autostart_goes_with_the_definition)
+{
+	struct err err = {0};
+
+	cr_assert_eq(store_save(store, A, "<domain/>", &err), 0);
+	cr_assert_eq(store_set_autostart(store, A, true, &err), 0);
+	cr_assert_eq(store_remove(store, A, &err), 0);
+	cr_assert_not(store_autostart(store, A));
+}
+
+Test(store, autostart_of_another_version_does_not_count)
+{
+	put_file(A ".autostart", "bulkhead autostart, version 2\n");
+	put_file(B ".autostart", "");
+	put_file(C ".autostart", "bulkhead autostart, version 1\n");
+	cr_assert_not(store_autostart(store, A));
+	cr_assert_not(store_autostart(store, B));
+	cr_assert(store_autostart(store, C));
+}
