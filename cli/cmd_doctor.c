@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,6 +108,32 @@ static void check_huge_pages(struct report *report)
 	report_add(report, "huge-pages", off ? "warn" : "ok", text);
 }
 
+/* What --system needs beside the programs; a session does without all of it. */
+static void check_system_mode(struct report *report)
+{
+	static const struct {
+		const char *path, *text;
+	} needs[] = {
+		{"/run/systemd/system",
+		 "systemd does not run this host: VMs of a session work, those of the host do not"},
+		{"/usr/share/dbus-1/system-services/org.bulkhead.Manager1.service",
+		 "the system's units are not installed: configure with --prefix=/usr, or install the package"},
+		{"/run/bulkhead", "/run/bulkhead is missing: systemd-sysusers && systemd-tmpfiles --create"},
+		{"/run/dbus/system_bus_socket", "the system bus does not run: systemctl start dbus"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(needs); i++) {
+		if (access(needs[i].path, F_OK) < 0) {
+			report_add(report, "system-mode", "warn", needs[i].text);
+			return;
+		}
+	}
+	if (!getpwnam("bulkhead"))
+		report_add(report, "system-mode", "warn", "the user bulkhead is missing: systemd-sysusers");
+	else
+		report_add(report, "system-mode", "ok", "systemd can run VMs for the host (vmctl --system)");
+}
+
 /* "kvm ok /dev/kvm ..." */
 static void add_probe_line(struct report *report, char *line)
 {
@@ -167,8 +194,9 @@ static void print_table(const struct report *report)
 
 int cmd_doctor(const struct cli *cli, int argc, char **argv)
 {
-	static void (*const checks[])(struct report *) = {check_programs,   check_bus,	    check_kvm,	 check_memory,
-							  check_huge_pages, check_io_uring, check_limits};
+	static void (*const checks[])(struct report *) = {check_programs, check_bus,	    check_kvm,
+							  check_memory,	  check_huge_pages, check_io_uring,
+							  check_limits,	  check_system_mode};
 	struct report report = {.checks = json_object_new_array(), .fit = true};
 
 	if (argc != 1)

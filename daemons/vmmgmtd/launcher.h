@@ -6,7 +6,8 @@
  *
  *	vmworker --name NAME --runtime-dir <runtime> --uuid UUID
  *
- * What serves its devices it starts itself; here that is only watched (adopt).
+ * What serves its devices it starts itself, and here that is only watched (adopt); but where the service manager runs
+ * all of them (runs_services), vsp-storaged is started like the worker, and restarted by that manager.
  *
  * A process is ready when daemon_ready() says so. It belongs to a session of its own, has / as its folder, /dev/null as
  * its input, the VM's log file as its output and errors, and outlives vmmgmtd.
@@ -26,7 +27,9 @@
 
 struct launcher;
 struct launched;
+struct msgbus;
 struct spawner;
+struct systemd;
 
 /* A process as it is written down for a later vmmgmtd. pid 0: none. */
 struct launch_id {
@@ -37,6 +40,8 @@ struct launch_id {
 struct launch_request {
 	const char *program;	 /* "vmworker" */
 	const char *const *args; /* behind the program's name, NULL-terminated */
+	const char *uuid, *vm;	 /* the VM's */
+	const char *unit_args;	 /* what of @args a unit does not know by itself: words; NULL: none */
 	int log_fd;		 /* standard output and error; stays the caller's */
 	unsigned int ready_ms;	 /* how long it may take until it is ready */
 };
@@ -51,6 +56,8 @@ struct launch_events {
 };
 
 struct launcher_ops {
+	/* It also starts what serves a VM's devices, and restarts that when it dies. */
+	bool runs_services;
 	/**
 	 * start - start a process.
 	 * Return: 0 and *@ret_process; or a negative errno with one line, and neither event comes.
@@ -61,6 +68,10 @@ struct launcher_ops {
 	 * not there any more. */
 	int (*adopt)(struct launcher *launcher, const struct launch_id *id, const struct launch_events *events,
 		     void *arg, struct launched **ret_process);
+	/** identify - the identity of a process that serves the VM of @worker. Return: 0; -ESRCH (gone); -EPERM (it is
+	 * none). */
+	int (*identify)(pid_t pid, pid_t worker, struct launch_id *ret_id);
+	/** id - pid 0 until it is ready, where it is not known before. */
 	struct launch_id (*id)(const struct launched *process);
 	/** kill - SIGKILL; `ended` follows. */
 	void (*kill)(struct launched *process);
@@ -72,6 +83,7 @@ struct launcher {
 	const struct launcher_ops *ops;
 	struct loop *loop;
 	struct spawner *spawner; /* launcher_fork's */
+	struct systemd *systemd; /* launcher_systemd's */
 };
 
 /** launcher_fork_init - the implementation by fork and exec, for session mode and hosts without systemd. @spawner:
@@ -79,6 +91,20 @@ struct launcher {
 void launcher_fork_init(struct launcher *launcher, struct loop *loop, struct spawner *spawner);
 /** launcher_fork_calls - what it and the functions below need in the sandbox. */
 extern const struct syscall_list launcher_fork_calls;
+
+/**
+ * launcher_systemd_init - the implementation by units of the system's service manager. @bus: the system bus; outlives
+ * it. @base: of the runtime folders. Return: 0; a negative errno with one line.
+ */
+int launcher_systemd_init(struct launcher *launcher, struct loop *loop, struct msgbus *bus, const char *base,
+			  struct err *err);
+/** launcher_systemd_done - all processes are released before. Nothing is done for another launcher. */
+void launcher_systemd_done(struct launcher *launcher);
+
+/** launch_identity - of a process that runs. Return: 0, -ESRCH. */
+int launch_identity(pid_t pid, struct launch_id *ret_id);
+/** launch_open - a pidfd of a process that is known by its identity. Return: 0, -ESRCH. */
+int launch_open(const struct launch_id *id, int *ret_pidfd);
 
 /** launch_identify - the identity of a process that @ancestor, directly or not, has started. Return: 0; -ESRCH; -EPERM
  * if it is not below @ancestor. */

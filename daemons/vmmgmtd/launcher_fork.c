@@ -227,7 +227,7 @@ static int fork_start(struct launcher *launcher, const struct launch_request *re
 }
 
 /* The pidfd first, then the identity: from then on it cannot change under us. */
-static int open_id(const struct launch_id *id, int *ret_pidfd)
+int launch_open(const struct launch_id *id, int *ret_pidfd)
 {
 	_cleanup_close_ int pidfd = id->pid > 0 ? pidfd_open(id->pid, 0) : -1;
 	struct pollfd pfd = {.fd = pidfd, .events = POLLIN};
@@ -244,7 +244,7 @@ static int fork_adopt(struct launcher *launcher, const struct launch_id *id, con
 		      void *arg, struct launched **ret_process)
 {
 	struct launched *p;
-	int pidfd, r = open_id(id, &pidfd);
+	int pidfd, r = launch_open(id, &pidfd);
 
 	if (r < 0)
 		return r;
@@ -260,6 +260,16 @@ static int fork_adopt(struct launcher *launcher, const struct launch_id *id, con
 		fork_release(p);
 	else
 		*ret_process = p;
+	return r;
+}
+
+int launch_identity(pid_t pid, struct launch_id *ret_id)
+{
+	struct launch_id id = {.pid = pid};
+	int r = pid > 1 ? read_start_time(pid, &id.start_time) : -ESRCH;
+
+	if (r == 0)
+		*ret_id = id;
 	return r;
 }
 
@@ -327,7 +337,7 @@ int launch_kill_id(const struct launch_id *id, unsigned int timeout_ms)
 	_cleanup_close_ int pidfd = -1;
 	struct pollfd pfd = {.events = POLLIN};
 
-	if (open_id(id, &pidfd) < 0)
+	if (launch_open(id, &pidfd) < 0)
 		return 0;
 	pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
 	pfd.fd = pidfd;
@@ -339,6 +349,7 @@ void launcher_fork_init(struct launcher *launcher, struct loop *loop, struct spa
 	static const struct launcher_ops ops = {
 		.start = fork_start,
 		.adopt = fork_adopt,
+		.identify = launch_identify,
 		.id = fork_id,
 		.kill = fork_kill,
 		.release = fork_release,

@@ -34,7 +34,7 @@
 #define SYSTEM_LOGS    PKG_LOCALSTATEDIR "/log/bulkhead"
 
 struct options {
-	bool system, daemonize;
+	bool system, daemonize, fork;
 	const char *runtime_dir, *kvm;
 	long idle_s; /* 0: never */
 };
@@ -66,6 +66,7 @@ static void usage(FILE *f)
 	      "  --daemonize       go into the background; return when it serves\n"
 	      "  --idle-timeout S  end after S seconds without a VM and a client (30; 0: never)\n"
 	      "  --system          for the host, on the system bus\n"
+	      "  --fork            run the daemons of VMs itself, also where systemd is there\n"
 	      "  --kvm DEVICE      instead of /dev/kvm\n"
 	      "  --help, --version\n",
 	      f);
@@ -86,6 +87,7 @@ static int parse(int argc, char **argv, struct options *o)
 	static const struct option options[] = {
 		{"session", no_argument, NULL, 's'},
 		{"system", no_argument, NULL, 'S'},
+		{"fork", no_argument, NULL, 'f'},
 		{"daemonize", no_argument, NULL, 'd'},
 		{"runtime-dir", required_argument, NULL, 'r'},
 		{"idle-timeout", required_argument, NULL, 'i'},
@@ -106,6 +108,9 @@ static int parse(int argc, char **argv, struct options *o)
 			break;
 		case 'S':
 			o->system = true;
+			break;
+		case 'f':
+			o->fork = true;
 			break;
 		case 'd':
 			o->daemonize = true;
@@ -228,8 +233,9 @@ static int make_folders(struct instance *in, struct err *err)
 /*
  * Any path may be a VM's image, kernel or log, so any file can be opened, but nothing executed, and nothing made or
  * removed but files in our own folders; other processes are signalled, but not through kill(). A user's own instance
- * keeps no capability. The host's opens images of any owner in folders of any owner: that is all that it may do as
- * root; its own folders are root's, /dev/kvm is too, and chown() or ACLs are used nowhere.
+ * keeps no capability. The host's opens images of any owner in folders of any owner, and ends the daemons of VMs, which
+ * have a user of their own: that is all that it may do as root; its own folders are root's, /dev/kvm is too, and
+ * chown() or ACLs are used nowhere.
  */
 static int enter_sandbox(const struct instance *in, struct err *err)
 {
@@ -245,9 +251,27 @@ static int enter_sandbox(const struct instance *in, struct err *err)
 		{0},
 	};
 	const struct sandbox sandbox = {.calls = calls, .paths = paths, .signals = true};
-	int r = daemon_keep_capabilities(in->options->system ? UINT64_C(1) << CAP_DAC_OVERRIDE : 0, err);
+	const uint64_t keep = UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_KILL;
+	int r = daemon_keep_capabilities(in->options->system ? keep : 0, err);
 
 	return r < 0 ? r : sandbox_enter(&sandbox, err);
+}
+
+/* Whether the host's service manager is systemd. Spec: sd_booted(3). */
+static bool is_systemd(void)
+{
+	struct stat st;
+
+	return lstat("/run/systemd/system", &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* In the host's instance systemd runs the daemons, if it runs the host; else we do. */
+static int launcher_up(struct instance *in, struct err *err)
+{
+	if (in->options->system && is_systemd() && !in->options->fork)
+		return launcher_systemd_init(&in->launcher, in->loop, in->bus, in->base, err);
+	launcher_fork_init(&in->launcher, in->loop, in->spawner);
+	return 0;
 }
 
 static int manager_up(struct instance *in, struct err *err)
@@ -265,8 +289,9 @@ static int manager_up(struct instance *in, struct err *err)
 	if (r < 0)
 		return err_set(err, r, "cannot use the spawner: %s", strerror(-r));
 	in->spawner_fd = -1;
-	launcher_fork_init(&in->launcher, in->loop, in->spawner);
-	r = manager_new(in->loop, &config, err, &in->manager);
+	r = launcher_up(in, err);
+	if (r == 0)
+		r = manager_new(in->loop, &config, err, &in->manager);
 	if (r == 0)
 		manager_settle(in->manager);
 	return r;
@@ -274,12 +299,21 @@ static int manager_up(struct instance *in, struct err *err)
 
 static int bus_up(struct instance *in, struct err *err)
 {
-	const bool system = in->options->system;
-	int r = msgbus_open(in->loop, system ? "system" : in->paths.address, err, &in->bus);
+	int r = msgbus_open(in->loop, in->options->system ? "system" : in->paths.address, err, &in->bus);
 
-	if (r < 0)
-		return r;
-	msgbus_on_closed(in->bus, on_bus_closed, in);
+	if (r == 0)
+		msgbus_on_closed(in->bus, on_bus_closed, in);
+	/* Its policy has said already who may. */
+	if (r == 0 && in->options->system)
+		msgbus_trust_callers(in->bus);
+	return r;
+}
+
+static int faces_up(struct instance *in, struct err *err)
+{
+	const bool system = in->options->system;
+	int r;
+
 	r = faces_new(in->bus, in->manager, err, &in->faces);
 	if (r == 0 && !system) {
 		r = loop_add_timer(in->loop, on_idle, in, &in->idle);
@@ -307,14 +341,21 @@ static int set_up(struct instance *in, struct err *err)
 	if (r == 0)
 		r = enter_sandbox(in, err);
 	if (r == 0)
+		r = bus_up(in, err);
+	if (r == 0)
 		r = manager_up(in, err);
-	return r < 0 ? r : bus_up(in, err);
+	if (r == 0)
+		r = faces_up(in, err);
+	if (r == 0 && daemon_watchdog(in->loop) < 0)
+		log_warn(NULL, "no signs of life are given to the service manager");
+	return r;
 }
 
 static void take_down(struct instance *in)
 {
 	faces_free(in->faces);
 	manager_free(in->manager);
+	launcher_systemd_done(&in->launcher);
 	msgbus_free(in->bus);
 	loop_remove(&in->idle);
 	spawner_free(in->spawner);

@@ -379,16 +379,22 @@ static int load_one(const char *uuid, const char *xml, size_t len, struct err *e
 	return r;
 }
 
+/* vmmgmtd may have been killed between the start of the worker and the writing down of that. */
+static void find_worker(const struct manager *m, const char *uuid, struct launch_id *worker)
+{
+	char folder[PATH_MAX];
+
+	if (!worker->pid && snprintf(folder, sizeof(folder), "%s/%s", m->config.base, uuid) < (int)sizeof(folder))
+		launch_find("vmworker", folder, worker);
+}
+
 /* What cannot be understood is not left to run: nobody could end it any more. */
 static void drop_leftover(struct manager *m, const char *uuid, const struct runtime_state *state)
 {
 	struct launch_id worker = state->worker;
-	char folder[PATH_MAX];
 
 	log_warn("runtime", "%s/%s: left over and not usable: removed", m->config.base, uuid);
-	/* vmmgmtd was killed between the start of the worker and the writing down of that. */
-	if (!worker.pid && snprintf(folder, sizeof(folder), "%s/%s", m->config.base, uuid) < (int)sizeof(folder))
-		launch_find("vmworker", folder, &worker);
+	find_worker(m, uuid, &worker);
 	launch_kill_id(&worker, ORPHAN_KILL_MS);
 	launch_kill_id(&state->storage, ORPHAN_KILL_MS);
 	runtime_remove(m->config.base, uuid);
@@ -427,6 +433,8 @@ static void find_one(const char *uuid, void *arg)
 	if (r == 0 && !strcmp(domain.uuid, uuid))
 		e = entry_for_running(m, &domain);
 	domain_done(&domain);
+	if (e && !state.up)
+		find_worker(m, uuid, &state.worker);
 	if (e)
 		vm_adopt(e->vm, &state);
 	else

@@ -362,7 +362,7 @@ int worker_create(struct worker *worker, const struct domain *domain, const stru
 		provider.name = (char *)"storage";
 		provider.config = (ProtobufCBinaryData){len, config};
 		provider.fd_count = (uint32_t)domain->disk_count;
-		provider.has_program = true;
+		provider.has_program = files->storage_program >= 0;
 		provider.program = (char *)"vsp-storaged";
 		provider.args = args;
 		provider.n_args = engines[domain->io] ? ARRAY_SIZE(args) : ARRAY_SIZE(args) - 2;

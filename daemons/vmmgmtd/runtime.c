@@ -40,7 +40,7 @@ static int open_folder(const char *base, const char *uuid)
 	return fd < 0 ? -errno : fd;
 }
 
-int runtime_make(const char *base, const char *uuid, const char *xml, struct err *err)
+int runtime_make(const char *base, const char *uuid, const char *xml, bool shared, struct err *err)
 {
 	_cleanup_close_ int fd = -1;
 	char path[PATH_MAX];
@@ -52,7 +52,9 @@ int runtime_make(const char *base, const char *uuid, const char *xml, struct err
 	if (mkdir(path, 0700) < 0)
 		return err_set(err, -errno, "runtime folder %s: cannot make it: %s", path, strerror(errno));
 	fd = open_folder(base, uuid);
-	r = fd < 0 ? fd : file_replace(fd, "definition.xml", xml, strlen(xml), 0600);
+	r = fd >= 0 && shared && fchmod(fd, 01770) < 0 ? -errno : MIN(fd, 0);
+	if (r == 0)
+		r = file_replace(fd, "definition.xml", xml, strlen(xml), 0600);
 	if (r < 0) {
 		runtime_remove(base, uuid);
 		return err_set(err, r, "runtime folder %s: cannot write to it: %s", path, strerror(-r));

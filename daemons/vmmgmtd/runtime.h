@@ -31,8 +31,9 @@ struct runtime_state {
 };
 
 /** runtime_make - a new, empty folder (what was there is removed) with the definition. Return: 0; a negative errno with
- * one line. */
-int runtime_make(const char *base, const char *uuid, const char *xml, struct err *err);
+ * one line. @shared: the daemons run as another user, of the group of @base (which has the set-group-ID bit): they may
+ * make their own files in it, and not touch ours. */
+int runtime_make(const char *base, const char *uuid, const char *xml, bool shared, struct err *err);
 
 /** runtime_save - replace the state, atomically. Return: 0 or a negative errno. */
 int runtime_save(const char *base, const char *uuid, const struct runtime_state *state);

@@ -87,6 +87,16 @@ void vm_files_close(struct vm *vm)
 		fd_close(&vm->files.disks[i]);
 }
 
+/* Where people are sent to see what its daemons said. Heap; NULL without memory. */
+static char *make_log_path(const struct vm_env *env, const struct domain *domain)
+{
+	char *path;
+	int n = env->launcher->ops->runs_services ? asprintf(&path, "\"journalctl BULKHEAD_VM=%s\"", domain->name)
+						  : asprintf(&path, "%s/%s.log", env->logs, domain->uuid);
+
+	return n < 0 ? NULL : path;
+}
+
 struct vm *vm_new(const struct vm_env *env, struct domain *domain, bool persistent)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
@@ -97,8 +107,7 @@ struct vm *vm_new(const struct vm_env *env, struct domain *domain, bool persiste
 	vm->persistent = persistent;
 	vm->log_fd = -1;
 	files_init(vm);
-	if (asprintf(&vm->log_path, "%s/%s.log", env->logs, domain->uuid) < 0)
-		vm->log_path = NULL;
+	vm->log_path = make_log_path(env, domain);
 	if (!vm->log_path || loop_add_timer(env->loop, vm_kill_all, vm, &vm->kill_timer) < 0 ||
 	    loop_add_timer(env->loop, vm_connect_again, vm, &vm->retry_timer) < 0 ||
 	    loop_add_timer(env->loop, vm_drain_over, vm, &vm->drain_timer) < 0 ||
@@ -178,7 +187,7 @@ void vm_info(const struct vm *vm, struct vm_info *ret)
 		.reason = vm->reason,
 		.guest_message = vm->guest_message ? vm->guest_message : "",
 		.console_pty = vm->pty,
-		.log_file = vm->log_path,
+		.log_file = vm->env->launcher->ops->runs_services ? "" : vm->log_path,
 		.resets = vm->resets,
 		.persistent = vm->persistent,
 		.autostart = vm->autostart,
@@ -313,6 +322,8 @@ int vm_log_open(struct vm *vm, struct err *err)
 {
 	struct stat st;
 
+	if (vm->env->launcher->ops->runs_services)
+		return 0; /* the journal has it */
 	vm->log_fd = open(vm->log_path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (vm->log_fd < 0 || fstat(vm->log_fd, &st) < 0)
 		return err_set(err, -errno, "log file %s: %s", vm->log_path, strerror(errno));

@@ -187,6 +187,13 @@ static void on_storage_ended(struct launched *process, const char *why, void *ar
 
 	vm->env->launcher->ops->release(process);
 	vm->storage = NULL;
+	if (vm->starting && !vm->ending && vm->env->launcher->ops->runs_services) {
+		char text[REASON_MAX];
+
+		describe_exit(vm, "vsp-storaged", why, text, sizeof(text));
+		vm_fail(vm, -EREMOTEIO, text);
+		return;
+	}
 	if (vm->ending)
 		end_check(vm);
 	else
@@ -196,7 +203,14 @@ static void on_storage_ended(struct launched *process, const char *why, void *ar
 static void on_worker_ready(struct launched *process, void *arg);
 
 static const struct launch_events worker_launch_events = {on_worker_ready, on_worker_ended};
-const struct launch_events vm_storage_launch_events = {.ended = on_storage_ended};
+static void on_storage_ready(struct launched *process, void *arg)
+{
+	struct vm *vm = arg;
+
+	vm_save_runtime(vm, !vm->starting);
+}
+
+const struct launch_events vm_storage_launch_events = {on_storage_ready, on_storage_ended};
 
 static void get_folder(const struct vm *vm, char ret[PATH_MAX])
 {
@@ -207,11 +221,37 @@ static int launch_worker(struct vm *vm, struct err *err)
 {
 	char folder[PATH_MAX];
 	const char *args[] = {"--name", vm->domain.name, "--runtime-dir", folder, "--uuid", vm->domain.uuid, NULL};
-	struct launch_request request = {.program = "vmworker", .args = args, .ready_ms = READY_MS};
+	struct launch_request request = {
+		.program = "vmworker",
+		.args = args,
+		.uuid = vm->domain.uuid,
+		.vm = vm->domain.name,
+		.log_fd = vm->log_fd,
+		.ready_ms = READY_MS,
+	};
 
 	get_folder(vm, folder);
-	request.log_fd = vm->log_fd;
 	return vm->env->launcher->ops->start(vm->env->launcher, &request, &worker_launch_events, vm, err, &vm->worker);
+}
+
+/* Where the worker does not. */
+static int launch_storage(struct vm *vm, struct err *err)
+{
+	static const char *const engines[] = {
+		[DOMAIN_IO_URING] = "--engine io_uring", [DOMAIN_IO_THREADS] = "--engine threads"};
+	const struct launch_request request = {
+		.program = "vsp-storaged",
+		.uuid = vm->domain.uuid,
+		.vm = vm->domain.name,
+		.unit_args = engines[vm->domain.io],
+		.log_fd = -1,
+		.ready_ms = READY_MS,
+	};
+
+	if (!vm->env->launcher->ops->runs_services || !vm->domain.disk_count)
+		return 0;
+	return vm->env->launcher->ops->start(vm->env->launcher, &request, &vm_storage_launch_events, vm, err,
+					     &vm->storage);
 }
 
 /* ---- what the worker says ---- */
@@ -341,11 +381,16 @@ static void on_subscribed(int error, const char *text, void *arg)
 static void on_created(int error, const char *text, void *arg)
 {
 	struct vm *vm = arg;
+	struct err err = {0};
 	int r;
 
 	vm_files_close(vm); /* the worker has its own */
 	if (error == -ECANCELED || vm->ending)
 		return;
+	if (!error && launch_storage(vm, &err) < 0) {
+		vm_fail(vm, err.code, err.text);
+		return;
+	}
 	r = error ? error : worker_do(vm->conn, WORKER_DO_SUBSCRIBE, on_subscribed, vm);
 	if (r < 0)
 		vm_fail(vm, r, error && *text ? text : strerror(-r));
@@ -359,6 +404,8 @@ static void on_worker_ready(struct launched *process, void *arg)
 
 	if (!vm->starting || vm->ending)
 		return;
+	vm->worker_pid = vm->env->launcher->ops->id(vm->worker).pid;
+	vm_save_runtime(vm, false);
 	get_folder(vm, folder);
 	r = connect_worker(vm);
 	if (r == 0)
@@ -381,7 +428,7 @@ static int open_files(struct vm *vm, struct err *err)
 		r = broker_open_read("initrd", d->initrd, err, &f->initrd);
 	for (size_t i = 0; r == 0 && i < d->disk_count; i++)
 		r = broker_open_disk(&d->disks[i], &vm->env->owners, err, &f->disks[i]);
-	if (r == 0 && d->disk_count)
+	if (r == 0 && d->disk_count && !vm->env->launcher->ops->runs_services)
 		r = vm_service_open_program(VM_SERVICE_STORAGE, err, &f->storage_program);
 	if (r == 0)
 		r = broker_check_memory(d->memory_bytes, d->huge_pages, err);
@@ -398,7 +445,8 @@ static int prepare(struct vm *vm, struct err *err)
 	int r = open_files(vm, err);
 
 	if (r == 0)
-		r = runtime_make(vm->env->base, vm->domain.uuid, vm->domain.xml, err);
+		r = runtime_make(vm->env->base, vm->domain.uuid, vm->domain.xml, vm->env->launcher->ops->runs_services,
+				 err);
 	if (r < 0)
 		return r;
 	vm->has_folder = true;

@@ -4,7 +4,8 @@
  *
  * Theory of operation: the worker starts and replaces them, also while no vmmgmtd is there. Of the one that holds locks
  * on images vmmgmtd keeps track itself: the VM has not ended before that process has, however the worker ended. A
- * worker runs a guest and is not believed: only a process that descends from it is watched, and killed at the end.
+ * worker runs a guest and is not believed: only a process that descends from it, or is that of the VM's unit where the
+ * service manager runs them, is watched, and killed at the end.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -57,7 +58,7 @@ static void follow(struct vm *vm, const struct worker_service *service)
 
 	if (!service->pid || !vm->worker || (vm->storage && ops->id(vm->storage).pid == service->pid))
 		return;
-	r = launch_identify(service->pid, vm->worker_pid, &id);
+	r = ops->identify(service->pid, vm->worker_pid, &id);
 	if (r == -EPERM) {
 		log_warn(vm->domain.name, "service %s: process %d is not the worker's: it is not watched",
 			 service->name, (int)service->pid);
@@ -150,6 +151,11 @@ void vm_upgrade(struct vm *vm, const char *service, const char *path, vm_done_fn
 
 	if (r == 0)
 		r = check_service(vm, service, &err);
+	if (r == 0 && vm->env->launcher->ops->runs_services)
+		r = err_set(&err, -EOPNOTSUPP,
+			    "VM %s: systemd runs its services: install the new program, then systemctl restart "
+			    "\"vsp-storaged@$(systemd-escape %s)\": the guest goes on",
+			    vm->domain.name, vm->domain.uuid);
 	if (r == 0)
 		r = open_program(service, path, &err, &fd);
 	if (r == 0 && !(upgrade = malloc(sizeof(*upgrade))))

@@ -92,7 +92,7 @@ void worker_free(struct worker *worker);
 /* What CREATE takes besides the definition: descriptors, which stay the caller's. -1: none. */
 struct worker_files {
 	int kvm, kernel, initrd, console_log;
-	int storage_program;	     /* if the domain has disks: the worker runs it */
+	int storage_program;	     /* the worker runs it; -1: somebody else does, or there are no disks */
 	int disks[DOMAIN_DISKS_MAX]; /* as many as the domain has, in its order */
 };
 

@@ -28,10 +28,11 @@
 #include "storaged.h"
 #include "vsp/vsp.h"
 
-#define PROGRAM	    "vsp-storaged"
-#define PATH_LEN    512
-#define STATUS_LEN  64
-#define OFFER_FLAGS 0x1u /* the guest may talk to the device */
+#define PROGRAM	       "vsp-storaged"
+#define PATH_LEN       512
+#define STATUS_LEN     64
+#define EXIT_NO_WORKER 4    /* there is none, or none any more: who restarts us need not */
+#define OFFER_FLAGS    0x1u /* the guest may talk to the device */
 
 struct options {
 	const char *worker, *runtime_dir, *name, *engine;
@@ -325,5 +326,7 @@ int main(int argc, char **argv)
 	if (r < 0)
 		log_error(NULL, "%s", err.text[0] ? err.text : strerror(-r));
 	stop(&server);
+	if (server.gone || r == -ENOENT || r == -ECONNREFUSED || r == -ECONNRESET)
+		return EXIT_NO_WORKER;
 	return r < 0 ? 1 : 0;
 }

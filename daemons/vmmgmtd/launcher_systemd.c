@@ -1,0 +1,564 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Theory of operation: a process is the main one of an instance of a template unit, vmworker@UUID.service or
+ * vsp-storaged@UUID.service, which the system's service manager starts, and which is ready when its job is done
+ * (Type=notify). What the template cannot know stands in <runtime folder>/<program>.env. From then on the process is
+ * watched by a pidfd, like one that is adopted; how it ended the manager is asked. It restarts what serves a guest
+ * itself: of that only the first start is asked for here.
+ *
+ *	STARTING --job is done--> ASKING (its pid) --> RUNNING --pidfd--> ENDING (how it ended is asked) --> ended
+ *	    +-----job has failed----------------------------------------^
+ *
+ * Answers come late: an object that was released lives until the last call of it is answered (refs).
+ *
+ * Limits: a unit's instance is the UUID, escaped; who has no such unit is not ours. Spec: org.freedesktop.systemd1(5).
+ */
+#include "launcher.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "dbus/conn.h"
+
+#define SYSTEMD_NAME	"org.freedesktop.systemd1"
+#define SYSTEMD_PATH	"/org/freedesktop/systemd1"
+#define SYSTEMD_MANAGER "org.freedesktop.systemd1.Manager"
+#define SYSTEMD_SERVICE "org.freedesktop.systemd1.Service"
+#define UNIT_PREFIX	"/org/freedesktop/systemd1/unit/"
+
+#define UNIT_MAX     128
+#define PATH_LEN     (sizeof(UNIT_PREFIX) + 3 * UNIT_MAX)
+#define WHY_MAX	     256
+#define HOW_TRIES    10u /* it may not have noticed the end yet */
+#define HOW_WAIT     (20 * NS_PER_MS)
+#define JOB_EXTRA_MS 5000u /* beyond what the unit itself has for its start */
+
+enum launched_state {
+	LAUNCHED_STARTING,
+	LAUNCHED_RUNNING,
+	LAUNCHED_ENDING,
+	LAUNCHED_OVER,
+};
+
+struct systemd {
+	struct msgbus *bus;
+	char base[PATH_MAX]; /* runtime folders */
+	struct msgbus_sub *jobs;
+	struct launched *starting; /* whose job is not done */
+};
+
+struct launched {
+	struct systemd *systemd;
+	struct launched *next; /* of systemd->starting */
+	struct loop *loop;
+	const struct launch_events *events;
+	void *arg;
+	unsigned int refs; /* the owner's, and one for each call under way */
+	bool released;
+	enum launched_state state;
+	char unit[UNIT_MAX]; /* "": not known */
+	char *job;	     /* object path, once it is known */
+	struct launch_id id;
+	int pidfd;
+	struct loop_source *end, *timer;
+	unsigned int tries;
+	char why[WHY_MAX]; /* "": to be asked */
+};
+
+/* ---- names ---- */
+
+/* Spec: systemd-escape(1): '-' of an instance would be '/'. */
+static void escape_instance(const char *uuid, char *ret, size_t size)
+{
+	size_t len = 0;
+
+	for (; *uuid && len + 5 < size; uuid++) {
+		if (*uuid == '-')
+			len += (size_t)snprintf(ret + len, size - len, "\\x2d");
+		else
+			ret[len++] = *uuid;
+	}
+	ret[len] = 0;
+}
+
+static void unit_name(const char *program, const char *uuid, char ret[UNIT_MAX])
+{
+	char instance[UNIT_MAX / 2 + 32];
+
+	escape_instance(uuid, instance, sizeof(instance));
+	snprintf(ret, UNIT_MAX, "%.20s@%.90s.service", program, instance);
+}
+
+/* Object paths have letters and digits; the rest is _xx. */
+static void unit_path(const char *unit, char ret[PATH_LEN])
+{
+	size_t len = (size_t)snprintf(ret, PATH_LEN, UNIT_PREFIX);
+
+	for (; *unit && len + 4 < PATH_LEN; unit++) {
+		if (isalnum((unsigned char)*unit))
+			ret[len++] = *unit;
+		else
+			len += (size_t)snprintf(ret + len, PATH_LEN - len, "_%02x", (unsigned char)*unit);
+	}
+	ret[len] = 0;
+}
+
+/* The unit that a process belongs to: the last part of its control group. Return: 0 or -ESRCH. */
+static int unit_of(pid_t pid, char ret[UNIT_MAX])
+{
+	char path[64], text[1024], *last;
+	_cleanup_close_ int fd = -1;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return -ESRCH;
+	text[n] = 0;
+	last = strstr(text, "0::/"); /* the unified hierarchy */
+	if (!last)
+		return -ESRCH;
+	last[strcspn(last, "\n")] = 0;
+	last = strrchr(last, '/') + 1;
+	if (strlen(last) >= UNIT_MAX)
+		return -ESRCH;
+	strcpy(ret, last);
+	return 0;
+}
+
+/* ---- the object ---- */
+
+static void launched_unref(struct launched *p)
+{
+	if (--p->refs)
+		return;
+	free(p->job);
+	free(p);
+}
+
+static void leave_list(struct launched *p)
+{
+	struct launched **at = &p->systemd->starting;
+
+	while (*at && *at != p)
+		at = &(*at)->next;
+	if (*at)
+		*at = p->next;
+}
+
+static void tell_end(struct launched *p)
+{
+	leave_list(p);
+	loop_remove(&p->end);
+	loop_disarm(p->timer);
+	p->state = LAUNCHED_OVER;
+	if (!*p->why)
+		snprintf(p->why, sizeof(p->why), "ended");
+	p->events->ended(p, p->why, p->arg);
+}
+
+/* ---- how it ended ---- */
+
+/* What GetAll says of a service. */
+struct service_status {
+	int32_t code, status; /* as of waitid(); code 0: none */
+	uint32_t pid;
+	const char *text, *result;
+};
+
+static void read_status(struct msgbus_msg *msg, struct service_status *ret)
+{
+	struct msgbus_in in, dict, entry, value;
+	const char *key;
+
+	*ret = (struct service_status){.text = "", .result = ""};
+	msgbus_msg_in(msg, &in);
+	if (msgbus_in_enter(&in, &dict) < 0)
+		return;
+	while (msgbus_in_type(&dict) && msgbus_in_enter(&dict, &entry) == 0) {
+		if (msgbus_in_read(&entry, "s", &key) < 0 || msgbus_in_enter(&entry, &value) < 0)
+			return;
+		if (!strcmp(key, "ExecMainCode"))
+			msgbus_in_read(&value, "i", &ret->code);
+		else if (!strcmp(key, "ExecMainStatus"))
+			msgbus_in_read(&value, "i", &ret->status);
+		else if (!strcmp(key, "ExecMainPID"))
+			msgbus_in_read(&value, "u", &ret->pid);
+		else if (!strcmp(key, "StatusText"))
+			msgbus_in_read(&value, "s", &ret->text);
+		else if (!strcmp(key, "Result"))
+			msgbus_in_read(&value, "s", &ret->result);
+	}
+}
+
+static void describe(struct launched *p, const struct service_status *s)
+{
+	const char *name = s->code == CLD_KILLED || s->code == CLD_DUMPED ? sigabbrev_np(s->status) : NULL;
+
+	if (s->code == CLD_EXITED)
+		snprintf(p->why, sizeof(p->why), "ended with status %d", (int)s->status);
+	else if (s->code == CLD_KILLED || s->code == CLD_DUMPED)
+		snprintf(p->why, sizeof(p->why), "was killed by signal %d (%s)", (int)s->status, name ? name : "?");
+	else if (*s->result && strcmp(s->result, "success") != 0)
+		snprintf(p->why, sizeof(p->why), "could not be started (%.40s)", s->result);
+}
+
+static void on_how(int error, const char *text, struct msgbus_msg *msg, void *arg)
+{
+	struct launched *p = arg;
+	struct service_status status = {.text = "", .result = ""};
+
+	if (!p->released && p->state == LAUNCHED_ENDING) {
+		if (!error)
+			read_status(msg, &status);
+		if (!error && !status.code && p->id.pid && status.pid == (uint32_t)p->id.pid &&
+		    p->tries++ < HOW_TRIES) {
+			loop_arm(p->timer, HOW_WAIT);
+		} else {
+			/* The next one may run already: then nobody knows. */
+			if (!*p->why && (!p->id.pid || status.pid == (uint32_t)p->id.pid))
+				describe(p, &status);
+			tell_end(p);
+		}
+	}
+	launched_unref(p);
+}
+
+static int get_all(struct launched *p, msgbus_reply_fn fn)
+{
+	char path[PATH_LEN];
+	int r;
+
+	unit_path(p->unit, path);
+	p->refs++;
+	r = msgbus_call_async(p->systemd->bus, SYSTEMD_NAME, path, DBUS_PROPERTIES_INTERFACE, "GetAll", 0, fn, p, "s",
+			      SYSTEMD_SERVICE);
+	if (r < 0)
+		launched_unref(p);
+	return r;
+}
+
+static void ask_how(struct launched *p)
+{
+	if (!*p->unit || get_all(p, on_how) < 0)
+		tell_end(p);
+}
+
+static void end_begin(struct launched *p)
+{
+	leave_list(p);
+	loop_remove(&p->end);
+	p->state = LAUNCHED_ENDING;
+	ask_how(p);
+}
+
+static void on_pidfd(int fd, unsigned int events, void *arg)
+{
+	end_begin(arg);
+}
+
+/* ---- its start ---- */
+
+/* What comes of it the job tells. */
+static void on_stop_reply(int error, const char *text, struct msgbus_msg *msg, void *arg)
+{
+	launched_unref(arg);
+}
+
+static void stop_unit(struct launched *p)
+{
+	p->refs++;
+	if (msgbus_call_async(p->systemd->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StopUnit", 0,
+			      on_stop_reply, p, "ss", p->unit, "replace") < 0)
+		launched_unref(p);
+}
+
+static int watch(struct launched *p)
+{
+	int r = launch_open(&p->id, &p->pidfd);
+
+	if (r == 0)
+		r = loop_add_fd(p->loop, p->pidfd, LOOP_READ, on_pidfd, p, &p->end);
+	if (r == 0)
+		p->state = LAUNCHED_RUNNING;
+	return r;
+}
+
+static void on_pid(int error, const char *text, struct msgbus_msg *msg, void *arg)
+{
+	struct launched *p = arg;
+	struct service_status status;
+
+	if (!p->released && p->state == LAUNCHED_STARTING) {
+		if (!error)
+			read_status(msg, &status);
+		if (error || !status.pid || launch_identity((pid_t)status.pid, &p->id) < 0 || watch(p) < 0) {
+			end_begin(p);
+		} else {
+			leave_list(p);
+			loop_disarm(p->timer);
+			p->events->ready(p, p->arg);
+		}
+	}
+	launched_unref(p);
+}
+
+static void job_over(struct launched *p, const char *result)
+{
+	if (strcmp(result, "done") == 0) {
+		if (get_all(p, on_pid) < 0)
+			end_begin(p);
+		return;
+	}
+	log_debug(NULL, "%s: the job is %s", p->unit, result);
+	end_begin(p);
+}
+
+static void on_job_removed(struct msgbus_msg *msg, void *arg)
+{
+	struct systemd *systemd = arg;
+	const char *job, *unit, *result;
+	struct msgbus_in in;
+	uint32_t id;
+
+	msgbus_msg_in(msg, &in);
+	if (msgbus_in_read(&in, "uoss", &id, &job, &unit, &result) < 0)
+		return;
+	for (struct launched *p = systemd->starting; p; p = p->next) {
+		if (p->job && !strcmp(p->job, job)) {
+			job_over(p, result);
+			return;
+		}
+	}
+}
+
+static void on_start_reply(int error, const char *text, struct msgbus_msg *msg, void *arg)
+{
+	struct launched *p = arg;
+	struct msgbus_in in;
+	const char *job;
+
+	if (!p->released && p->state == LAUNCHED_STARTING) {
+		if (!error) {
+			msgbus_msg_in(msg, &in);
+			if (msgbus_in_read(&in, "o", &job) < 0 || !(p->job = strdup(job)))
+				error = -EBADMSG;
+		}
+		if (error) {
+			snprintf(p->why, sizeof(p->why), "could not be started: %s",
+				 text && *text ? text : strerror(-error));
+			tell_end(p);
+		}
+	}
+	launched_unref(p);
+}
+
+static void systemd_kill(struct launched *p)
+{
+	if (p->pidfd >= 0)
+		pidfd_send_signal(p->pidfd, SIGKILL, NULL, 0);
+	else if (p->state == LAUNCHED_STARTING)
+		stop_unit(p);
+}
+
+static void on_timer(void *arg)
+{
+	struct launched *p = arg;
+
+	if (p->state == LAUNCHED_ENDING) {
+		ask_how(p);
+		return;
+	}
+	snprintf(p->why, sizeof(p->why), "was not ready in time");
+	stop_unit(p);
+	end_begin(p);
+}
+
+static struct launched *launched_new(struct launcher *launcher, const struct launch_events *events, void *arg)
+{
+	struct launched *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	*p = (struct launched){
+		.systemd = launcher->systemd,
+		.loop = launcher->loop,
+		.events = events,
+		.arg = arg,
+		.refs = 1,
+		.pidfd = -1,
+	};
+	if (loop_add_timer(p->loop, on_timer, p, &p->timer) == 0)
+		return p;
+	free(p);
+	return NULL;
+}
+
+static void systemd_release(struct launched *p)
+{
+	leave_list(p);
+	loop_remove(&p->end);
+	loop_remove(&p->timer);
+	fd_close(&p->pidfd);
+	p->released = true;
+	launched_unref(p);
+}
+
+/* Spec: systemd.exec(5), EnvironmentFile=: in double quotes a backslash stands before ", \, ` and $. */
+static void append_quoted(char *text, size_t size, const char *name, const char *value)
+{
+	size_t len = strlen(text);
+
+	len += (size_t)snprintf(text + len, size - len, "%s=\"", name);
+	for (; *value && len + 5 < size; value++) {
+		if (strchr("\"\\`$", *value))
+			text[len++] = '\\';
+		text[len++] = *value;
+	}
+	snprintf(text + len, size - len, "\"\n");
+}
+
+static int write_environment(const struct systemd *systemd, const struct launch_request *request, struct err *err)
+{
+	char folder[PATH_MAX], name[NAME_MAX], text[1024] = "";
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	append_quoted(text, sizeof(text), "BULKHEAD_VM", request->vm);
+	append_quoted(text, sizeof(text), "BULKHEAD_ARGS", request->unit_args ? request->unit_args : "");
+	snprintf(name, sizeof(name), "%s.env", request->program);
+	r = snprintf(folder, sizeof(folder), "%s/%s", systemd->base, request->uuid) < (int)sizeof(folder)
+		    ? 0
+		    : -ENAMETOOLONG;
+	if (r == 0) {
+		fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		r = fd < 0 ? -errno : file_replace(fd, name, text, strlen(text), 0600);
+	}
+	return r < 0 ? err_set(err, r, "%s/%s: cannot be written: %s", folder, name, strerror(-r)) : 0;
+}
+
+static int systemd_start(struct launcher *launcher, const struct launch_request *request,
+			 const struct launch_events *events, void *arg, struct err *err, struct launched **ret_process)
+{
+	struct systemd *systemd = launcher->systemd;
+	struct launched *p;
+	int r = write_environment(systemd, request, err);
+
+	if (r < 0)
+		return r;
+	p = launched_new(launcher, events, arg);
+	if (!p)
+		return err_set(err, -ENOMEM, "%s: no memory to start it", request->program);
+	unit_name(request->program, request->uuid, p->unit);
+	p->refs++;
+	r = msgbus_call_async(systemd->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StartUnit", 0, on_start_reply,
+			      p, "ss", p->unit, "replace");
+	if (r < 0) {
+		p->refs--;
+		systemd_release(p);
+		return err_set(err, r, "%s: systemd cannot be asked to start it: %s", request->program, strerror(-r));
+	}
+	p->next = systemd->starting;
+	systemd->starting = p;
+	loop_arm(p->timer, (uint64_t)(request->ready_ms + JOB_EXTRA_MS) * NS_PER_MS);
+	*ret_process = p;
+	return 0;
+}
+
+static int systemd_adopt(struct launcher *launcher, const struct launch_id *id, const struct launch_events *events,
+			 void *arg, struct launched **ret_process)
+{
+	struct launched *p = launched_new(launcher, events, arg);
+	int r;
+
+	if (!p)
+		return -ENOMEM;
+	p->id = *id;
+	r = watch(p);
+	if (r == 0 && unit_of(id->pid, p->unit) < 0)
+		p->unit[0] = 0;
+	if (r < 0)
+		systemd_release(p);
+	else
+		*ret_process = p;
+	return r;
+}
+
+static struct launch_id systemd_id(const struct launched *p)
+{
+	return p->id;
+}
+
+/* A VM's service is the main process of a unit with the same instance as its worker's. */
+static int systemd_identify(pid_t pid, pid_t worker, struct launch_id *ret_id)
+{
+	char unit[UNIT_MAX], worker_unit[UNIT_MAX];
+	int r = launch_identity(pid, ret_id);
+
+	if (r == 0)
+		r = unit_of(pid, unit);
+	if (r == 0)
+		r = unit_of(worker, worker_unit);
+	if (r < 0)
+		return r;
+	return strncmp(unit, "vsp-", 4) == 0 && strchr(unit, '@') && strchr(worker_unit, '@') &&
+			       !strcmp(strchr(unit, '@'), strchr(worker_unit, '@'))
+		       ? 0
+		       : -EPERM;
+}
+
+int launcher_systemd_init(struct launcher *launcher, struct loop *loop, struct msgbus *bus, const char *base,
+			  struct err *err)
+{
+	static const struct launcher_ops ops = {
+		.runs_services = true,
+		.start = systemd_start,
+		.adopt = systemd_adopt,
+		.identify = systemd_identify,
+		.id = systemd_id,
+		.kill = systemd_kill,
+		.release = systemd_release,
+	};
+	struct systemd *systemd = calloc(1, sizeof(*systemd));
+	int r;
+
+	if (!systemd)
+		return err_set(err, -ENOMEM, "no memory");
+	systemd->bus = bus;
+	snprintf(systemd->base, sizeof(systemd->base), "%s", base);
+	r = msgbus_subscribe(bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved", on_job_removed, systemd,
+			     err, &systemd->jobs);
+	if (r == 0)
+		r = msgbus_call(bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "Subscribe", 0, err, NULL, "");
+	if (r < 0) {
+		msgbus_unsubscribe(&systemd->jobs);
+		free(systemd);
+		return r;
+	}
+	*launcher = (struct launcher){.ops = &ops, .loop = loop, .systemd = systemd};
+	return 0;
+}
+
+void launcher_systemd_done(struct launcher *launcher)
+{
+	if (!launcher->systemd)
+		return;
+	msgbus_unsubscribe(&launcher->systemd->jobs);
+	free(launcher->systemd);
+	launcher->systemd = NULL;
+}
