@@ -13,6 +13,8 @@
 #include "cli/client.h"
 #include "cli/vmctl.h"
 
+#define SHUTDOWN_S 60u /* that a guest has before its plug is pulled */
+
 static int get_autostart(struct client *client, const char *path, bool *ret_on, struct err *err)
 {
 	return msgbus_get(client->bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "Autostart", err, 'b', ret_on);
@@ -41,6 +43,10 @@ static int stop_one(struct client *client, const char *name, const char *state, 
 
 	if (strcmp(state, "shut-off") == 0)
 		return 0;
+	if (client_vm_ask(client, path, "Shutdown", 0, SHUTDOWN_S, err) == 0) {
+		printf("%s has shut down\n", name);
+		return 0;
+	}
 	r = client_vm_call(client, path, "Destroy", 0, err);
 	if (r == -EBADFD) /* it crashed, and is over already */
 		return 0;
