@@ -141,6 +141,9 @@ int bus_offer_add(struct bus_provider *provider, const struct bus_offer_desc *de
  */
 int bus_offer_withdraw(struct bus_provider *provider, uint32_t offer_id);
 
+/** bus_offer_known - whether it offers this, and has not withdrawn it. */
+bool bus_offer_known(const struct bus_provider *provider, uint32_t offer_id);
+
 /**
  * bus_subchannels - the guest asked for sub-channels of a device, by the device's own protocol: from now on it sees
  * those with index 1 to @count that were offered, all the others not yet. They are offered with bus_offer_add() like

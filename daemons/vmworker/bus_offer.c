@@ -258,6 +258,11 @@ int bus_offer_add(struct bus_provider *provider, const struct bus_offer_desc *de
 	return 0;
 }
 
+bool bus_offer_known(const struct bus_provider *provider, uint32_t offer_id)
+{
+	return find_offer(provider, offer_id) != NULL;
+}
+
 int bus_offer_withdraw(struct bus_provider *provider, uint32_t offer_id)
 {
 	struct bus *bus = provider->bus;

@@ -58,6 +58,9 @@ static void on_answer(int error, const char *text, const ProtobufCMessage *msg, 
 	/* The connection's end is no answer, and nobody waits for that of a predecessor. */
 	if (!rpc_conn_usable(link->peer->conn) || link->provider->now.arg != link)
 		return;
+	/* what crosses a withdrawal is refused, and need not be done */
+	if (error < 0 && offer_id && !bus_offer_known(link->provider->bus, offer_id))
+		return;
 	if (error < 0 && !question->any_time)
 		log_warn(link->provider->name, "%s", text[0] ? text : err_name(error));
 	if (error < 0 && question->method == VSP_OPEN)
@@ -421,10 +424,12 @@ void vsp_handle_withdraw(struct rpc_conn *conn, struct rpc_call *call, const Pro
 
 	if (!link)
 		return;
-	if (bus_offer_withdraw(link->provider->bus, req->offer_id) < 0)
+	if (bus_offer_withdraw(link->provider->bus, req->offer_id) < 0) {
+		log_warn(link->provider->name, "withdraws the unknown offer %u", req->offer_id);
 		rpc_fail(call, -ENOENT, "no offer %u", req->offer_id);
-	else
-		rpc_reply(call, &empty.base, NULL, 0);
+		return;
+	}
+	rpc_reply(call, &empty.base, NULL, 0);
 }
 
 void vsp_handle_subchannels(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
@@ -438,11 +443,12 @@ void vsp_handle_subchannels(struct rpc_conn *conn, struct rpc_call *call, const 
 	if (!link)
 		return;
 	r = bus_subchannels(link->provider->bus, req->offer_id, req->count);
-	if (r < 0)
-		rpc_fail(call, r, "sub-channels of offer %u: %s", req->offer_id,
-			 r == -ENOTCONN ? "it is not open" : strerror(-r));
-	else
-		rpc_reply(call, &empty.base, NULL, 0);
+	if (r < 0) {
+		log_warn(link->provider->name, "sub-channels of offer %u: %s", req->offer_id, strerror(-r));
+		rpc_fail(call, r, "sub-channels of offer %u: %s", req->offer_id, strerror(-r));
+		return;
+	}
+	rpc_reply(call, &empty.base, NULL, 0);
 }
 
 void vsp_handle_ready(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,

@@ -53,6 +53,7 @@ struct vsp_channel {
 	bool again;	/* packets wait in the ring for their turn */
 	bool dirty;	/* in vsp->dirty */
 	bool wait_room; /* pending_send_size is set */
+	bool withdrawn; /* goes once it is closed */
 	bool cautious;	/* replay alone, one after another; ends with the last one */
 	int culprit;	/* slot whose request is failed instead of replayed; -1: none */
 	struct channel channel;
@@ -90,7 +91,7 @@ struct vsp {
 	size_t fd_count;
 	uint32_t generation;
 	bool cautious, at_fault; /* predecessors died of what they did; the last one did */
-	const char *waits_for; /* vsp_waits() */
+	const char *waits_for;	 /* vsp_waits() */
 	struct vsp_keepsake keepsakes[VSP_KEEPSAKES_MAX];
 	size_t keepsake_count;
 
@@ -204,6 +205,9 @@ int vsp_attached(struct vsp *vsp, struct vsp_attachment *attachment, struct err 
 int vsp_rpc_attach(struct vsp *vsp, struct err *err);
 /** vsp_rpc_offer - make an offer; @channel->offer_id is set before anything else of the worker is looked at. */
 int vsp_rpc_offer(struct vsp_channel *channel, const struct vsp_offer_desc *desc, size_t block_bytes, struct err *err);
+/** vsp_rpc_withdraw, vsp_rpc_subchannels - ask without waiting. Return: 0 or a negative errno: it was not sent. */
+int vsp_rpc_withdraw(struct vsp *vsp, uint32_t offer_id);
+int vsp_rpc_subchannels(struct vsp *vsp, uint32_t offer_id, uint32_t count);
 int vsp_rpc_ready(struct vsp *vsp, struct err *err);
 int vsp_rpc_keep(struct vsp *vsp, const char *key, int fd, const void *data, size_t len, struct err *err);
 

@@ -359,6 +359,32 @@ int vsp_rpc_offer(struct vsp_channel *channel, const struct vsp_offer_desc *desc
 	return wait.result;
 }
 
+/* What the worker refuses it has logged. */
+static void on_asked(int error, const char *text, const ProtobufCMessage *msg, int *fds, size_t nfds, void *arg)
+{
+}
+
+int vsp_rpc_withdraw(struct vsp *vsp, uint32_t offer_id)
+{
+	Bulkhead__Vsp__WithdrawRequest req = BULKHEAD__VSP__WITHDRAW_REQUEST__INIT;
+
+	req.offer_id = offer_id;
+	return vsp->conn ? rpc_request(vsp->conn, WORKER_VSP_WITHDRAW, &req.base, &bulkhead__empty__descriptor, NULL, 0,
+				       OFFER_DEADLINE_MS, on_asked, NULL)
+			 : -ENOTCONN;
+}
+
+int vsp_rpc_subchannels(struct vsp *vsp, uint32_t offer_id, uint32_t count)
+{
+	Bulkhead__Vsp__SubchannelsRequest req = BULKHEAD__VSP__SUBCHANNELS_REQUEST__INIT;
+
+	req.offer_id = offer_id;
+	req.count = count;
+	return vsp->conn ? rpc_request(vsp->conn, WORKER_VSP_SUBCHANNELS, &req.base, &bulkhead__empty__descriptor, NULL,
+				       0, OFFER_DEADLINE_MS, on_asked, NULL)
+			 : -ENOTCONN;
+}
+
 int vsp_rpc_ready(struct vsp *vsp, struct err *err)
 {
 	Bulkhead__Vsp__ReadyRequest req = BULKHEAD__VSP__READY_REQUEST__INIT;

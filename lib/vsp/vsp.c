@@ -31,12 +31,32 @@ static bool all_closed(const struct vsp *vsp)
 	return true;
 }
 
+/* In their order: sub-channels go before their primary channel. */
+static void remove_withdrawn(struct vsp *vsp)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < vsp->channel_count; i++) {
+		struct vsp_channel *channel = vsp->channels[i];
+
+		if (channel->withdrawn && channel->state == VSP_CHANNEL_CLOSED && !channel->dirty) {
+			/* if it cannot be sent the connection ends, and all offers with it */
+			(void)vsp_rpc_withdraw(vsp, channel->offer_id);
+			free(channel);
+		} else {
+			vsp->channels[kept++] = channel;
+		}
+	}
+	vsp->channel_count = kept;
+}
+
 static void on_work(void *arg)
 {
 	struct vsp *vsp = arg;
 
 	for (size_t i = 0; i < vsp->channel_count; i++)
 		vsp_channel_work(vsp->channels[i]);
+	remove_withdrawn(vsp);
 	if (vsp->quiesced.fn && all_closed(vsp)) {
 		struct vsp_done done = vsp->quiesced;
 
@@ -291,6 +311,27 @@ int vsp_offer(struct vsp *vsp, const struct vsp_offer_desc *desc, const struct v
 		free(channel);
 	}
 	return r;
+}
+
+void vsp_withdraw(struct vsp_channel *channel)
+{
+	channel->withdrawn = true;
+	if (channel->state == VSP_CHANNEL_OPEN)
+		vsp_channel_close(channel, (struct vsp_done){.fn = nothing});
+	loop_wake(channel->vsp->work);
+}
+
+struct vsp_channel *vsp_offered(const struct vsp *vsp, const char *name)
+{
+	for (size_t i = 0; i < vsp->channel_count; i++)
+		if (!strcmp(vsp->channels[i]->name, name))
+			return vsp->channels[i];
+	return NULL;
+}
+
+int vsp_subchannels(struct vsp_channel *channel, uint32_t count)
+{
+	return vsp_rpc_subchannels(channel->vsp, channel->offer_id, count);
 }
 
 void vsp_waits(struct vsp *vsp, const char *what)

@@ -135,6 +135,22 @@ int vsp_keepsake(const struct vsp *vsp, const char *key, const void **ret_data, 
 int vsp_offer(struct vsp *vsp, const struct vsp_offer_desc *desc, const struct vsp_device_ops *ops, void *device,
 	      struct err *err);
 /**
+ * vsp_withdraw - offer a channel no more: it is drained and closed, then the worker is told, and the guest by it.
+ * Withdraw sub-channels before their primary channel. The same instance may be offered again once vsp_offered() does
+ * not find it any more. @channel is gone then. After vsp_ready(), not inside a device's function.
+ */
+void vsp_withdraw(struct vsp_channel *channel);
+/** vsp_offered - the channel of the offer of this @name, also while it is being withdrawn; NULL if there is none. */
+struct vsp_channel *vsp_offered(const struct vsp *vsp, const char *name);
+
+/**
+ * vsp_subchannels - the guest has asked for sub-channels by the device's protocol: it sees those from now on that were
+ * offered with subchannel_index 1 to @count (offer all that a guest may ask for before vsp_ready(), so that a successor
+ * does the same). @channel: the primary channel, open. Return: 0; a negative errno: the worker is gone.
+ */
+int vsp_subchannels(struct vsp_channel *channel, uint32_t count);
+
+/**
  * vsp_waits - before vsp_ready(): something that may take long keeps us from it, while the loop runs. The worker, which
  * asks again and again whether we live, neither kills us for it nor leaves people in the dark.
  * @what: a constant, as in "waits for WHAT"; NULL: it is over.

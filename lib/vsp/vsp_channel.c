@@ -162,9 +162,12 @@ void vsp_channel_drop(struct vsp_channel *channel)
 
 int vsp_channel_close(struct vsp_channel *channel, struct vsp_done done)
 {
-	if (channel->state == VSP_CHANNEL_CLOSING)
+	/* one that closes because we withdraw it has nobody to answer to yet */
+	if (channel->state == VSP_CHANNEL_CLOSING && (!channel->withdrawn || channel->closed.arg))
 		return -EBUSY;
 	channel->closed = done;
+	if (channel->state == VSP_CHANNEL_CLOSING)
+		return 0;
 	if (channel->state == VSP_CHANNEL_CLOSED) {
 		done.fn(done.arg);
 		return 0;
