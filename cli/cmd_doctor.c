@@ -128,6 +128,7 @@ static void check_system_mode(struct report *report)
 			return;
 		}
 	}
+	// cppcheck-suppress getpwnamCalled ; vmctl has one thread
 	if (!getpwnam("bulkhead"))
 		report_add(report, "system-mode", "warn", "the user bulkhead is missing: systemd-sysusers");
 	else

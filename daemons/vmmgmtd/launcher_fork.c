@@ -316,6 +316,7 @@ static bool is_called(const char *pid, const char *program, const char *argument
 int launch_find(const char *program, const char *argument, struct launch_id *ret_id)
 {
 	struct dirent **names = NULL;
+	// cppcheck-suppress nullPointer ; scandir() takes NULL
 	int n = scandir("/proc", &names, NULL, NULL), r = -ESRCH;
 
 	for (int i = 0; i < n; i++) {
