@@ -50,6 +50,8 @@ struct options {
 	bool then_stop;	    /* once all are answered */
 	const char *reason; /* expected in that of its end */
 	bool heartbeat;	    /* expected to be ok, once */
+	struct run_measure measure;
+	bool tell_at_eof; /* a byte to the guest once standard input has ended */
 };
 
 struct run {
@@ -58,7 +60,7 @@ struct run {
 	struct run_vm *vm;
 	pid_t worker;
 	char dir[64], socket[80], last[80];
-	struct loop_source *console, *timer, *killer;
+	struct loop_source *console, *timer, *killer, *input;
 	int killed; /* pid */
 	unsigned int kills;
 	char said[CONSOLE_KEPT];
@@ -66,6 +68,7 @@ struct run {
 	bool timed_out;
 	bool stopping; /* it has said what it should be stopped at */
 	bool told;
+	bool measuring;
 	int console_fd;
 	bool heartbeat; /* has been ok */
 };
@@ -98,6 +101,8 @@ static const struct option long_options[] = {
 	{"then-stop", no_argument, NULL, 'Z'},
 	{"reason", required_argument, NULL, 'G'},
 	{"heartbeat", no_argument, NULL, 'H'},
+	{"memory-growth", required_argument, NULL, 'g'},
+	{"tell-at-eof", no_argument, NULL, 'I'},
 	{"worker", required_argument, NULL, 'w'},
 	{"storaged", required_argument, NULL, 'S'},
 	{"engine", required_argument, NULL, 'E'},
@@ -124,6 +129,11 @@ static void usage(FILE *to)
 	      "  --then-stop                           stop the VM once all is answered\n"
 	      "  --reason TEXT                         the VM's end must have it in its reason\n"
 	      "  --heartbeat                           the guest must answer heartbeats\n"
+	      "  --memory-growth KIB                   by which worker and service may grow from the first time that\n"
+	      "                                        the guest says \"guest: measure\" to any other; the worker is\n"
+	      "                                        paused and resumed then as well\n"
+	      "  --tell-at-eof                         a byte on the guest's serial port once standard input has "
+	      "ended\n"
 	      "  --exits                               print how often the guest has exited to the worker\n"
 	      "  --kill-storaged MS                    kill vsp-storaged every MS milliseconds\n"
 	      "  --stop-storaged MS                    stop it (SIGSTOP) instead\n"
@@ -234,6 +244,12 @@ static int parse_option(struct options *o, int c)
 		return 0;
 	case 'H':
 		o->heartbeat = true;
+		return 0;
+	case 'g':
+		o->measure.limit_kib = (unsigned long)atol(optarg);
+		return 0;
+	case 'I':
+		o->tell_at_eof = true;
 		return 0;
 	case 'w':
 		o->worker = optarg;
@@ -383,6 +399,10 @@ static void on_console(int fd, unsigned int events, void *arg)
 	memcpy(run->said + run->said_len, buf, (size_t)n);
 	run->said_len += (size_t)n;
 	run_asks_look(&run->options.asks, run->vm, run->said);
+	if (run->options.measure.limit_kib && run_measure_asked(&run->options.measure, run->said)) {
+		run->measuring = true;
+		loop_stop(run->loop);
+	}
 	if (run->options.stop_at && !run->stopping && strstr(run->said, run->options.stop_at)) {
 		run->stopping = true;
 		loop_stop(run->loop);
@@ -458,6 +478,37 @@ static void print_service(const struct run_service *s)
 	       s->message);
 }
 
+static void on_input(int fd, unsigned int events, void *arg)
+{
+	struct run *run = arg;
+	char byte;
+
+	if (read(fd, &byte, 1) > 0)
+		return;
+	loop_remove(&run->input);
+	if (run->console && write(run->console_fd, "!", 1) != 1)
+		fprintf(stderr, "run-guest: the guest cannot be told: %s\n", strerror(errno));
+}
+
+/* The worker must answer, too: the guest stands still for a moment. */
+static int run_loop(struct run *run, struct err *err)
+{
+	int r;
+
+	do {
+		run->measuring = false;
+		r = loop_run(run->loop);
+		if (r >= 0 && run->measuring) {
+			run_measure(&run->options.measure, run->worker, run_vm_state(run->vm)->service.pid);
+			if (!run_vm_state(run->vm)->ended)
+				r = run_vm_call(run->vm, WORKER_PAUSE, err);
+			if (r >= 0 && !run_vm_state(run->vm)->ended)
+				r = run_vm_call(run->vm, WORKER_RESUME, err);
+		}
+	} while (r >= 0 && run->measuring && !run->timed_out);
+	return r;
+}
+
 static bool judge(struct run *run)
 {
 	const struct options *o = &run->options;
@@ -465,6 +516,8 @@ static bool judge(struct run *run)
 
 	if (o->print_services)
 		print_service(&state->service);
+	if (o->measure.limit_kib && !run_measure_judge(&o->measure))
+		return false;
 	if (o->print_exits)
 		printf("exits: %llu\n", (unsigned long long)state->exits);
 	if (run->timed_out)
@@ -553,18 +606,21 @@ static int watch(struct run *run, struct err *err)
 	if (run->options.kill_ms)
 		loop_arm(run->killer, run->options.kill_ms * NS_PER_MS);
 	r = loop_add_fd(run->loop, fd, LOOP_READ, on_console, run, &run->console);
+	if (r >= 0 && run->options.tell_at_eof)
+		r = loop_add_fd(run->loop, STDIN_FILENO, LOOP_READ, on_input, run, &run->input);
 	if (r >= 0)
 		r = pause_and_resume(run, err);
 	if (r >= 0 && run->options.upgrade)
 		r = upgrade(run, err);
 	if (r >= 0)
-		r = loop_run(run->loop);
+		r = run_loop(run, err);
 	if (r >= 0 && run->stopping) {
 		r = run_vm_call(run->vm, WORKER_STOP, err);
 		while (r >= 0 && !run_vm_state(run->vm)->ended)
 			r = loop_run_once(run->loop, true);
 	}
 	loop_remove(&run->console);
+	loop_remove(&run->input);
 	close(fd);
 	return r;
 }

@@ -90,4 +90,19 @@ void run_asks_look(struct run_asks *asks, struct run_vm *vm, const char *said);
 /** run_asks_over - all are answered. */
 bool run_asks_over(const struct run_asks *asks);
 
+/* ---- run-guest-measure.c ---- */
+
+/* One is made each time that the guest says "guest: measure": of the worker, of the disks' service. */
+struct run_measure {
+	unsigned long limit_kib; /* that it may grow by; 0: nothing is measured */
+	unsigned long first[2], most[2];
+	unsigned int count;
+	size_t looked; /* at what the guest has said */
+};
+
+bool run_measure_asked(struct run_measure *measure, const char *said);
+void run_measure(struct run_measure *measure, int worker, int service);
+/** run_measure_judge - print it. Return: whether it stayed within the limit. */
+bool run_measure_judge(const struct run_measure *measure);
+
 #endif

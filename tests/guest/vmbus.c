@@ -10,8 +10,10 @@
 #define WAKE_VECTOR (VMBUS_VECTOR + 1)
 #define CPU_PAGES   __attribute__((aligned(HV_PAGE_SIZE)))
 
-static struct hv_message_page simp[VMBUS_CPUS] CPU_PAGES;
-static struct hv_synic_event_flags_page siefp[VMBUS_CPUS] CPU_PAGES;
+static struct hv_message_page simp_first[VMBUS_CPUS] CPU_PAGES;
+static struct hv_synic_event_flags_page siefp_first[VMBUS_CPUS] CPU_PAGES;
+static struct hv_message_page *simp[VMBUS_CPUS]; /* in use now */
+static struct hv_synic_event_flags_page *siefp[VMBUS_CPUS];
 static uint8_t hypercall_page[HV_PAGE_SIZE] CPU_PAGES;
 static struct hv_input_post_message post_input CPU_PAGES;
 
@@ -21,11 +23,12 @@ static volatile uint32_t messages_in, messages_out, messages_on[VMBUS_CPUS];
 static struct vmbus_channel *volatile channels[VMBUS_CHANNELS_MAX + 1];
 static uint32_t message_connection = VMBUS_MESSAGE_CONNECTION_ID_4;
 static uint32_t version;
+static bool lossy;
 
-static uint64_t hypercall(uint64_t control, uint64_t input)
+uint64_t vmbus_hypercall(uint64_t control, uint64_t input, uint64_t output)
 {
 	uint64_t status;
-	register uint64_t r8 __asm__("r8") = 0;
+	register uint64_t r8 __asm__("r8") = output;
 
 	__asm__ volatile("call *%[page]"
 			 : "=a"(status), "+c"(control), "+d"(input), "+r"(r8)
@@ -36,15 +39,17 @@ static uint64_t hypercall(uint64_t control, uint64_t input)
 
 static void take_message(uint32_t cpu)
 {
-	struct hv_message *slot = &simp[cpu].sint_message[VMBUS_MESSAGE_SINT];
+	struct hv_message *slot = &simp[cpu]->sint_message[VMBUS_MESSAGE_SINT];
 
 	if (__atomic_load_n(&slot->header.message_type, __ATOMIC_ACQUIRE) == HV_MESSAGE_TYPE_NONE)
 		return;
-	if (messages_in - messages_out == MESSAGES)
+	if (messages_in - messages_out == MESSAGES && !lossy)
 		rt_fail("more than %u messages wait", MESSAGES);
-	memcpy(messages[messages_in % MESSAGES], slot->payload, HV_MESSAGE_PAYLOAD_SIZE);
-	messages_on[cpu]++;
-	messages_in++;
+	if (messages_in - messages_out < MESSAGES) {
+		memcpy(messages[messages_in % MESSAGES], slot->payload, HV_MESSAGE_PAYLOAD_SIZE);
+		messages_on[cpu]++;
+		messages_in++;
+	}
 	__atomic_store_n(&slot->header.message_type, HV_MESSAGE_TYPE_NONE, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&slot->header.message_flags, __ATOMIC_SEQ_CST) & HV_MESSAGE_FLAG_PENDING)
 		rt_wrmsr(HV_X64_MSR_EOM, 0);
@@ -52,7 +57,7 @@ static void take_message(uint32_t cpu)
 
 static void take_events(uint32_t cpu)
 {
-	uint64_t *flags = siefp[cpu].sint_event_flags[VMBUS_MESSAGE_SINT].flags;
+	uint64_t *flags = siefp[cpu]->sint_event_flags[VMBUS_MESSAGE_SINT].flags;
 
 	for (uint32_t i = 0; i < HV_EVENT_FLAGS_COUNT / 64; i++) {
 		uint64_t set;
@@ -95,28 +100,74 @@ void vmbus_start(void)
 
 void vmbus_synic_start(uint32_t cpu)
 {
-	rt_wrmsr(HV_X64_MSR_SIMP, (uintptr_t)&simp[cpu] | HV_X64_MSR_PAGE_ENABLE);
-	rt_wrmsr(HV_X64_MSR_SIEFP, (uintptr_t)&siefp[cpu] | HV_X64_MSR_PAGE_ENABLE);
+	simp[cpu] = &simp_first[cpu];
+	siefp[cpu] = &siefp_first[cpu];
+	rt_wrmsr(HV_X64_MSR_SIMP, (uintptr_t)simp[cpu] | HV_X64_MSR_PAGE_ENABLE);
+	rt_wrmsr(HV_X64_MSR_SIEFP, (uintptr_t)siefp[cpu] | HV_X64_MSR_PAGE_ENABLE);
 	rt_wrmsr(HV_X64_MSR_SINT0 + VMBUS_MESSAGE_SINT, VMBUS_VECTOR);
 	rt_wrmsr(HV_X64_MSR_SCONTROL, HV_SYNIC_CONTROL_ENABLE);
 }
 
+void vmbus_synic_move(uint32_t cpu, void *messages_page, void *flags_page)
+{
+	struct hv_message_page *old_messages = simp[cpu];
+	struct hv_synic_event_flags_page *old_flags = siefp[cpu];
+
+	__asm__ volatile("cli" : : : "memory");
+	rt_wrmsr(HV_X64_MSR_SIMP, (uintptr_t)messages_page | HV_X64_MSR_PAGE_ENABLE);
+	rt_wrmsr(HV_X64_MSR_SIEFP, (uintptr_t)flags_page | HV_X64_MSR_PAGE_ENABLE);
+	/* what was put there before */
+	simp[cpu] = old_messages;
+	siefp[cpu] = old_flags;
+	take_message(cpu);
+	take_events(cpu);
+	simp[cpu] = messages_page;
+	siefp[cpu] = flags_page;
+	__asm__ volatile("sti" : : : "memory");
+}
+
+void *vmbus_synic_page(uint32_t cpu, bool flags)
+{
+	return flags ? (void *)siefp[cpu] : (void *)simp[cpu];
+}
+
+void vmbus_wake(uint32_t cpu)
+{
+	rt_wrmsr(X2APIC_ICR, (uint64_t)cpu << 32 | WAKE_VECTOR);
+}
+
 /* ---- messages ---- */
+
+void vmbus_lossy(void)
+{
+	lossy = true;
+}
+
+uint64_t vmbus_try_post(uint32_t connection, uint32_t type, const void *message, uint32_t len)
+{
+	memset(&post_input, 0, sizeof(post_input));
+	post_input.connection_id = connection;
+	post_input.message_type = type;
+	post_input.payload_size = len;
+	memcpy(post_input.payload, message, len);
+	return vmbus_hypercall(HVCALL_POST_MESSAGE, (uintptr_t)&post_input, 0);
+}
 
 void vmbus_post(const void *message, uint32_t len)
 {
 	uint64_t status;
 
-	memset(&post_input, 0, sizeof(post_input));
-	post_input.connection_id = message_connection;
-	post_input.message_type = VMBUS_MESSAGE_TYPE;
-	post_input.payload_size = len;
-	memcpy(post_input.payload, message, len);
 	/* full: the host waits for us to take its answers */
-	while ((status = hypercall(HVCALL_POST_MESSAGE, (uintptr_t)&post_input)) == HV_STATUS_INSUFFICIENT_BUFFERS)
+	while ((status = vmbus_try_post(message_connection, VMBUS_MESSAGE_TYPE, message, len)) ==
+	       HV_STATUS_INSUFFICIENT_BUFFERS)
 		__asm__ volatile("sti; pause" : : : "memory");
 	if (status)
 		rt_fail("HvPostMessage: status %u", (uint32_t)status);
+}
+
+const void *vmbus_poll_message(void)
+{
+	return messages_out == messages_in ? NULL : messages[messages_out++ % MESSAGES];
 }
 
 const void *vmbus_next_message(void)
@@ -352,7 +403,7 @@ static uint32_t ring_used(const struct vmbus_ring *ring, uint32_t write, uint32_
 
 void vmbus_signal(struct vmbus_channel *channel)
 {
-	uint64_t status = hypercall(HV_HYPERCALL_SIGNAL_EVENT_FAST, channel->offer.connection_id);
+	uint64_t status = vmbus_hypercall(HV_HYPERCALL_SIGNAL_EVENT_FAST, channel->offer.connection_id, 0);
 
 	if (status)
 		rt_fail("HvSignalEvent: status %u", (uint32_t)status);

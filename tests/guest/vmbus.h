@@ -39,6 +39,13 @@ void vmbus_start(void);
 /** vmbus_synic_start - message and event pages and SINT2 of this vCPU; then interrupts may be enabled. */
 void vmbus_synic_start(uint32_t cpu);
 
+/** vmbus_synic_move - this vCPU's pages are these from now on; nothing that came is lost. Leaves interrupts on. */
+void vmbus_synic_move(uint32_t cpu, void *messages_page, void *flags_page);
+/** vmbus_synic_page - the page of messages, or of event flags, that a vCPU has now. */
+void *vmbus_synic_page(uint32_t cpu, bool flags);
+/** vmbus_wake - an interrupt to @cpu that does nothing else. */
+void vmbus_wake(uint32_t cpu);
+
 /** vmbus_contact - Return: whether the host speaks @version. */
 bool vmbus_contact(uint32_t version, uint32_t cpu);
 /** vmbus_request_offers - Return: how many there are. */
@@ -72,6 +79,13 @@ void vmbus_wait_packet(struct vmbus_channel *channel);
 
 /** vmbus_post - any message, for those that test what the host does with it. */
 void vmbus_post(const void *message, uint32_t len);
+/** vmbus_lossy - from now on messages that find no room here are forgotten; else they end the guest. */
+void vmbus_lossy(void);
+/** vmbus_try_post, vmbus_hypercall - once, whatever comes of it. Return: the hypervisor's result. */
+uint64_t vmbus_try_post(uint32_t connection, uint32_t type, const void *message, uint32_t len);
+uint64_t vmbus_hypercall(uint64_t control, uint64_t input, uint64_t output);
+/** vmbus_poll_message - the host's next message, NULL if none has come. */
+const void *vmbus_poll_message(void);
 /** vmbus_next_message - wait for the host's next message; 240 bytes. */
 const void *vmbus_next_message(void);
 /** vmbus_messages - how many messages @cpu has taken. */
