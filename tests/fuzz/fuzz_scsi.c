@@ -2,6 +2,9 @@
 /*
  * Input: commands of 24 bytes each: path, target, LUN, CDB length, direction, flags, buffer length (16 bits), CDB.
  * Every command must be done exactly once, within its buffer, with an outcome that makes sense.
+ *
+ * Disks and buffers stay from input to input: to get megabytes from the system and to touch them anew for each would
+ * take a hundred times as long as the commands. What lies behind a buffer's end is poisoned instead.
  */
 #include <assert.h>
 #include <errno.h>
@@ -12,18 +15,27 @@
 #include "daemons/vsp-storaged/scsi.h"
 #include "tests/support/memdisk.h"
 
+#if defined(__SANITIZE_ADDRESS__) || (defined(__has_feature) && __has_feature(address_sanitizer))
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(at, len)   ((void)(at), (void)(len))
+#define ASAN_UNPOISON_MEMORY_REGION(at, len) ((void)(at), (void)(len))
+#endif
+
 #define COMMAND_LEN  24u
 #define COMMANDS_MAX 16u
 #define FLAG_HOLD    1u
 #define FLAG_FAIL    2u
 #define FLAG_ABORT   4u
+#define BUFFER_LEN   65536u /* one byte longer than any */
 
 struct command {
 	struct scsi_request request;
 	struct iovec iov[2];
-	uint8_t *buf;
 	unsigned int dones;
 };
+
+static uint8_t buffers[COMMANDS_MAX][BUFFER_LEN];
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -37,15 +49,15 @@ static void done(struct scsi_request *request)
 	       (request->outcome != SCSI_COMPLETE || request->status != SCSI_STATUS_CHECK_CONDITION));
 }
 
-static void start(struct scsi_controller *controller, struct command *command, const uint8_t *in)
+static void start(struct scsi_controller *controller, struct command *command, uint8_t *buf, const uint8_t *in)
 {
 	struct scsi_request *request = &command->request;
 	uint32_t buf_len = get_le16(&in[6]);
 
 	/* A buffer of its own for each, so that a byte too much shows. */
-	command->buf = calloc(1, buf_len + 1);
-	command->iov[0] = (struct iovec){command->buf, buf_len / 3};
-	command->iov[1] = (struct iovec){command->buf + buf_len / 3, buf_len - buf_len / 3};
+	ASAN_POISON_MEMORY_REGION(buf + buf_len, BUFFER_LEN - buf_len);
+	command->iov[0] = (struct iovec){buf, buf_len / 3};
+	command->iov[1] = (struct iovec){buf + buf_len / 3, buf_len - buf_len / 3};
 	request->path = in[0] & 1;
 	request->target = in[1] & 1;
 	request->lun = in[2] & 3;
@@ -65,13 +77,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static const struct abi_guid instance;
 	struct command command[COMMANDS_MAX] = {0};
-	struct memdisk disk[2];
+	static struct memdisk disk[2];
 	struct scsi_lun lun[2];
 	struct scsi_controller controller = {lun, 2};
 	size_t count = MIN(len / COMMAND_LEN, (size_t)COMMANDS_MAX);
 
-	memdisk_init(&disk[0], 300, 512, false);
-	memdisk_init(&disk[1], 70, 4096, true);
+	if (!disk[0].data) {
+		memdisk_init(&disk[0], 300, 512, false);
+		memdisk_init(&disk[1], 70, 4096, true);
+	}
 	assert(!scsi_lun_init(&lun[0], &instance, 0, 0, "sda", "", &disk[0].disk));
 	assert(!scsi_lun_init(&lun[1], &instance, 0, 1, "sdb", "S", &disk[1].disk));
 	for (size_t i = 0; i < count; i++) {
@@ -81,17 +95,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 			disk[d].hold = in[5] & FLAG_HOLD;
 			disk[d].fail = in[5] & FLAG_FAIL ? -EIO : 0;
 		}
-		start(&controller, &command[i], in);
+		start(&controller, &command[i], buffers[i], in);
 	}
 	while (memdisk_release(&disk[0]) || memdisk_release(&disk[1]))
 		;
 	for (size_t i = 0; i < count; i++) {
 		assert(command[i].dones == 1);
-		free(command[i].buf);
+		ASAN_UNPOISON_MEMORY_REGION(buffers[i], BUFFER_LEN);
 	}
-	for (int d = 0; d < 2; d++) {
+	for (int d = 0; d < 2; d++)
 		scsi_lun_done(&lun[d]);
-		memdisk_done(&disk[d]);
-	}
 	return 0;
 }
