@@ -136,11 +136,18 @@ static uint32_t load_relaxed(const uint32_t *field)
 	return __atomic_load_n(field, __ATOMIC_RELAXED);
 }
 
-/* A store with a full fence behind it, in one instruction (xchg). */
+/* A store with a full fence behind it. */
 static void store_fence(uint32_t *field, uint32_t value)
 {
+#ifdef __x86_64__
+	/* xchg is both, and quicker than a store and a fence. */
 	(void)__atomic_exchange_n(field, value, __ATOMIC_SEQ_CST);
 	atomic_signal_fence(memory_order_seq_cst);
+#else
+	/* On weaker machines a load that follows an exchange may still come before its store. */
+	__atomic_store_n(field, value, __ATOMIC_RELEASE);
+	atomic_thread_fence(memory_order_seq_cst);
+#endif
 }
 
 /* ---- reading ---- */

@@ -14,6 +14,23 @@
 _Static_assert(sizeof(struct block_slot) % BLOCK_ALIGN == 0, "slots are laid out in cache lines");
 _Static_assert(sizeof(struct block_header) % BLOCK_ALIGN == 0, "what follows the header is aligned");
 
+/*
+ * Every store that a successor's decisions hang on. A process dies between two of its instructions, so what counts is
+ * their order. release: what comes before is in the block before it, also for a successor on another CPU. The fence is
+ * for the compiler: a release alone lets it move what comes *after* (the next record, the next state) before it.
+ */
+static void store32(_Atomic uint32_t *at, uint32_t value)
+{
+	atomic_store_explicit(at, value, memory_order_release);
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+static void store64(_Atomic uint64_t *at, uint64_t value)
+{
+	atomic_store_explicit(at, value, memory_order_release);
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
 bool block_layout(const struct block_geometry *geometry, struct block_header *ret)
 {
 	size_t end;
@@ -65,7 +82,7 @@ int block_format(struct block *block, int fd, const struct block_geometry *geome
 	(void)madvise(header, fresh.bytes, MADV_DONTDUMP);
 
 	/* While the magic is missing nobody takes the rest for a block. */
-	atomic_store_explicit(&header->magic, 0, memory_order_seq_cst);
+	store32(&header->magic, 0);
 	fresh.in_data_len = in_data_len;
 	fresh.out_data_len = out_data_len;
 	atomic_init(&fresh.accepted, in_read);
@@ -76,8 +93,8 @@ int block_format(struct block *block, int fd, const struct block_geometry *geome
 	for (uint32_t i = 0; i < fresh.slots; i++)
 		if (atomic_load_explicit(&block_slot(block, i)->state, memory_order_relaxed) != BLOCK_SLOT_FREE)
 			atomic_store_explicit(&block_slot(block, i)->state, BLOCK_SLOT_FREE, memory_order_relaxed);
-	/* release: pairs with a successor's acquire of the magic; all of the above comes before */
-	atomic_store_explicit(&header->magic, BLOCK_MAGIC, memory_order_release);
+	/* pairs with a successor's acquire of the magic; all of the above comes before */
+	store32(&header->magic, BLOCK_MAGIC);
 	DEATH_BLOCK(header);
 	return 0;
 }
@@ -97,12 +114,17 @@ void block_accept(struct block *block, uint32_t n, uint32_t in_read)
 
 	slot->accepted = sequence << 32 | in_read;
 	DEATH(ACCEPT_FILLED);
-	/* release: pairs with a successor's acquire of the state; the slot is whole before it counts */
-	atomic_store_explicit(&slot->state, BLOCK_SLOT_ACCEPTED, memory_order_release);
+	/* pairs with a successor's acquire of the state; the slot is whole before it counts */
+	store32(&slot->state, BLOCK_SLOT_ACCEPTED);
 	DEATH(ACCEPT_SLOT);
-	/* release: the slot before the cursor; a successor that finds the slot one ahead takes the cursor from it */
-	atomic_store_explicit(&header->accepted, slot->accepted, memory_order_release);
+	/* The slot before the cursor: a successor that finds the slot one ahead takes the cursor from it. */
+	block_store_accepted(block, n);
 	DEATH(ACCEPT_CURSOR);
+}
+
+void block_store_accepted(struct block *block, uint32_t n)
+{
+	store64(&block->header->accepted, block_slot(block, n)->accepted);
 }
 
 void block_store_state(struct block *block, uint32_t n)
@@ -113,8 +135,8 @@ void block_store_state(struct block *block, uint32_t n)
 	memcpy(block_state(block), block_slot_state(block, n), half);
 	DEATH(OUTCOME_STATE);
 	memcpy((uint8_t *)block_state(block) + half, block_slot_state(block, n) + half, header->state_len - half);
-	/* release: pairs with a successor's acquire; until then it stores the whole state again */
-	atomic_store_explicit(&header->state_sequence, block_slot(block, n)->state_sequence, memory_order_release);
+	/* Until here a successor stores the whole state again. */
+	store32(&header->state_sequence, block_slot(block, n)->state_sequence);
 	DEATH(OUTCOME_SEQUENCE);
 }
 
@@ -137,9 +159,9 @@ void block_outcome(struct block *block, uint32_t n, const void *reply, uint32_t 
 	if (state)
 		memcpy(block_slot_state(block, n), state, block->header->state_len);
 	DEATH(OUTCOME_REPLY);
-	/* release: pairs with a successor's acquire of the state; the reply is whole before the request counts as
-	 * executed */
-	atomic_store_explicit(&slot->state, BLOCK_SLOT_DONE, memory_order_release);
+	/* pairs with a successor's acquire of the state; the reply is whole before the request counts as executed, and
+	 * the device's state is the old one until then */
+	store32(&slot->state, BLOCK_SLOT_DONE);
 	DEATH(OUTCOME_DONE);
 	if (state)
 		block_store_state(block, n);
@@ -167,9 +189,8 @@ void block_commit_begin(struct block *block, uint32_t old_write, uint32_t new_wr
 	commit->new_write = new_write;
 	commit->completed = completed;
 	DEATH(COMMIT_RECORD);
-	/* release: pairs with a successor's acquire of valid; and it precedes the publication of write_index, which is
-	 * a release too */
-	atomic_store_explicit(&commit->valid, 1, memory_order_release);
+	/* pairs with a successor's acquire of valid; the record is whole before, and write_index is published after */
+	store32(&commit->valid, 1);
 	DEATH(COMMIT_VALID);
 }
 
@@ -181,7 +202,7 @@ static void free_committed(struct block *block)
 		for (uint64_t left = commit->slots[word]; left != 0; left &= left - 1) {
 			uint32_t n = word * 64 + (uint32_t)__builtin_ctzll(left);
 
-			atomic_store_explicit(&block_slot(block, n)->state, BLOCK_SLOT_FREE, memory_order_release);
+			store32(&block_slot(block, n)->state, BLOCK_SLOT_FREE);
 			DEATH(COMMIT_FREE);
 		}
 	}
@@ -198,30 +219,29 @@ void block_commit_end(struct block *block)
 	struct block_header *header = block->header;
 	struct block_commit *commit = &header->commit;
 
-	/* release, each: a successor that dies with us in between finds the record still valid, and may do all of this
-	 * again */
-	atomic_store_explicit(&header->out_write, commit->new_write, memory_order_release);
+	/* Until the record is not valid any more a successor does all of this again; its bits must live as long. */
+	store32(&header->out_write, commit->new_write);
 	DEATH(COMMIT_CURSOR);
-	atomic_store_explicit(&header->completed, commit->completed, memory_order_release);
+	store32(&header->completed, commit->completed);
 	DEATH(COMMIT_COUNTED);
 	free_committed(block);
-	atomic_store_explicit(&commit->valid, 0, memory_order_release);
+	store32(&commit->valid, 0);
 	DEATH(COMMIT_OVER);
 	block_clear_commit(block);
 }
 
 void block_set_failed(struct block *block)
 {
-	atomic_store_explicit(&block->header->failed, 1, memory_order_release);
+	store32(&block->header->failed, 1);
 }
 
 void block_set_trial(struct block *block, uint32_t n)
 {
-	atomic_store_explicit(&block->header->trial, n + 1, memory_order_release);
+	store32(&block->header->trial, n + 1);
 	DEATH(RECOVER_TRIAL);
 }
 
 void block_end_trial(struct block *block)
 {
-	atomic_store_explicit(&block->header->trial, 0, memory_order_release);
+	store32(&block->header->trial, 0);
 }

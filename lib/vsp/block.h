@@ -4,7 +4,7 @@
  * worker makes (of the size that the VSP named in its offer) and keeps; the VSP writes it. This layout is also the
  * saved and migrated form: it changes only together with BLOCK_VERSION.
  *
- * Theory of operation: block.c holds the only stores into a block, so that their order can be read in one place.
+ * Theory of operation: block.c holds all stores into a block whose order counts, so that it can be read in one place.
  *
  *   accept    block_accept():   the slot is full -> slot.state = ACCEPTED -> header.accepted;
  *             the caller then publishes the ring's read_index.

@@ -13,6 +13,9 @@ bool block_layout(const struct block_geometry *geometry, struct block_header *re
 /** block_next_state_sequence - of the device's next state; never 0. */
 uint32_t block_next_state_sequence(const struct block *block);
 
+/** block_store_accepted - slot @n is the newest: its sequence and cursor are the header's. */
+void block_store_accepted(struct block *block, uint32_t n);
+
 /** block_store_state - the state behind slot @n's reply becomes the device's. */
 void block_store_state(struct block *block, uint32_t n);
 

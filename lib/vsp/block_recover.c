@@ -213,7 +213,7 @@ static void recover_accept(struct block *block)
 		if (atomic_load_explicit(&slot->state, memory_order_acquire) == BLOCK_SLOT_FREE ||
 		    age(header, slot) != -1)
 			continue;
-		atomic_store_explicit(&header->accepted, slot->accepted, memory_order_release);
+		block_store_accepted(block, n);
 		break;
 	}
 	DEATH(RECOVER_ACCEPT);
