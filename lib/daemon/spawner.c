@@ -33,6 +33,7 @@
 
 #define TRIES	    3 /* to start a process, when helpers are killed meanwhile */
 #define DEADLINE_NS (5 * NS_PER_SEC)
+#define RETRY_NS    (100 * NS_PER_MS)
 
 struct spawned {
 	struct spawner *spawner;
@@ -106,12 +107,16 @@ static void on_ready(int fd, unsigned int events, void *arg)
 	take_ready(arg);
 }
 
+static void watch_left(struct spawner *spawner);
+
 /* One callback in each turn. */
 static void on_later(void *arg)
 {
 	struct spawner *spawner = arg;
 	struct spawned *p = spawner->processes;
 
+	if (spawner->fd < 0)
+		watch_left(spawner);
 	while (p && (!p->has_ended || p->told))
 		p = p->next;
 	if (!p)
@@ -139,26 +144,39 @@ static void on_pidfd(int fd, unsigned int events, void *arg)
 	note_end(arg, -1);
 }
 
+/* Nobody tells of them any more. One that cannot be watched now has not ended for that: it is tried again. */
+static void watch_left(struct spawner *spawner)
+{
+	for (struct spawned *p = spawner->processes; p; p = p->next)
+		if (!p->has_ended && !p->end &&
+		    loop_add_fd(spawner->loop, p->pidfd, LOOP_READ, on_pidfd, p, &p->end) < 0)
+			loop_arm(spawner->later, RETRY_NS);
+}
+
 static void helper_gone(struct spawner *spawner)
 {
 	loop_remove(&spawner->source);
 	fd_close(&spawner->fd);
-	for (struct spawned *p = spawner->processes; p; p = p->next)
-		if (!p->has_ended && loop_add_fd(spawner->loop, p->pidfd, LOOP_READ, on_pidfd, p, &p->end) < 0)
-			note_end(p, -1);
+	watch_left(spawner);
+}
+
+/* It may do so also where we are not allowed to any more, but only to children of its own. */
+static void kill_by_helper(const struct spawner *spawner, pid_t pid)
+{
+	const struct spawner_msg msg = {.kind = SPAWNER_KILL, .pid = pid};
+
+	if (spawner->fd >= 0)
+		(void)spawner_send(spawner->fd, &msg, sizeof(msg), NULL, 0);
 }
 
 /* The answer to a request that was given up: nobody knows this process. */
 static void end_stray(struct spawner *spawner, const struct spawner_msg *msg, int pidfd)
 {
-	const struct spawner_msg kill_it = {.kind = SPAWNER_KILL, .pid = msg->pid};
-
-	if (msg->value != 0 || pidfd < 0)
+	if (msg->value != 0)
 		return;
-	/* The helper may do it also where we are not allowed to any more. */
-	if (spawner->fd >= 0)
-		(void)spawner_send(spawner->fd, &kill_it, sizeof(kill_it), NULL, 0);
-	pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+	kill_by_helper(spawner, msg->pid);
+	if (pidfd >= 0)
+		pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
 }
 
 /* What came without being asked for. A process that was released has no record any more. */
@@ -294,6 +312,11 @@ static int receive_started(struct spawner *spawner, uint64_t deadline_ns, pid_t 
 		}
 		if (msg.value < 0)
 			return msg.value;
+		if (fds[0] < 0) {
+			/* There was no room for it here. */
+			kill_by_helper(spawner, msg.pid);
+			return -EMFILE;
+		}
 		*ret_pid = msg.pid;
 		*ret_pidfd = fds[0];
 		return 0;
@@ -372,13 +395,9 @@ pid_t spawned_pid(const struct spawned *process)
 
 void spawned_kill(struct spawned *process)
 {
-	const struct spawner_msg msg = {.kind = SPAWNER_KILL, .pid = process->pid};
-
 	if (process->has_ended)
 		return;
-	/* The helper may do it also where we are not allowed to any more, but only to children of its own. */
-	if (process->spawner->fd >= 0)
-		(void)spawner_send(process->spawner->fd, &msg, sizeof(msg), NULL, 0);
+	kill_by_helper(process->spawner, process->pid);
 	pidfd_send_signal(process->pidfd, SIGKILL, NULL, 0);
 }
 

@@ -43,7 +43,8 @@ ssize_t spawner_receive(int fd, void *msg, size_t size, int flags, int *fds)
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
+		/* not its padding: the kernel would fill it with one descriptor more */
+		.msg_controllen = CMSG_LEN(SPAWNER_FDS * sizeof(int)),
 	};
 	const struct cmsghdr *c;
 	ssize_t n;

@@ -9,14 +9,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/pidfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/fd.h"
 #include "daemon/daemon.h"
 #include "daemon/spawner.h"
+#include "daemon/spawner_msg.h"
 
 #define LOG_MAX 4096
 
@@ -418,4 +422,67 @@ Test(spawner, without_a_helper_the_end_is_still_told)
 	spawned_kill(first.process);
 	wait_end(&first);
 	cr_assert_eq(first.status, -1);
+}
+
+/* Whoever is on the other side may send more than there is room for. */
+Test(spawner, a_message_with_too_many_descriptors)
+{
+	int pair[2], sent[SPAWNER_FDS + 1], guarded[SPAWNER_FDS + 1] = {[SPAWNER_FDS] = -7};
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(sent))];
+	} control = {.header = {CMSG_LEN(sizeof(sent)), SOL_SOCKET, SCM_RIGHTS}};
+	struct spawner_msg msg = {.kind = SPAWNER_START};
+	struct iovec iov = {&msg, sizeof(msg)};
+	struct msghdr hdr = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	for (size_t i = 0; i < SPAWNER_FDS + 1; i++)
+		sent[i] = STDERR_FILENO;
+	memcpy(CMSG_DATA(&control.header), sent, sizeof(sent));
+	cr_assert_eq(sendmsg(pair[0], &hdr, 0), sizeof(msg));
+	cr_assert_eq(spawner_receive(pair[1], &msg, sizeof(msg), 0, guarded), sizeof(msg));
+	cr_assert_eq(guarded[SPAWNER_FDS], -7, "written behind the room for them");
+	for (size_t i = 0; i < SPAWNER_FDS; i++) {
+		cr_assert(guarded[i] > STDERR_FILENO);
+		close(guarded[i]);
+	}
+	close(pair[0]);
+	close(pair[1]);
+}
+
+/* Without a descriptor for it, nobody could wait for its end: it is ended, and that is an error. */
+Test(spawner, no_descriptor_is_left)
+{
+	struct rlimit limit, none;
+	struct watched w = {0};
+	const char *const args[] = {"-c", "exec sleep 30", NULL};
+	int fds[1024], count = 0, exe = open("/bin/sh", O_RDONLY | O_CLOEXEC), room;
+	const struct spawn_request request = {.exe_fd = exe, .name = "sh", .args = args, .log_fd = -1};
+	struct err err = {0};
+
+	cr_assert_geq(exe, 0);
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = MIN(limit.rlim_cur, 512);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	while ((fds[count] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)) >= 0)
+		count++;
+	/* the pipe's two ends, and the event loop's own */
+	for (room = 1; room < 8; room++) {
+		close(fds[--count]);
+		if (spawner_spawn(spawner, &request, &events, &w, &err, &w.process) >= 0)
+			break;
+		cr_assert_eq(err.code, -EMFILE, "%s", err.text);
+	}
+	cr_assert(room > 2 && room < 8);
+	while (count > 0)
+		close(fds[--count]);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	spawned_kill(w.process);
+	wait_end(&w);
+	close(exe);
+	while (count_children(find_child(helper))) /* none is left over */
+		usleep(1000);
 }
