@@ -42,6 +42,8 @@ static void shut(struct rpc_conn *conn, int call_error, const char *why)
 	loop_remove(&conn->source);
 	loop_remove(&conn->timer);
 	fd_close(&conn->fd);
+	if (conn->pidfd >= 0)
+		fd_close(&conn->pidfd);
 	conn_drop_queue(conn);
 	calls_fail_all(conn, call_error, why);
 	serve_let_go(conn);
@@ -299,6 +301,7 @@ int rpc_conn_adopt(struct loop *loop, int fd, const char *service, uint32_t vers
 	}
 	conn->loop = loop;
 	conn->fd = fd;
+	conn->pidfd = -EBADF;
 	conn->local = local;
 	conn->ops = ops;
 	conn->arg = arg;
@@ -356,6 +359,11 @@ unsigned int rpc_conn_role(const struct rpc_conn *conn)
 const struct rpc_peer *rpc_conn_peer(const struct rpc_conn *conn)
 {
 	return &conn->peer;
+}
+
+int rpc_conn_pidfd(const struct rpc_conn *conn)
+{
+	return conn->pidfd;
 }
 
 const char *rpc_conn_remote(const struct rpc_conn *conn, uint32_t *ret_version)

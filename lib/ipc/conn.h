@@ -71,6 +71,7 @@ struct rpc_conn {
 	const struct rpc_conn_ops *ops;	 /* may be NULL */
 	void *arg;
 	struct rpc_peer peer;
+	int pidfd; /* of the peer, ours; or a negative errno: why there is none */
 	unsigned int role;
 	uint64_t hello_deadline_ns;
 

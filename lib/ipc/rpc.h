@@ -124,8 +124,13 @@ const char *rpc_conn_remote(const struct rpc_conn *conn, uint32_t *ret_version);
 /** rpc_conn_usable - whether the peer can still be reached: false while its end makes pending calls fail, which tells
  * such a failure from an answer. */
 bool rpc_conn_usable(const struct rpc_conn *conn);
-/** rpc_conn_peer - SO_PEERCRED of the other side. */
+/** rpc_conn_peer - SO_PEERCRED of the other side: the process that has connected, which may have ended since. */
 const struct rpc_peer *rpc_conn_peer(const struct rpc_conn *conn);
+/** rpc_conn_pidfd - of that process, on a connection that a server has accepted. Never of another one that has its
+ * number by now, but for this: where the kernel lacks SO_PEERPIDFD (before 6.5) it is taken by its number when the
+ * connection is accepted. Return: a descriptor that stays the connection's; -ESRCH (it had ended before it was
+ * accepted); -EBADF (not accepted by a server); what the kernel refused. */
+int rpc_conn_pidfd(const struct rpc_conn *conn);
 
 /* ---- calling ---- */
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -17,12 +18,17 @@
 #include "base/fd.h"
 #include "ipc/conn.h"
 
+#ifndef SO_PEERPIDFD /* Linux 6.5 */
+#define SO_PEERPIDFD 77
+#endif
+
 #define BACKLOG		128
 /* How long nobody is accepted after we ran out of descriptors: the socket stays readable all the while. */
 #define ACCEPT_PAUSE_NS (100 * NS_PER_MS)
 
 static const struct syscall_rule server_rules[] = {
 	{SYS_accept4},
+	{SYS_pidfd_open},
 	/* at the end: the socket's file */
 	{SYS_newfstatat},
 	{SYS_unlinkat},
@@ -63,6 +69,22 @@ static bool is_welcome(const struct rpc_server *server, int fd)
 	return false;
 }
 
+/* Of the process that has connected. Return: a descriptor or a negative errno. */
+static int open_peer(int fd, pid_t pid)
+{
+	socklen_t len = sizeof(int);
+	int pidfd;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) == 0)
+		return pidfd;
+	if (errno == ENOPROTOOPT) {
+		pidfd = pidfd_open(pid, 0);
+		return pidfd < 0 ? -errno : pidfd;
+	}
+	/* What a kernel says of a process that was waited for already has changed over time. */
+	return errno == EINVAL || errno == ENODATA ? -ESRCH : -errno;
+}
+
 /* One at a time: accepted() may free the server, and the socket stays readable while there are more. */
 static void on_connect(int listener, unsigned int events, void *arg)
 {
@@ -77,8 +99,10 @@ static void on_connect(int listener, unsigned int events, void *arg)
 	}
 	if (fd < 0 || !is_welcome(server, fd))
 		return;
-	if (rpc_conn_adopt(server->loop, take_fd(&fd), NULL, 0, server->service, server->ops, server->arg, &conn) == 0)
-		server->accepted(conn, server->arg);
+	if (rpc_conn_adopt(server->loop, take_fd(&fd), NULL, 0, server->service, server->ops, server->arg, &conn) < 0)
+		return;
+	conn->pidfd = open_peer(conn->fd, conn->peer.pid);
+	server->accepted(conn, server->arg);
 }
 
 static void on_resume(void *arg)

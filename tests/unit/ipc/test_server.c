@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -65,6 +66,26 @@ static int listen_as(uid_t uid)
 static int connect_to(const char *where)
 {
 	return rpc_conn_connect(loop, where, "test", 3, NULL, &side_ops, &client, &client.conn);
+}
+
+/* Connect, and leave the socket to whoever reads from @to. */
+static int connect_and_pass(int to)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {.header = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+	struct iovec iov = {(char[]){0}, 1};
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+
+	strcpy(address.sun_path, path);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return 1;
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	return sendmsg(to, &msg, 0) == 1 ? 0 : 2;
 }
 
 static int echo(void)
@@ -226,4 +247,33 @@ Test(server, out_of_descriptors)
 	while (!npeers)
 		cr_assert_eq(loop_run_once(loop, true), 0);
 	cr_assert_eq(echo(), -ENOSPC);
+}
+
+/* What somebody else keeps of a process that is gone is not that process, nor the next one with its number. */
+Test(server, the_process_that_has_connected)
+{
+	siginfo_t info = {0};
+	int pair[2];
+	pid_t pid;
+
+	cr_assert_eq(listen_as(getuid()), 0);
+	cr_assert_eq(connect_to(path), 0);
+	fixture_settle(loop);
+	cr_assert_eq(rpc_conn_pidfd(client.conn), -EBADF, "only of who was accepted");
+	cr_assert_eq(pidfd_send_signal(rpc_conn_pidfd(peers[0].conn), 0, NULL, 0), 0);
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(connect_and_pass(pair[1]));
+	cr_assert_eq(waitid(P_PID, (id_t)pid, &info, WEXITED), 0);
+	cr_assert_eq(info.si_status, 0);
+	fixture_settle(loop);
+	cr_assert_eq(npeers, 2, "its socket lives, in our pair's buffer");
+	cr_assert_eq(rpc_conn_peer(peers[1].conn)->pid, pid);
+	if (rpc_conn_pidfd(peers[1].conn) >= 0) /* newer kernels tell of its end through it */
+		cr_assert(pidfd_send_signal(rpc_conn_pidfd(peers[1].conn), 0, NULL, 0) < 0 && errno == ESRCH);
+	else
+		cr_assert_eq(rpc_conn_pidfd(peers[1].conn), -ESRCH);
+	close(pair[0]);
+	close(pair[1]);
 }
