@@ -100,8 +100,9 @@ struct vsp {
 	struct vsp_channel *dirty[VSP_CHANNELS_MAX];
 	size_t dirty_count;
 	unsigned int batch_depth;
-	struct loop_source *work; /* deferred: closing, channels whose turn comes again */
-	struct vsp_done quiesced;
+	struct loop_source *work;    /* deferred: closing, channels whose turn comes again */
+	struct vsp_done quiesced[2]; /* the guest leaves, and an upgrade */
+	size_t quiesced_count;
 };
 
 /* ---- vsp.c ---- */
@@ -109,8 +110,8 @@ struct vsp {
 /** vsp_find - channel by offer id, or NULL. */
 struct vsp_channel *vsp_find(struct vsp *vsp, uint32_t offer_id);
 
-/** vsp_quiesce - close every channel; @done once nothing touches guest memory any more. Return: 0 or -EBUSY (one is
- * under way). */
+/** vsp_quiesce - close every channel; @done once nothing touches guest memory any more. Return: 0 or -EBUSY (a guest
+ * that leaves and an upgrade are waited for already). */
 int vsp_quiesce(struct vsp *vsp, struct vsp_done done);
 
 /** vsp_channel_touched - the channel has something to publish: now, or at the end of the batch. */

@@ -50,6 +50,15 @@ static void remove_withdrawn(struct vsp *vsp)
 	vsp->channel_count = kept;
 }
 
+static void tell_quiesced(struct vsp *vsp)
+{
+	while (vsp->quiesced_count > 0) {
+		struct vsp_done done = vsp->quiesced[--vsp->quiesced_count];
+
+		done.fn(done.arg);
+	}
+}
+
 static void on_work(void *arg)
 {
 	struct vsp *vsp = arg;
@@ -57,12 +66,8 @@ static void on_work(void *arg)
 	for (size_t i = 0; i < vsp->channel_count; i++)
 		vsp_channel_work(vsp->channels[i]);
 	remove_withdrawn(vsp);
-	if (vsp->quiesced.fn && all_closed(vsp)) {
-		struct vsp_done done = vsp->quiesced;
-
-		vsp->quiesced.fn = NULL;
-		done.fn(done.arg);
-	}
+	if (all_closed(vsp))
+		tell_quiesced(vsp);
 }
 
 static void nothing(void *arg)
@@ -71,9 +76,9 @@ static void nothing(void *arg)
 
 int vsp_quiesce(struct vsp *vsp, struct vsp_done done)
 {
-	if (vsp->quiesced.fn)
+	if (vsp->quiesced_count == ARRAY_SIZE(vsp->quiesced))
 		return -EBUSY;
-	vsp->quiesced = done;
+	vsp->quiesced[vsp->quiesced_count++] = done;
 	/* A channel that is closing already answers to whoever closes it. */
 	for (size_t i = 0; i < vsp->channel_count; i++)
 		if (vsp->channels[i]->state == VSP_CHANNEL_OPEN)
@@ -202,8 +207,7 @@ void vsp_free(struct vsp *vsp)
 		vsp_channel_drop(channel);
 		free(channel);
 	}
-	if (vsp->quiesced.fn)
-		vsp->quiesced.fn(vsp->quiesced.arg);
+	tell_quiesced(vsp);
 	loop_remove(&vsp->work);
 	signal_map_done(&vsp->cells);
 	guest_mem_done(&vsp->mem);

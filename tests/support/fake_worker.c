@@ -490,6 +490,13 @@ int fake_worker_retarget(struct fake_worker *worker, size_t index, uint32_t vp)
 	return call(worker, VSP_RETARGET, &req.base, NULL, 0);
 }
 
+void fake_worker_quiesce_begin(struct fake_worker *worker, int *outcome)
+{
+	Bulkhead__Empty req = BULKHEAD__EMPTY__INIT;
+
+	begin(worker, VSP_QUIESCE, &req.base, NULL, 0, outcome);
+}
+
 int fake_worker_quiesce(struct fake_worker *worker)
 {
 	Bulkhead__Empty req = BULKHEAD__EMPTY__INIT;

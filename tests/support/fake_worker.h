@@ -54,6 +54,7 @@ int fake_worker_quiesce(struct fake_worker *worker);
 /** fake_worker_close_begin - the same without waiting; *@outcome becomes 0 or a negative errno, and stays 1 until then.
  */
 void fake_worker_close_begin(struct fake_worker *worker, size_t index, int *outcome);
+void fake_worker_quiesce_begin(struct fake_worker *worker, int *outcome);
 
 /** fake_worker_disconnect - drop the VSP's connection. */
 void fake_worker_disconnect(struct fake_worker *worker);

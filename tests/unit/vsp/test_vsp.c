@@ -448,6 +448,28 @@ Test(vsp, quiesce_waits)
 	cr_assert_eq(closes, 1);
 }
 
+/* The guest leaves, and an upgrade comes in between: neither is refused. */
+Test(vsp, hands_over_while_it_quiesces)
+{
+	int outcome, more;
+
+	open_channel();
+	cr_assert_eq(fake_put_inband(&peer, 1, "keep", 4), 0);
+	fake_worker_run(worker);
+	fake_worker_quiesce_begin(worker, &outcome);
+	fake_worker_run(worker);
+	cr_assert_eq(outcome, 1, "a request is in flight");
+	fake_worker_quiesce_begin(worker, &more);
+	fake_worker_run(worker);
+	cr_assert(outcome == 1 && more == 1);
+	cr_assert_eq(fake_worker_hand_over(worker), -EBUSY, "there is no third who may wait");
+	vsp_complete(kept[0], "a", 1);
+	fake_worker_run(worker);
+	cr_assert(outcome == 0 && more == 0);
+	cr_assert_eq(fake_worker_hand_over(worker), 0);
+	cr_assert_eq(closes, 1);
+}
+
 Test(vsp, retarget)
 {
 	open_channel();
