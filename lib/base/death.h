@@ -5,7 +5,7 @@
  *
  * BULKHEAD_DEATHS="POINT[:N][@SIGNAL][,POINT[:N][@SIGNAL]]...": entry i is for generation i, the first process being
  * generation 0: it dies at the N-th passage (1 if not said) of POINT by SIGNAL: "SEGV", "ABRT", "SYS", "TERM"; SIGKILL
- * if not said. "-" stands for no death.
+ * if not said; or hangs there, by "STOP". "-" stands for no death.
  * BULKHEAD_DEATHS_POISON=SIGNAL: each process dies by it when the device is given a request whose transaction id begins
  * with DEATH_POISON.
  * BULKHEAD_DEATHS_SPOIL=WHAT: generation 0 leaves the state block wrong, when it dies (tests/deaths/spoil.c).

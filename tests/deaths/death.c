@@ -20,7 +20,8 @@ static const char *const names[] = {
 static const struct {
 	const char *name;
 	int number;
-} signals[] = {{"KILL", SIGKILL}, {"TERM", SIGTERM}, {"SEGV", SIGSEGV}, {"ABRT", SIGABRT}, {"SYS", SIGSYS}};
+} signals[] = {{"KILL", SIGKILL}, {"TERM", SIGTERM}, {"SEGV", SIGSEGV},
+	       {"ABRT", SIGABRT}, {"SYS", SIGSYS},   {"STOP", SIGSTOP}};
 
 static struct {
 	bool known;

@@ -69,6 +69,13 @@ run 5 0 accept-slot:5@TERM,recover-replay,recover-replay@TERM,recover-replay,rec
 # who dies before it is ready is started again ever more slowly: the ring fills meanwhile
 die accept-slot:8,attached,ready,attached,attached,attached,attached,attached --append 'ops=40 depth=32 blocks=4096'
 grep -aq 'ring full [1-9]' "$out" || fail "the ring was never full"
+# who hangs with requests under way is killed, and they are done again; a slow machine may find more to hang
+export BULKHEAD_PING_MS=250
+for point in accept-slot accept-published outcome-reply; do
+	run '[1-9]' 0 $point:20@STOP
+	grep -aqE '^storage: .* replayed [1-9].* hangs [1-9]' "$out" || fail "nothing was replayed: $point"
+done
+unset BULKHEAD_PING_MS
 # poison SIGNAL DEATHS PLAN: three die of a request, the next tries alone what is in flight and dies too, the last fails it, once
 poison() {
 	export BULKHEAD_DEATHS_POISON=$1
