@@ -118,9 +118,8 @@ static void raise_descriptor_limit(void)
 		log_warn(NULL, "cannot raise the limit of open descriptors: %s", strerror(errno));
 }
 
-/* To wait for the end of VSPs, and to end them. */
+/* To end VSPs. */
 static const struct syscall_rule vsp_rules[] = {
-	{SYS_pidfd_open},
 	{SYS_pidfd_send_signal},
 	{-1},
 };

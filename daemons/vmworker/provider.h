@@ -50,6 +50,7 @@ struct attachment {
 	const struct provider_ops *ops; /* NULL: nobody */
 	void *arg;
 	pid_t pid;
+	int pidfd; /* of the process; stays the caller's while it is attached. A negative errno: there is none */
 	uint32_t block_version, state_version; /* the newest that it reads */
 	char program[64];
 };
@@ -83,7 +84,8 @@ struct providers {
 	struct loop *loop;
 	struct spawner *spawner; /* NULL: none; no provider has a program then */
 	struct bus *bus;
-	uint64_t ping_ns; /* how often each is asked whether it lives; 0: service_watch.h */
+	uint64_t ping_ns;     /* how often each is asked whether it lives; 0: service_watch.h */
+	uint64_t patience_ns; /* instead of each of service.h's, for tests; 0: those */
 	struct provider at[PROVIDERS_MAX];
 	size_t count;
 	/* One became ready, went away, was counted ... */
@@ -116,7 +118,7 @@ struct provider *providers_find(struct providers *set, const char *name);
  * this returns, unless provider_detach() is called before.
  * Return: 0 and *@ret_provider (set before the call of admitted()); -ENOENT (not configured); -EBUSY (attached
  * already); -EPERM (we run its processes ourselves, and this is none); -EPROTO (cannot read what its predecessor
- * leaves), with a line.
+ * leaves); what attachment.pidfd says, of a process that we do not run, with a line.
  */
 int provider_attach(struct providers *set, const char *name, const struct attachment *attachment, struct err *err,
 		    struct provider **ret_provider);

@@ -313,6 +313,7 @@ void vsp_handle_attach(struct rpc_conn *conn, struct rpc_call *call, const Proto
 	struct attachment attachment = {
 		.ops = &provider_ops,
 		.pid = rpc_conn_peer(conn)->pid,
+		.pidfd = rpc_conn_pidfd(conn),
 		.block_version = req->block_version,
 		.state_version = req->state_version,
 	};

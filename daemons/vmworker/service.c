@@ -193,10 +193,15 @@ static void on_pause(void *arg)
 	changed(provider);
 }
 
-static void be_patient(struct service *s, uint64_t ns)
+static uint64_t patience_ns(const struct provider *provider, uint64_t usual_ns)
 {
-	s->kills = 0;
-	loop_arm(s->patience, ns);
+	return provider->set->patience_ns ? provider->set->patience_ns : usual_ns;
+}
+
+static void be_patient(struct provider *provider, uint64_t ns)
+{
+	provider->service.kills = 0;
+	loop_arm(provider->service.patience, patience_ns(provider, ns));
 }
 
 /* ---- upgrade ---- */
@@ -262,7 +267,7 @@ static void successor_ended(struct provider *provider, int status)
 	if (s->process) {
 		provider_drop_now(provider);
 		s->leaving = s->planned = true;
-		be_patient(s, SERVICE_END_NS);
+		be_patient(provider, SERVICE_END_NS);
 	}
 }
 
@@ -323,7 +328,8 @@ static void process_ended(struct spawned *process, int status, void *arg)
 	s->process = NULL;
 	s->leaving = s->planned = false;
 	s->ready_ns = 0;
-	loop_disarm(s->patience);
+	if (!s->stopping || !s->successor)
+		loop_disarm(s->patience);
 	if (provider->now.ops) {
 		away(provider);
 		provider_drop_now(provider);
@@ -339,11 +345,11 @@ static void on_patience(void *arg)
 	struct service *s = &provider->service;
 	struct spawned *late = s->process;
 
-	if (s->upgrade == UPGRADE_STARTING && !s->leaving)
+	if (!late || (s->upgrade == UPGRADE_STARTING && !s->leaving))
 		late = s->successor;
 	if (!late)
 		return;
-	loop_arm(s->patience, SERVICE_END_NS);
+	loop_arm(s->patience, patience_ns(provider, SERVICE_END_NS));
 	if (s->kills++ == 0) {
 		log_warn(provider->name, "process %d does not do what it should: killed", (int)spawned_pid(late));
 		spawned_kill(late);
@@ -359,14 +365,30 @@ static void on_patience(void *arg)
 
 /* ---- processes that somebody else runs ---- */
 
-static void admit_foreign(struct provider *provider, const struct attachment *attachment)
+/* Return: 0; a negative errno: it could not be waited for when it is lost, and so may not serve. */
+static int admit_foreign(struct provider *provider, const struct attachment *attachment)
 {
 	struct service *s = &provider->service;
+	int fd = attachment->pidfd;
 
+	if (fd >= 0 && pidfd_send_signal(fd, 0, NULL, 0) < 0 && errno == ESRCH)
+		fd = -ESRCH;
+	if (fd >= 0)
+		fd = fd_dup(fd);
+	if (fd < 0)
+		return fd;
 	fd_close(&s->now_fd);
-	/* If it has ended already there is nothing to wait for. */
-	s->now_fd = pidfd_open(attachment->pid, 0);
+	s->now_fd = fd;
 	provider_admit(provider, attachment);
+	return 0;
+}
+
+static int cannot_watch(const struct provider *provider, const struct attachment *attachment, int error,
+			struct err *err)
+{
+	return err_set(err, error, "provider %s: process %d %s%s", provider->name, (int)attachment->pid,
+		       error == -ESRCH ? "has ended, and somebody else uses its connection" : "cannot be watched: ",
+		       error == -ESRCH ? "" : strerror(-error));
 }
 
 static void on_before(int fd, unsigned int ready, void *arg)
@@ -374,12 +396,19 @@ static void on_before(int fd, unsigned int ready, void *arg)
 	struct provider *provider = arg;
 	struct service *s = &provider->service;
 	struct attachment next = provider->next;
+	struct err err;
+	int r;
 
 	loop_remove(&s->before);
 	fd_close(&s->before_fd);
+	if (!next.ops)
+		return;
 	provider->next = (struct attachment){0};
-	if (next.ops)
-		admit_foreign(provider, &next);
+	r = admit_foreign(provider, &next);
+	if (r < 0) {
+		cannot_watch(provider, &next, r, &err);
+		next.ops->refused(next.arg, &err);
+	}
 }
 
 static int attach_foreign(struct provider *provider, const struct attachment *attachment, struct err *err)
@@ -389,9 +418,11 @@ static int attach_foreign(struct provider *provider, const struct attachment *at
 
 	if (provider->now.ops || provider->next.ops)
 		return err_set(err, -EBUSY, "provider %s: another process is attached", provider->name);
+	if (attachment->pidfd < 0)
+		return cannot_watch(provider, attachment, attachment->pidfd, err);
 	if (s->before_fd < 0) {
-		admit_foreign(provider, attachment);
-		return 0;
+		r = admit_foreign(provider, attachment);
+		return r < 0 ? cannot_watch(provider, attachment, r, err) : 0;
 	}
 	if (!s->before)
 		r = loop_add_fd(provider->set->loop, s->before_fd, LOOP_READ, on_before, provider, &s->before);
@@ -448,7 +479,7 @@ void service_hung(struct provider *provider, const char *what)
 	provider_drop_now(provider);
 	if (s->process) {
 		s->leaving = true;
-		be_patient(s, SERVICE_END_NS);
+		be_patient(provider, SERVICE_END_NS);
 		s->kills = 1;
 	} else {
 		lost_foreign(provider);
@@ -486,7 +517,7 @@ static int attach_successor(struct provider *provider, const struct attachment *
 	if (!now->ops || s->upgrade != UPGRADE_STARTING)
 		return 0;
 	s->upgrade = UPGRADE_HANDING_OVER;
-	be_patient(s, SERVICE_UPGRADE_NS);
+	be_patient(provider, SERVICE_UPGRADE_NS);
 	away(provider);
 	now->ops->hand_over(now->arg);
 	return 0;
@@ -562,7 +593,7 @@ void service_lost(struct provider *provider)
 		lost_foreign(provider);
 	} else if (s->process && !s->leaving) {
 		s->leaving = true;
-		be_patient(s, SERVICE_LOST_NS);
+		be_patient(provider, SERVICE_LOST_NS);
 	}
 	changed(provider);
 }
@@ -588,7 +619,7 @@ void service_handed_over(struct provider *provider, int error)
 	/* In both cases its end is the fence: only then the next one is admitted. */
 	provider_drop_now(provider);
 	s->leaving = true;
-	be_patient(s, SERVICE_END_NS);
+	be_patient(provider, SERVICE_END_NS);
 }
 
 bool service_cautious(const struct provider *provider)
@@ -630,7 +661,7 @@ void service_upgrade(struct provider *provider, int program_fd, service_done_fn 
 	s->upgrade_fd = fd;
 	s->upgrade_done = done;
 	s->upgrade_arg = arg;
-	be_patient(s, SERVICE_UPGRADE_NS);
+	be_patient(provider, SERVICE_UPGRADE_NS);
 }
 
 /* ---- begin and end ---- */
@@ -693,6 +724,7 @@ void service_done(struct provider *provider)
 void service_stop(struct provider *provider)
 {
 	struct service *s = &provider->service;
+	struct err err;
 
 	if (s->stopping)
 		return;
@@ -701,6 +733,8 @@ void service_stop(struct provider *provider)
 	loop_disarm(s->pause);
 	if (s->upgrade)
 		upgrade_fail(provider, -ECANCELED, "the VM ends");
+	err_set(&err, -ECANCELED, "provider %s: the VM ends", provider->name);
+	provider_refuse_next(provider, &err);
 	if (s->successor)
 		spawned_kill(s->successor);
 	if (!s->process)
@@ -712,7 +746,7 @@ void service_stop(struct provider *provider)
 	} else if (!s->leaving) {
 		spawned_kill(s->process);
 	}
-	be_patient(s, SERVICE_STOP_NS);
+	be_patient(provider, SERVICE_STOP_NS);
 }
 
 bool service_stopped(const struct provider *provider)

@@ -61,7 +61,7 @@ struct service {
 	struct spawned *successor; /* ours, during an upgrade, until the other has ended */
 	bool leaving;		   /* process was let go, or has let go of us, and must end */
 	bool planned;		   /* that is an upgrade's doing: its end is no death */
-	int before_fd;		   /* pidfd of a predecessor that is not ours and may still live; else -1 */
+	int before_fd;		   /* pidfd of a predecessor that is not ours, until its end; else -1 */
 	int now_fd;		   /* the same, of who is attached */
 	struct loop_source *before;
 	bool stopping;

@@ -11,6 +11,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,6 +34,7 @@ static struct providers set;
 static struct provider *storage;
 static bool failed, done;
 static struct err failure, outcome;
+static int waiting_fd = -1; /* of who waits to be admitted */
 
 static void on_changed(void *arg)
 {
@@ -76,6 +79,7 @@ static void teardown(void)
 	}
 	providers_done(&set);
 	spawner_free(set.spawner);
+	fd_close(&waiting_fd);
 	fx_done();
 }
 
@@ -155,12 +159,24 @@ static const struct provider_ops ops = {
 
 static int attach(struct played *played, pid_t pid, uint32_t version)
 {
+	int pidfd = pidfd_open(pid, 0), r;
 	const struct attachment attachment = {
-		.ops = &ops, .arg = played, .pid = pid, .block_version = version, .state_version = 1};
+		.ops = &ops,
+		.arg = played,
+		.pid = pid,
+		.pidfd = pidfd < 0 ? -errno : pidfd,
+		.block_version = version,
+		.state_version = 1,
+	};
 	struct err err = {0};
 
 	*played = (struct played){0};
-	return provider_attach(&set, "storage", &attachment, &err, &played->provider);
+	r = provider_attach(&set, "storage", &attachment, &err, &played->provider);
+	if (r < 0 || played->admitted || storage->service.program_fd >= 0)
+		fd_close(&pidfd);
+	else
+		waiting_fd = pidfd;
+	return r;
 }
 
 static struct service_status status(void)
@@ -713,14 +729,195 @@ Test(service, one_that_we_cannot_kill_is_dropped)
 	struct played played;
 	pid_t pid = foreign();
 
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
 	set.ping_ns = PING_NS;
 	add(NULL);
 	cr_assert_eq(attach(&played, pid, 1), 0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
 	UNTIL(status().hangs);
 	cr_assert(played.dropped && !storage->now.ops);
 	cr_assert(strstr(status().message, "cannot be killed"), "%s", status().message);
+}
+
+/* Its number may be another one's by now: nobody could wait for its end. */
+Test(service, one_that_has_ended_is_not_admitted)
+{
+	struct played played;
+	pid_t pid = foreign();
+
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	add(NULL);
+	cr_assert_eq(attach(&played, pid, 1), -ESRCH);
+	cr_assert(!played.admitted && !storage->now.ops && !storage->next.ops);
+}
+
+Test(service, who_waits_is_refused_at_the_end)
+{
+	pid_t first = foreign(), second = foreign();
+	struct played played, next;
+
+	add(NULL);
+	cr_assert_eq(attach(&played, first, 1), 0);
+	provider_detach(storage, &played);
+	cr_assert_eq(attach(&next, second, 1), 0);
+	providers_stop(&set);
+	cr_assert(next.refused && providers_stopped(&set));
+	kill(first, SIGKILL);
+	kill(second, SIGKILL);
+	UNTIL(storage->service.before_fd < 0);
+	cr_assert(!next.admitted);
+	waitpid(first, NULL, 0);
+	waitpid(second, NULL, 0);
+}
+
+#define PATIENCE_NS (20 * NS_PER_MS)
+
+Test(service, the_old_one_hangs_while_it_hands_over)
+{
+	struct played old, new;
+	pid_t pid;
+
+	set.patience_ns = PATIENCE_NS;
+	add("sleep 100");
+	pid = serve(&old);
+	upgrade_to("/bin/sh");
+	cr_assert_eq(attach(&new, spawned_pid(storage->service.successor), 1), 0);
+	cr_assert(old.asked_to_hand_over && !new.admitted);
+	UNTIL(new.admitted); /* it has not answered, and nobody but the service ends it */
+	cr_assert(old.dropped && kill(pid, 0) < 0, "its end comes first");
+	cr_assert(!done);
+	provider_ready(storage);
+	cr_assert(done && outcome.code == 0 && status().upgrades == 1);
+	cr_assert_eq(status().deaths, 1, "it has not handed over");
+}
+
+Test(service, the_old_one_has_handed_over_and_does_not_end)
+{
+	struct played old, new;
+	pid_t pid;
+
+	set.patience_ns = PATIENCE_NS;
+	add("sleep 100");
+	pid = serve(&old);
+	upgrade_to("/bin/sh");
+	cr_assert_eq(attach(&new, spawned_pid(storage->service.successor), 1), 0);
+	service_handed_over(storage, 0);
+	UNTIL(new.admitted);
+	cr_assert(kill(pid, 0) < 0);
+	provider_ready(storage);
+	cr_assert(done && outcome.code == 0 && status().upgrades == 1 && status().deaths == 0);
+}
+
+Test(service, the_new_one_does_not_attach)
+{
+	struct played old;
+	pid_t pid, successor;
+
+	set.patience_ns = PATIENCE_NS;
+	add("sleep 100");
+	pid = serve(&old);
+	upgrade_to("/bin/sh");
+	successor = spawned_pid(storage->service.successor);
+	UNTIL(done);
+	cr_assert_eq(outcome.code, -EREMOTEIO);
+	cr_assert(kill(successor, 0) < 0);
+	cr_assert(storage->ready && status().pid == pid && status().deaths == 0 && !old.asked_to_hand_over);
+}
+
+/* It is asked for signs of life only once it serves; then it gives none, or never becomes ready. */
+Test(service, the_new_one_attaches_and_hangs)
+{
+	for (int answers = 0; answers < 2; answers++) {
+		struct played old, new;
+		pid_t pid, successor;
+
+		if (answers) {
+			teardown();
+			setup();
+		}
+		add("sleep 100");
+		pid = serve(&old);
+		upgrade_to("/bin/sh");
+		successor = spawned_pid(storage->service.successor);
+		cr_assert_eq(attach(&new, successor, 1), 0);
+		service_handed_over(storage, 0);
+		kill(pid, SIGTERM);
+		set.ping_ns = PING_NS;
+		service_watch_done(storage);
+		cr_assert_eq(service_watch_init(storage), 0);
+		UNTIL(new.admitted);
+		while (!done) {
+			cr_assert_eq(loop_run_once(fx.loop, true), 0);
+			if (answers && new.pinged && !new.dropped)
+				service_answered(storage, "");
+			new.pinged = false;
+		}
+		cr_assert_eq(outcome.code, -EREMOTEIO);
+		cr_assert(strstr(outcome.text, answers ? "does not become ready: killed" : "does not answer: killed"),
+			  "%s", outcome.text);
+		cr_assert(new.dropped &&kill(successor, 0) < 0);
+		serve(&old);
+		cr_assert(status().upgrades == 0 && status().pid != successor && !service_cautious(storage));
+	}
+}
+
+/* ---- those that do not even end when they are killed ---- */
+
+/* A process that is traced so stops on its way out, whatever it is sent, until we let it go: as one that waits for a
+ * disk in the kernel. */
+static void hold_at_its_end(pid_t pid)
+{
+	cr_assert_eq(ptrace(PTRACE_SEIZE, pid, NULL, (void *)PTRACE_O_TRACEEXIT), 0, "%s", strerror(errno));
+}
+
+static void let_end(pid_t pid)
+{
+	int how;
+
+	cr_assert_eq(waitpid(pid, &how, __WALL), pid);
+	cr_assert(WIFSTOPPED(how));
+	cr_assert_eq(ptrace(PTRACE_CONT, pid, NULL, NULL), 0);
+	cr_assert_eq(waitpid(pid, &how, __WALL), pid);
+}
+
+Test(service, who_cannot_be_killed_is_waited_for)
+{
+	struct played played, next;
+	pid_t pid;
+
+	set.patience_ns = PATIENCE_NS;
+	add("sleep 100");
+	pid = serve(&played);
+	hold_at_its_end(pid);
+	provider_detach(storage, &played);
+	UNTIL(strstr(status().message, "was killed and does not end: it waits in the kernel"));
+	cr_assert_eq(attach(&next, pid, 1), -EBUSY);
+	cr_assert_eq(status().pid, pid, "no successor: it may still write");
+	let_end(pid);
+	UNTIL(storage->service.process && status().pid != pid);
+	serve(&next);
+}
+
+Test(service, who_cannot_be_killed_holds_up_the_end)
+{
+	struct played played, new;
+	pid_t pid, successor;
+
+	set.patience_ns = PATIENCE_NS;
+	add("sleep 100");
+	pid = serve(&played);
+	upgrade_to("/bin/sh");
+	successor = spawned_pid(storage->service.successor);
+	cr_assert_eq(attach(&new, successor, 1), 0);
+	hold_at_its_end(successor);
+	providers_stop(&set);
+	cr_assert(done && outcome.code == -ECANCELED && new.refused);
+	UNTIL(!storage->service.process);
+	cr_assert(kill(pid, 0) < 0 && !providers_stopped(&set));
+	UNTIL(strstr(status().message, "was killed and does not end"));
+	let_end(successor);
+	UNTIL(providers_stopped(&set));
 }
 
 /* ---- keepsakes ---- */
