@@ -55,6 +55,7 @@ struct vm {
 
 	/* the end: what it will be once everything is gone */
 	bool ending, destroyed;
+	uint64_t killed_ns;	    /* since when its processes are killed; 0: they are not */
 	char exit_text[REASON_MAX]; /* how the worker's process ended */
 	struct {
 		bool known;

@@ -17,6 +17,7 @@
 #define STORAGE_GRACE_NS (5 * NS_PER_SEC) /* from the worker's end: its I/O may still be on its way */
 #define DRAIN_GRACE_NS	 (2 * NS_PER_SEC) /* from the worker's end to that of its connection */
 #define RECONNECT_NS	 (1 * NS_PER_SEC)
+#define KILLED_NS	 (5 * NS_PER_SEC) /* who was killed so long ago and is still there waits in the kernel */
 
 static void end_begin(struct vm *vm);
 static void end_check(struct vm *vm);
@@ -33,14 +34,39 @@ static void last_set(struct vm *vm, enum vm_state state, int code, const char *r
 	vm_put_text(vm->last.reason, sizeof(vm->last.reason), "%s", reason);
 }
 
+/* Its images and memory are not free before it ends: nobody can do more than wait, and know why. */
+static void tell_stuck(struct vm *vm)
+{
+	struct launched *stuck = vm->worker ? vm->worker : vm->storage;
+	char text[REASON_MAX];
+
+	if (!stuck || !(vm->ending || vm->destroyed))
+		return;
+	vm_put_text(text, sizeof(text),
+		    "%s (process %d) was killed and does not end: it waits in the kernel, perhaps for a disk",
+		    vm->worker ? "vmworker" : "vsp-storaged", (int)vm->env->launcher->ops->id(stuck).pid);
+	if (!strcmp(vm->reason, text))
+		return; /* told */
+	log_error(vm->domain.name, "%s", text);
+	vm_set_reason(vm, text);
+	vm_changed(vm);
+}
+
 void vm_kill_all(void *arg)
 {
 	struct vm *vm = arg;
+	uint64_t now = clock_now_ns();
 
 	if (vm->worker)
 		vm->env->launcher->ops->kill(vm->worker);
 	if (vm->storage)
 		vm->env->launcher->ops->kill(vm->storage);
+	if (!vm->killed_ns)
+		vm->killed_ns = now;
+	else if (now - vm->killed_ns >= KILLED_NS)
+		tell_stuck(vm);
+	if (vm->worker || vm->storage)
+		loop_arm(vm->kill_timer, KILLED_NS);
 }
 
 /* Nothing of it is left. */
@@ -51,6 +77,7 @@ static void end_finish(struct vm *vm)
 	loop_disarm(vm->kill_timer);
 	loop_disarm(vm->retry_timer);
 	loop_disarm(vm->drain_timer);
+	vm->killed_ns = 0;
 	vm_files_close(vm);
 	vm_log_close(vm);
 	vm_again_plan(vm);
