@@ -13,7 +13,9 @@
 #include "vm_int.h"
 
 #define READY_MS	 15000u
-#define STOP_GRACE_NS	 (5 * NS_PER_SEC) /* from STOP, or the guest's end, to SIGKILL */
+/* From STOP, or the guest's end, to SIGKILL: more than the worker itself waits for its providers, so that it leaves
+ * word of the end, for a vmmgmtd that did not ask for it. */
+#define STOP_GRACE_NS	 (7 * NS_PER_SEC)
 #define STORAGE_GRACE_NS (5 * NS_PER_SEC) /* from the worker's end: its I/O may still be on its way */
 #define DRAIN_GRACE_NS	 (2 * NS_PER_SEC) /* from the worker's end to that of its connection */
 #define RECONNECT_NS	 (1 * NS_PER_SEC)
