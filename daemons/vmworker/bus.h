@@ -56,6 +56,7 @@ struct bus_open {
 	int kick_fd, irq_fd;   /* the bus's; valid until closed */
 	int block_fd;	       /* state block memfd, the bus's; sealed against a change of its size */
 	bool recover;	       /* an earlier open of this channel may have reached a process that is dead now */
+	bool was_open;	       /* it had answered that, too */
 };
 
 struct bus_provider_ops {

@@ -217,6 +217,7 @@ void chan_ask_open(struct bus_offer *offer, bool recover)
 		.irq_fd = offer->irq_fd,
 		.block_fd = offer->block_fd,
 		.recover = recover,
+		.was_open = offer->state == CHAN_RESUMING,
 	};
 
 	offer->provider->ops->open(offer->provider->arg, offer->id, &call);

@@ -174,6 +174,7 @@ static int send_open(struct vsp_link *link, uint32_t offer_id, const struct bus_
 	req.target_vp = open->target_vp;
 	req.user_data = (ProtobufCBinaryData){USER_BYTES, (uint8_t *)open->user_data};
 	req.recover = open->recover;
+	req.was_open = open->was_open;
 	return ask(link, &question_open, &req.base, fds, ARRAY_SIZE(fds), offer_id);
 }
 

@@ -123,7 +123,8 @@ void vsp_channel_touched(struct vsp_channel *channel);
 struct vsp_open {
 	struct channel_params params;
 	int block_fd;
-	bool recover; /* if the block was formatted, go on with it */
+	bool recover;  /* if the block was formatted, go on with it */
+	bool was_open; /* with recover: it must have been formatted */
 	uint8_t user_data[120];
 };
 

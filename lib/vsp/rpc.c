@@ -58,7 +58,7 @@ static void handle_open(struct rpc_conn *conn, struct rpc_call *call, const Prot
 	Bulkhead__Vsp__OpenReply reply = BULKHEAD__VSP__OPEN_REPLY__INIT;
 	_cleanup_free_ struct guest_range *ranges = NULL;
 	struct vsp_recovered recovered;
-	struct vsp_open open = {.block_fd = fds[2], .recover = req->recover};
+	struct vsp_open open = {.block_fd = fds[2], .recover = req->recover, .was_open = req->was_open};
 	int r;
 
 	if (!channel)

@@ -101,6 +101,9 @@ static int set_up(struct vsp_channel *channel, const struct vsp_open *open, stru
 	if (open->recover)
 		r = block_attach(&channel->block, open->block_fd, &channel->offered, ch->in_ring.data_len,
 				 ch->out_ring.data_len, &ret->why);
+	/* Requests may have been under way: to begin anew would drop them without a word. */
+	if (open->recover && open->was_open && r == -ENODATA)
+		r = -EPROTO;
 	if (r == 0 || r == -ENODATA) {
 		ret->why = NULL;
 		r = r < 0 ? set_up_fresh(channel, open) : set_up_again(channel, ret);

@@ -16,6 +16,12 @@ static void spoil_magic(struct block_header *header)
 	header->magic ^= 1;
 }
 
+/* As if it had never been formatted. */
+static void spoil_empty(struct block_header *header)
+{
+	header->magic = 0;
+}
+
 static void spoil_version(struct block_header *header)
 {
 	header->version = BLOCK_VERSION + 1;
@@ -91,6 +97,7 @@ static const struct {
 	void (*fn)(struct block_header *header);
 } rows[] = {
 	{"magic", "it is no state block", spoil_magic},
+	{"empty", "it is empty", spoil_empty},
 	{"version", "it is of a version that this program does not know", spoil_version},
 	{"truncated", "its layout is not one of ours", spoil_truncated},
 	{"read-cursor", "a cursor is outside its ring", spoil_read_cursor},

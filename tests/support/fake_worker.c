@@ -34,7 +34,7 @@ struct fake_worker {
 	size_t fd_count;
 	struct fake_offer offers[FAKE_WORKER_OFFERS_MAX];
 	size_t offer_count;
-	bool ready, cautious;
+	bool ready, cautious, was_open;
 	uint32_t generation; /* of the next VSP */
 	struct {
 		char key[32];
@@ -406,6 +406,7 @@ void fake_worker_open_begin(struct fake_worker *worker, size_t index, struct fak
 	req.target_vp = channel->target_vp;
 	req.user_data = (ProtobufCBinaryData){sizeof(user_data), user_data};
 	req.recover = recover;
+	req.was_open = recover && worker->was_open;
 	fds[0] = channel->kick_fd;
 	fds[1] = channel->irq_fd;
 	fds[2] = offer->block_fd;
@@ -458,6 +459,11 @@ int fake_worker_ping(struct fake_worker *worker, char ret_waits[80])
 bool fake_worker_is_ready(const struct fake_worker *worker)
 {
 	return worker->ready;
+}
+
+void fake_worker_set_was_open(struct fake_worker *worker, bool was_open)
+{
+	worker->was_open = was_open;
 }
 
 void fake_worker_set_cautious(struct fake_worker *worker, bool cautious)

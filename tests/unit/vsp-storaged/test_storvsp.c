@@ -517,6 +517,22 @@ Test(storvsp, a_successor_checks_the_state)
 	srb_ok(0);
 }
 
+/* Only a channel that nobody had opened yet begins anew. */
+Test(storvsp, an_empty_block_of_an_open_channel_is_spoilt)
+{
+	struct block_header *header;
+
+	initialize();
+	header = map_block();
+	atomic_store(&header->magic, 0);
+	fake_worker_set_was_open(worker, true);
+	cr_assert_lt(succeed(), 0);
+	cr_assert_eq(atomic_load(&header->magic), 0, "nobody has written to it");
+	fake_worker_set_was_open(worker, false);
+	cr_assert_eq(succeed(), 0);
+	cr_assert_eq(atomic_load(&header->magic), BLOCK_MAGIC);
+}
+
 /* Predecessors have died of it. */
 Test(storvsp, a_poisoned_request_fails)
 {
