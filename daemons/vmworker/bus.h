@@ -125,6 +125,10 @@ void bus_provider_back(struct bus_provider *provider);
  * bus_provider_back(). */
 bool bus_provider_resuming(const struct bus_provider *provider);
 
+/** bus_provider_dead - how many of its channels do not answer until the guest closes them: they could not be taken up
+ * again. */
+unsigned int bus_provider_dead(const struct bus_provider *provider);
+
 /**
  * bus_offer_add - one more channel. A guest that has its list of offers already gets it as soon as it may: at most one
  * such offer in 20 ms, and not before the guest has released a rescinded channel of the same instance. A provider that

@@ -204,6 +204,16 @@ bool bus_provider_resuming(const struct bus_provider *provider)
 	return false;
 }
 
+unsigned int bus_provider_dead(const struct bus_provider *provider)
+{
+	const struct bus_offer *offer;
+	unsigned int n = 0;
+
+	TAILQ_FOREACH(offer, &provider->bus->offers, link)
+	n += offer->provider == provider && offer->state == CHAN_DEAD;
+	return n;
+}
+
 static struct bus_offer *find_offer(const struct bus_provider *provider, uint32_t offer_id)
 {
 	struct bus_offer *offer;

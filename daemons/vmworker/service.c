@@ -54,9 +54,20 @@ static void outage_begin(struct service *s)
 static void outage_end(struct provider *provider)
 {
 	struct service *s = &provider->service;
+	unsigned int dead;
 
 	if (!s->outage_ns || !provider->ready || bus_provider_resuming(provider->bus))
 		return;
+	dead = bus_provider_dead(provider->bus);
+	if (dead) {
+		s->outage_ns = 0;
+		log_error(provider->name,
+			  "runs again, but %u of its channels could not be taken up: what is on them hangs until "
+			  "the guest closes them or is reset",
+			  dead);
+		changed(provider);
+		return;
+	}
 	s->last_outage_us = (clock_now_ns() - s->outage_ns) / 1000;
 	s->outage_ns = 0;
 	log_notice(provider->name, "serves again after %llu.%03llu ms", (unsigned long long)(s->last_outage_us / 1000),

@@ -95,6 +95,8 @@ while read -r spoil said; do
 	grep -aqF "scsi0: the state that its last service left cannot be used: $said" "$out" || fail "not logged: $spoil"
 	grep -aq 'did not take it up again .*: it does not answer until the guest closes it' "$out" || fail "not dead: $spoil"
 	grep -aq '^guest: channel dead' "$out" || fail "the guest saw nothing: $spoil"
+	grep -aq 'runs again, but 1 of its channels could not be taken up' "$out" || fail "the dead channel is not told of: $spoil"
+	! grep -aq 'serves again after' "$out" || fail "it is said to serve: $spoil"
 done < <($storaged --spoils)
 unset BULKHEAD_DEATHS_SPOIL
 [ "${BULKHEAD_CHECK_LONG:-0}" != 1 ] || for point in $points; do

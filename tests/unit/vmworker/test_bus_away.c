@@ -48,10 +48,11 @@ static void back(void)
 
 static void resumed(int status)
 {
-	cr_assert(fx.provider.last == FX_OPEN && fx.provider.open.recover && fx_silent());
-	cr_assert(bus_provider_resuming(fx.provider.bus));
+	cr_assert(fx.provider.last == FX_OPEN && fx.provider.open.recover && fx.provider.open.was_open && fx_silent());
+	cr_assert(bus_provider_resuming(fx.provider.bus) && !bus_provider_dead(fx.provider.bus));
 	bus_opened(fx.provider.bus, offer_id, status);
 	cr_assert(!bus_provider_resuming(fx.provider.bus));
+	cr_assert(bus_provider_dead(fx.provider.bus) == (status < 0));
 }
 
 /* Close, then open: the channel is as good as ever. */
