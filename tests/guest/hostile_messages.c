@@ -361,7 +361,7 @@ static void burst(void)
 
 	hostile_contact();
 	for (uint64_t i = 0; i < hostile_burst; i++) {
-		if (i % 4)
+		if (i % 64)
 			post_pair(VMBUS_MSG_GPADL_BODY, 0, (uint32_t)i);
 		else
 			vmbus_post(&open, sizeof(open));

@@ -17,32 +17,6 @@ static void send(uint64_t id, const void *packet, uint32_t len)
 		__asm__ volatile("sti; pause" : : : "memory");
 }
 
-/* Open, and so many steps on. */
-static void enter(uint32_t state)
-{
-	static uint8_t rings[16 * 4096] __attribute__((aligned(4096)));
-
-	rt_check(!vmbus_open(&hostile_channel, hostile_contact(), rings, 16, 0), "open");
-	for (uint32_t i = 0; i < state; i++) {
-		struct vstor_packet packet = {.operation = steps[i], .flags = VSTOR_REQUEST_COMPLETION_FLAG};
-
-		if (packet.operation == VSTOR_OPERATION_QUERY_PROTOCOL_VERSION)
-			packet.version.major_minor = VSTOR_VERSION_WIN10;
-		send(i + 1, &packet, sizeof(packet));
-		hostile_drain(1);
-	}
-}
-
-static bool allowed(uint32_t operation, uint32_t state)
-{
-	if (state < COUNT_OF(steps) && operation == steps[state])
-		return true;
-	if (operation == VSTOR_OPERATION_CREATE_SUB_CHANNELS)
-		return state >= 3;
-	return state == COUNT_OF(steps) && operation >= VSTOR_OPERATION_EXECUTE_SRB &&
-	       operation <= VSTOR_OPERATION_RESET_BUS;
-}
-
 static uint32_t reply_status(void)
 {
 	struct vmpacket_descriptor desc;
@@ -58,27 +32,63 @@ static uint32_t reply_status(void)
 	return reply.status;
 }
 
-/* One answer each, and a refusal wherever it is out of place or too short. */
-static void operations(void)
+static void advance(uint32_t step)
+{
+	struct vstor_packet packet = {.operation = steps[step], .flags = VSTOR_REQUEST_COMPLETION_FLAG};
+
+	if (packet.operation == VSTOR_OPERATION_QUERY_PROTOCOL_VERSION)
+		packet.version.major_minor = VSTOR_VERSION_WIN10;
+	send(5, &packet, sizeof(packet));
+	rt_check(!reply_status(), "operation %u is refused", steps[step]);
+}
+
+/* Open, and so many steps on. */
+static void enter(uint32_t state)
+{
+	static uint8_t rings[16 * 4096] __attribute__((aligned(4096)));
+
+	rt_check(!vmbus_open(&hostile_channel, hostile_contact(), rings, 16, 0), "open");
+	for (uint32_t step = 0; step < state; step++)
+		advance(step);
+}
+
+static bool allowed(uint32_t operation, uint32_t state)
+{
+	if (state < COUNT_OF(steps) && operation == steps[state])
+		return true;
+	if (operation == VSTOR_OPERATION_CREATE_SUB_CHANNELS)
+		return state >= 3;
+	return state == COUNT_OF(steps) && operation >= VSTOR_OPERATION_EXECUTE_SRB &&
+	       operation <= VSTOR_OPERATION_RESET_BUS;
+}
+
+static void refused(uint32_t state, uint32_t operation)
 {
 	static const uint32_t lens[] = {0, 4, 8, 12, 16, 40, 47, 48, 56, 63, 64, 65, 72, 512, 1000};
 
-	for (uint32_t state = 0; state < STATES; state++) {
-		for (uint32_t operation = 0; operation < OPERATIONS; operation++) {
-			if (allowed(operation, state))
-				continue;
-			enter(state);
-			for (uint32_t i = 0; i < COUNT_OF(lens); i++) {
-				uint32_t wire = operation == OPERATIONS - 1 ? ~0u : operation;
+	for (uint32_t i = 0; i < COUNT_OF(lens); i++) {
+		uint32_t wire = operation == OPERATIONS - 1 ? ~0u : operation;
 
-				memset(bytes, i % 2 ? 0xff : 0, sizeof(bytes));
-				memcpy(bytes, &wire, sizeof(wire));
-				send(5, bytes, lens[i]);
-				rt_check(reply_status(), "state %u: operation %u, %u bytes: done", state, operation,
-					 lens[i]);
-			}
-			hostile_leave();
-		}
+		memset(bytes, i % 2 ? 0xff : 0, sizeof(bytes));
+		memcpy(bytes, &wire, sizeof(wire));
+		send(5, bytes, lens[i]);
+		rt_check(reply_status(), "state %u: operation %u, %u bytes: done", state, operation, lens[i]);
+	}
+}
+
+/* One answer each, and a refusal wherever it is out of place or too short; none changes the state. */
+static void operations(void)
+{
+	for (uint32_t state = 0; state < STATES; state++) {
+		enter(state);
+		for (uint32_t operation = 0; operation < OPERATIONS; operation++)
+			if (!allowed(operation, state))
+				refused(state, operation);
+		for (uint32_t step = state; step < COUNT_OF(steps); step++)
+			advance(step);
+		rt_check(hostile_read(1, 0, 8), "the ring is full");
+		hostile_drain(1);
+		hostile_leave();
 	}
 }
 
