@@ -173,6 +173,8 @@ static int build(struct vm *vm, const struct vm_config *config, struct err *err)
 	if (!r)
 		r = loop_add_timer(vm->loop, vm_pace_over, vm, &vm->pace);
 	if (!r)
+		r = loop_add_timer(vm->loop, vm_crash_over, vm, &vm->crash_timer);
+	if (!r)
 		r = loop_add_timer(vm->loop, vm_ask_deadline, vm, &vm->ask.deadline);
 	if (!r)
 		r = kvm_new(config->kvm_fd, config->cpus, err, &vm->kvm);
@@ -252,6 +254,7 @@ void vm_free(struct vm *vm)
 	free_parts(vm);
 	loop_remove(&vm->deadline);
 	loop_remove(&vm->pace);
+	loop_remove(&vm->crash_timer);
 	loop_remove(&vm->ask.deadline);
 	loop_remove(&vm->wake);
 	fd_close(&vm->kernel_fd);

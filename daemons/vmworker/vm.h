@@ -22,6 +22,7 @@ struct vm;
 #define VM_QUIESCE_DEADLINE_NS	 (5 * 1000 * 1000 * 1000ull)  /* the end of a VM waits so long for them */
 
 /* A guest that resets itself within this time of its start, more than so often in a row, then waits as long. */
+#define VM_CRASH_GRACE_NS (5 * 1000 * 1000 * 1000ull) /* for a crash kernel, after a crash report */
 #define VM_RESET_PACE_NS  (1000 * 1000 * 1000ull)
 #define VM_RESETS_AT_ONCE 5u
 

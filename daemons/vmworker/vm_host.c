@@ -85,7 +85,12 @@ static void host_crashed(void *arg, const uint64_t params[5], const char *text)
 			 (unsigned long long)params[3], (unsigned long long)params[4]);
 		text = numbers;
 	}
-	vm_note(arg, VM_EV_CRASH, text);
+	vm_crash_reported(arg, text);
+}
+
+static void host_os_left(void *arg)
+{
+	vm_crash_kernel(arg);
 }
 
 static uint64_t host_tsc(void *arg, uint32_t vp)
@@ -103,6 +108,7 @@ const struct hv_host vm_hv_host = {
 	.signal_event = host_signal_event,
 	.reset = host_reset,
 	.crashed = host_crashed,
+	.os_left = host_os_left,
 	.tsc = host_tsc,
 };
 

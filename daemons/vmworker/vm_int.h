@@ -26,6 +26,13 @@ enum vm_event {
 	VM_EV_TRIPLE_FAULT = 1u << 4,
 };
 
+/* A crash report, until it is acted upon. */
+enum vm_crash {
+	VM_CRASH_NONE,
+	VM_CRASH_REPORTED, /* event_text is its message; the guest runs on */
+	VM_CRASH_KERNEL,   /* it has a crash kernel, and started that */
+};
+
 struct vm_done {
 	vm_done_fn fn; /* NULL: nobody waits */
 	void *arg;
@@ -75,7 +82,8 @@ struct vm {
 	bool letting_go; /* ending, and the bus is quiet: providers' processes end */
 	enum vm_state end_state;
 	struct vm_done start_done, reset_done, stop_done;
-	struct loop_source *deadline, *pace;
+	struct loop_source *deadline, *pace, *crash_timer;
+	bool crash_waits;   /* crash_timer runs */
 	uint64_t began_ns;  /* when the guest began to run, last */
 	unsigned int hasty; /* how often in a row it has reset itself at once */
 
@@ -98,6 +106,7 @@ struct vm {
 	_Atomic uint64_t reraise;  /* a bit for each vCPU */
 	pthread_mutex_t events_lock;
 	unsigned int events;
+	enum vm_crash crash;
 	char event_text[HV_CRASH_MESSAGE_MAX + 1]; /* of the crash, or why KVM failed */
 };
 
@@ -112,6 +121,16 @@ size_t vm_console_input(void *arg, const void *buf, size_t len);
 /** vm_note - a guest event: no vCPU runs on, the loop looks. @text: NULL, or what goes to event_text. Context: any
  * thread. */
 void vm_note(struct vm *vm, enum vm_event event, const char *text);
+
+/** vm_crash_reported, vm_crash_kernel - the guest has written a crash report; has taken its OS id back. Context: a vCPU
+ * thread. */
+void vm_crash_reported(struct vm *vm, const char *text);
+void vm_crash_kernel(struct vm *vm);
+/** vm_crash_over - the timer's callback. */
+void vm_crash_over(void *arg);
+/** vm_crash_look - the loop's look at both: what happens to a guest that has crashed is its crash. Return: whether its
+ * message is to be kept, and nothing else. */
+bool vm_crash_look(struct vm *vm, enum vm_crash crash, unsigned int *inout_events);
 
 /** vm_woken - the loop's side of vm_note(), the mailbox and reraise. */
 void vm_woken(void *arg);

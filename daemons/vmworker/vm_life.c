@@ -14,7 +14,8 @@
  * waits for providers as long as they take: who has not let go of the memory may still write to it. A guest that does
  * nothing but reset itself is slowed down (VM_RESET_PACE_NS).
  *
- * What the guest did just before a pause is followed when it is resumed.
+ * A crash report is no event at once: vm_crash.c. What the guest did just before a pause is followed when it is
+ * resumed.
  *
  * Limits: while a reset is under way, pause and reset are refused (-EBUSY).
  */
@@ -70,7 +71,10 @@ static void forget_events(struct vm *vm)
 {
 	pthread_mutex_lock(&vm->events_lock);
 	vm->events = 0;
+	vm->crash = VM_CRASH_NONE;
 	pthread_mutex_unlock(&vm->events_lock);
+	vm->crash_waits = false;
+	loop_disarm(vm->crash_timer);
 	mailbox_clear(&vm->mailbox);
 }
 
@@ -225,12 +229,17 @@ static void on_failed(struct vm *vm, const char *text)
 	vm_end(vm, VM_CRASHED, text);
 }
 
-static void on_crash(struct vm *vm, const char *text)
+static void keep_message(struct vm *vm, const char *text)
 {
 	if (!vm->guest_message)
 		vm->guest_message = malloc(sizeof(vm->event_text));
 	if (vm->guest_message)
 		strcpy(vm->guest_message, text);
+}
+
+static void on_crash(struct vm *vm, const char *text)
+{
+	keep_message(vm, text);
 	vm->panicked = true;
 	follow(vm, vm->on_crash, VM_CRASHED, "guest panic");
 }
@@ -282,6 +291,7 @@ void vm_note(struct vm *vm, enum vm_event event, const char *text)
 static void handle_events(struct vm *vm)
 {
 	char text[HV_CRASH_MESSAGE_MAX + 1];
+	enum vm_crash crash;
 	unsigned int events;
 
 	if (vm->quieting || vm->ending || vm->state != VM_RUNNING)
@@ -289,8 +299,13 @@ static void handle_events(struct vm *vm)
 	pthread_mutex_lock(&vm->events_lock);
 	events = vm->events;
 	vm->events = 0;
+	crash = vm->crash;
+	if (events || crash == VM_CRASH_KERNEL)
+		vm->crash = VM_CRASH_NONE;
 	memcpy(text, vm->event_text, sizeof(text));
 	pthread_mutex_unlock(&vm->events_lock);
+	if (vm_crash_look(vm, crash, &events))
+		keep_message(vm, text);
 	for (size_t i = 0; i < ARRAY_SIZE(handlers); i++) {
 		if (!(events & handlers[i].event))
 			continue;

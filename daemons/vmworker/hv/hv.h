@@ -39,6 +39,8 @@ struct hv_host {
 	void (*reset)(void *arg);
 	/* the guest wrote a crash report; @text: its message, cleaned UTF-8, "" if none. vCPU thread. */
 	void (*crashed)(void *arg, const uint64_t params[5], const char *text);
+	/* the guest has taken its OS id back: another kernel follows. vCPU thread. */
+	void (*os_left)(void *arg);
 	uint64_t (*tsc)(void *arg, uint32_t vp); /* the guest's TSC now. @vp's thread. */
 	void *arg;
 };

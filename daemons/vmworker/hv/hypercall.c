@@ -37,17 +37,21 @@ static int hypercall_enable(struct hv *hv, uint64_t value)
 
 int hypercall_msr_write(struct hv *hv, uint32_t vp, uint32_t msr, uint64_t value)
 {
+	bool left = false;
 	int r = 0;
 
 	pthread_mutex_lock(&hv->lock);
 	if (msr == HV_X64_MSR_HYPERCALL) {
 		r = hypercall_enable(hv, value);
 	} else {
+		left = hv->guest_os_id && !value;
 		hv->guest_os_id = value;
 		if (!value)
 			hv->hypercall &= ~HV_X64_MSR_PAGE_ENABLE;
 	}
 	pthread_mutex_unlock(&hv->lock);
+	if (left)
+		hv->host.os_left(hv->host.arg);
 	return r;
 }
 

@@ -29,7 +29,7 @@ static struct fake {
 	uint32_t connection_id, type;
 	uint8_t payload[HV_MESSAGE_PAYLOAD_SIZE];
 	size_t len;
-	unsigned int signals, resets, crashes;
+	unsigned int signals, resets, crashes, os_left;
 	uint64_t params[5];
 	char text[HV_CRASH_MESSAGE_MAX + 1];
 	uint64_t tsc;
@@ -81,6 +81,11 @@ static void fake_crashed(void *arg, const uint64_t params[5], const char *text)
 	strcpy(fake.text, text);
 }
 
+static void fake_os_left(void *arg)
+{
+	fake.os_left++;
+}
+
 static uint64_t fake_tsc(void *arg, uint32_t vp)
 {
 	return fake.tsc;
@@ -94,6 +99,7 @@ static const struct hv_host host = {
 	.signal_event = fake_signal_event,
 	.reset = fake_reset,
 	.crashed = fake_crashed,
+	.os_left = fake_os_left,
 	.tsc = fake_tsc,
 };
 
@@ -417,6 +423,18 @@ Test(hv, events)
 	synic_raise_event(hv, 0, 16, 1);
 	synic_raise_event(hv, CPUS, 2, 1);
 	cr_assert_eq(fake.injected[0], 3);
+}
+
+Test(hv, os_id_taken_back)
+{
+	cr_assert_eq(hv_msr_write(hv, 0, HV_X64_MSR_GUEST_OS_ID, 0), 0);
+	cr_assert_eq(fake.os_left, 0);
+	cr_assert_eq(hv_msr_write(hv, 0, HV_X64_MSR_GUEST_OS_ID, 1), 0);
+	cr_assert_eq(hv_msr_write(hv, 0, HV_X64_MSR_GUEST_OS_ID, 2), 0);
+	cr_assert_eq(fake.os_left, 0);
+	cr_assert_eq(hv_msr_write(hv, 0, HV_X64_MSR_GUEST_OS_ID, 0), 0);
+	cr_assert_eq(hv_msr_write(hv, 0, HV_X64_MSR_GUEST_OS_ID, 0), 0);
+	cr_assert_eq(fake.os_left, 1);
 }
 
 Test(hv, crash_report)
