@@ -4,7 +4,8 @@
  * serve an ordinary guest: data goes to the disk and comes back over a new connection. At the end the machine is reset,
  * without a word to the host, and serves a fresh boot as well.
  *
- * Command line: only=NAME: the groups and cases whose names begin so; burst=N: messages of the burst.
+ * Command line: only=NAME: the groups and cases whose names begin so; burst=N: messages of the burst; crash=N: nothing
+ * but a crash report that points nowhere.
  * On the console: "guest: measure" where the host's memory may be looked at.
  */
 #include "abi/hyperv.h"
@@ -247,6 +248,19 @@ static uint64_t swap_mark(uint64_t value)
 	return old;
 }
 
+/* The last words lie where there is no memory, or are longer than any. */
+static void crash(uint64_t row)
+{
+	static const uint64_t rows[][2] = {
+		{HOSTILE_MEMORY, 100}, {~0ull, ~0ull}, {HOSTILE_MEMORY - 8, 4096}, {0, ~0ull}, {1ull << 63, 0}};
+
+	rt_wrmsr(HV_X64_MSR_CRASH_P0 + 3, rows[row % COUNT_OF(rows)][0]);
+	rt_wrmsr(HV_X64_MSR_CRASH_P4, rows[row % COUNT_OF(rows)][1]);
+	rt_printf("guest: PASS\n");
+	rt_wrmsr(HV_X64_MSR_CRASH_CTL, HV_CRASH_CTL_CRASH_NOTIFY | HV_CRASH_CTL_CRASH_NOTIFY_MSG);
+	rt_fail("it goes on after its crash");
+}
+
 static const char *option(const char *cmdline, const char *name)
 {
 	for (const char *at = cmdline; *at; at++)
@@ -257,6 +271,8 @@ static const char *option(const char *cmdline, const char *name)
 
 void rt_main(const char *cmdline)
 {
+	if (option(cmdline, "crash="))
+		crash(rt_option(cmdline, "crash", 0));
 	hostile_burst = rt_option(cmdline, "burst", 100000);
 	if (option(cmdline, "only="))
 		only = option(cmdline, "only=") + sizeof("only=") - 1;

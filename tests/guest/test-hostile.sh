@@ -3,7 +3,8 @@
 # The hostile matrix (guest_hostile.c), and beside it, on the same host, a guest that minds its own disk. Nobody dies, nobody
 # hangs, nobody grows; the neighbour's data is right. Then a guest that ends with a crash report that points nowhere.
 #
-# BULKHEAD_HOSTILE: the guest's command line, for single cases ("only=ring-full"). BULKHEAD_HOSTILE_SECONDS: for all of them.
+# The burst is shorter than that of tests/e2e/test-hostile. BULKHEAD_HOSTILE: the guest's command line, for single cases
+# ("only=ring-full"). BULKHEAD_HOSTILE_SECONDS: for all of them.
 here=$(dirname "$0")
 work=$(mktemp -d) || exit 1
 neighbour=
@@ -23,7 +24,7 @@ mkfifo "$work/until" || exit 1
 "$here/with-disk" --tell-at-eof --timeout 600 tests/guest/guest_neighbour <"$work/until" >"$work/neighbour" 2>"$work/neighbour.err" &
 neighbour=$!
 exec 3>"$work/until"
-"$here/with-disk" --cpus 2 --timeout "${BULKHEAD_HOSTILE_SECONDS:-500}" --print-services --memory-growth 16384 --resets 1 --append "${BULKHEAD_HOSTILE-}" \
+"$here/with-disk" --cpus 2 --timeout "${BULKHEAD_HOSTILE_SECONDS:-500}" --print-services --memory-growth 16384 --resets 1 --append "${BULKHEAD_HOSTILE-burst=20000}" \
 	tests/guest/guest_hostile 3>&- >"$work/out" 2>"$work/err"
 rc=$?
 exec 3>&-
@@ -37,3 +38,7 @@ cat "$work/neighbour"
 grep -aq '^storage: deaths 0 upgrades 0 .* hangs 0 ' "$work/out" || { echo "the service has died"; exit 1; }
 grep -aq '^hostile: a fresh boot is served' "$work/out" || exit 1
 [ "$(grep -ac '^neighbour: works' "$work/neighbour")" -eq 1 ] || exit 1
+for row in 0 1 2 3 4; do
+	tests/guest/run-guest --append "crash=$row" --expect-crash tests/guest/guest_hostile >"$work/out" 2>"$work/err" ||
+		{ cat "$work/out" "$work/err"; echo "crash $row"; exit 1; }
+done
