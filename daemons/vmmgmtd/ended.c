@@ -158,7 +158,7 @@ static int load(int folder, const char *name, struct ended *ret)
 {
 	_cleanup_close_ int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	_cleanup_free_ char *text = NULL;
-	size_t len;
+	size_t len = 0;
 	int r = fd < 0 ? -errno : fd_read_all(fd, FILE_MAX, &text, &len);
 
 	return r < 0 ? r : ended_parse(text, len, ret);
