@@ -15,7 +15,10 @@
 #include "daemons/vsp-storaged/scsi.h"
 #include "tests/support/memdisk.h"
 
-#if defined(__SANITIZE_ADDRESS__) || (defined(__has_feature) && __has_feature(address_sanitizer))
+#ifndef __has_feature /* gcc's */
+#define __has_feature(feature) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
 #include <sanitizer/asan_interface.h>
 #else
 #define ASAN_POISON_MEMORY_REGION(at, len)   ((void)(at), (void)(len))
