@@ -38,7 +38,7 @@ cat "$work/neighbour"
 grep -aq '^storage: deaths 0 upgrades 0 .* hangs 0 ' "$work/out" || { echo "the service has died"; exit 1; }
 grep -aq '^hostile: a fresh boot is served' "$work/out" || exit 1
 [ "$(grep -ac '^neighbour: works' "$work/neighbour")" -eq 1 ] || exit 1
-for row in 0 1 2 3 4; do
+for row in 1 2; do
 	tests/guest/run-guest --append "crash=$row" --expect-crash tests/guest/guest_hostile >"$work/out" 2>"$work/err" ||
 		{ cat "$work/out" "$work/err"; echo "crash $row"; exit 1; }
 done
