@@ -218,6 +218,20 @@ static void describe(struct launched *p, const struct service_status *s)
 		snprintf(p->why, sizeof(p->why), "could not be started (%.40s)", s->result);
 }
 
+static void on_forgotten(int error, const char *text, struct msgbus_msg *msg, void *arg)
+{
+	launched_unref(arg);
+}
+
+/* The manager keeps a failed unit until somebody has seen how it failed. */
+static void forget_unit(struct launched *p)
+{
+	p->refs++;
+	if (msgbus_call_async(p->systemd->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "ResetFailedUnit", 0,
+			      on_forgotten, p, "s", p->unit) < 0)
+		launched_unref(p);
+}
+
 static void on_how(int error, const char *text, struct msgbus_msg *msg, void *arg)
 {
 	struct launched *p = arg;
@@ -233,6 +247,7 @@ static void on_how(int error, const char *text, struct msgbus_msg *msg, void *ar
 			/* The next one may run already: then nobody knows. */
 			if (!*p->why && (!p->id.pid || status.pid == (uint32_t)p->id.pid))
 				describe(p, &status);
+			forget_unit(p);
 			tell_end(p);
 		}
 	}
