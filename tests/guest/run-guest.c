@@ -70,6 +70,7 @@ struct run {
 	bool told;
 	bool measuring;
 	int console_fd;
+	bool listens;	/* console was there: that it is not means that it has ended */
 	bool heartbeat; /* has been ok */
 };
 
@@ -375,7 +376,7 @@ static int start_worker(struct run *run)
 /* It has ended, and everybody has said so. */
 static void check_end(struct run *run)
 {
-	if (run->vm && run_vm_state(run->vm)->ended && !run->console && !run->stopping &&
+	if (run->vm && run_vm_state(run->vm)->ended && run->listens && !run->console && !run->stopping &&
 	    run->options.asks.answers == run->options.asks.made)
 		loop_stop(run->loop);
 }
@@ -606,6 +607,7 @@ static int watch(struct run *run, struct err *err)
 	if (run->options.kill_ms)
 		loop_arm(run->killer, run->options.kill_ms * NS_PER_MS);
 	r = loop_add_fd(run->loop, fd, LOOP_READ, on_console, run, &run->console);
+	run->listens = true;
 	if (r >= 0 && run->options.tell_at_eof)
 		r = loop_add_fd(run->loop, STDIN_FILENO, LOOP_READ, on_input, run, &run->input);
 	if (r >= 0)
