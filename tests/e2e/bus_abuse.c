@@ -45,9 +45,11 @@ static const struct good {
 	const char *name, *type;
 	const char *text;
 } goods[] = {
-	{"flags", "u", NULL},	    {"backlog", "b", NULL}, {"service", "s", "storage"},
-	{"program", "s", ""},	    {"xml", "s", NULL},	    {"name", "s", NULL},
-	{"uuid", "s", NULL},	    {"timeout", "u", NULL}, {"interface", "s", "org.bulkhead.VM1"},
+	{"flags", "u", NULL},	    {"backlog", "b", NULL},
+	{"on", "b", NULL},	    {"service", "s", "storage"},
+	{"program", "s", ""},	    {"xml", "s", NULL},
+	{"name", "s", NULL},	    {"uuid", "s", NULL},
+	{"timeout", "u", NULL},	    {"interface", "s", "org.bulkhead.VM1"},
 	{"property", "s", "State"}, {"value", "v", "x"},
 };
 
