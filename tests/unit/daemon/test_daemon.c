@@ -173,6 +173,55 @@ Test(daemon, ready_tells_systemd)
 	close(fd);
 }
 
+static void on_sign(int fd, unsigned int events, void *arg)
+{
+	char got[64] = "";
+
+	cr_assert_gt(recv(fd, got, sizeof(got) - 1, 0), 0);
+	if (strcmp(got, "WATCHDOG=1") == 0)
+		loop_stop(arg);
+}
+
+Test(daemon, gives_signs_of_life_where_they_are_wanted, .timeout = 60)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/tmp/bulkhead-test-notify-XXXXXX"};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct loop_source *source;
+	struct loop *loop;
+	char pid[16];
+
+	cr_assert(mkdtemp(address.sun_path));
+	cr_assert_eq(rmdir(address.sun_path), 0);
+	cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	cr_assert_eq(loop_new(&loop), 0);
+	cr_assert_eq(loop_add_fd(loop, fd, LOOP_READ, on_sign, loop, &source), 0);
+	setenv("NOTIFY_SOCKET", address.sun_path, 1);
+	setenv("WATCHDOG_USEC", "20000", 1);
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	setenv("WATCHDOG_PID", pid, 1);
+	cr_assert_eq(daemon_watchdog(loop), 0);
+	unlink(address.sun_path);
+	daemon_ready("serving");
+	for (size_t i = 0; i < 2; i++) /* again and again, also after it was told that we serve */
+		cr_assert_eq(loop_run(loop), 0);
+	loop_remove(&source);
+	loop_free(loop);
+	close(fd);
+}
+
+Test(daemon, gives_no_signs_of_life_for_another_process)
+{
+	struct loop *loop;
+
+	cr_assert_eq(loop_new(&loop), 0);
+	setenv("NOTIFY_SOCKET", "/nonexistent", 1);
+	cr_assert_eq(daemon_watchdog(loop), 0);
+	setenv("WATCHDOG_USEC", "20000", 1);
+	setenv("WATCHDOG_PID", "1", 1);
+	cr_assert_eq(daemon_watchdog(loop), 0);
+	loop_free(loop);
+}
+
 /* The value of a line of /proc/self/status. */
 static unsigned long long status_hex(const char *key)
 {
