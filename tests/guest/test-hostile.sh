@@ -3,8 +3,8 @@
 # The hostile matrix (guest_hostile.c), and beside it, on the same host, a guest that minds its own disk. Nobody dies, nobody
 # hangs, nobody grows; the neighbour's data is right. Then a guest that ends with a crash report that points nowhere.
 #
-# The burst is shorter than that of tests/e2e/test-hostile. BULKHEAD_HOSTILE: the guest's command line, for single cases
-# ("only=ring-full"). BULKHEAD_HOSTILE_SECONDS: for all of them.
+# BULKHEAD_HOSTILE: the guest's command line, for single cases ("only=ring-full") or a shorter burst ("burst=5000").
+# BULKHEAD_HOSTILE_SECONDS: for all of them.
 here=$(dirname "$0")
 work=$(mktemp -d) || exit 1
 neighbour=
@@ -21,10 +21,10 @@ export ASAN_OPTIONS
 
 [ -w /dev/kvm ] || exec tests/guest/run-guest tests/guest/guest_hostile # says that it is skipped
 mkfifo "$work/until" || exit 1
-"$here/with-disk" --tell-at-eof --timeout 600 tests/guest/guest_neighbour <"$work/until" >"$work/neighbour" 2>"$work/neighbour.err" &
+"$here/with-disk" --tell-at-eof --timeout 1000 tests/guest/guest_neighbour <"$work/until" >"$work/neighbour" 2>"$work/neighbour.err" &
 neighbour=$!
 exec 3>"$work/until"
-"$here/with-disk" --cpus 2 --timeout "${BULKHEAD_HOSTILE_SECONDS:-500}" --print-services --memory-growth 16384 --resets 1 --append "${BULKHEAD_HOSTILE-burst=20000}" \
+"$here/with-disk" --cpus 2 --timeout "${BULKHEAD_HOSTILE_SECONDS:-900}" --print-services --memory-growth 16384 --resets 1 --append "${BULKHEAD_HOSTILE-burst=100000}" \
 	tests/guest/guest_hostile 3>&- >"$work/out" 2>"$work/err"
 rc=$?
 exec 3>&-
