@@ -57,6 +57,10 @@ static void crashed(void *arg, const uint64_t params[5], const char *text)
 	assert(strlen(text) <= HV_CRASH_MESSAGE_MAX);
 }
 
+static void os_left(void *arg)
+{
+}
+
 static uint64_t tsc(void *arg, uint32_t vp)
 {
 	return 12345678901ull;
@@ -103,6 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.signal_event = signal_event,
 		.reset = reset,
 		.crashed = crashed,
+		.os_left = os_left,
 		.tsc = tsc,
 	};
 	const struct hv_config config = {.cpus = CPUS, .tsc_hz = 2000000000, .apic_hz = 1000000000};
