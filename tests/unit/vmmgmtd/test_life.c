@@ -227,8 +227,8 @@ Test(ended, nonsense_is_refused)
 		ENDED_HEAD "r\n",
 		ENDED_HEAD "r\nmmxx",
 		ENDED_HEAD "r\nmmxxxx",
-		"version 1\ncrashed 1\npersistent 0\nat 1\nagain 0\nagain-at 0\nagain-pause 0\n"
-		"message -1\ndefinition 3\nreason r\nxx"};
+		("version 1\ncrashed 1\npersistent 0\nat 1\nagain 0\nagain-at 0\nagain-pause 0\n"
+		 "message -1\ndefinition 3\nreason r\nxx")};
 	static const char good[] = ENDED_HEAD "r\nmmxxx";
 	struct ended ended = {0};
 
