@@ -9,6 +9,7 @@
 #include <getopt.h>
 #include <limits.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,105 +166,89 @@ static int parse_disk(struct run_config *vm, char *arg)
 	return 0;
 }
 
+enum option_kind { OPTION_TEXT, OPTION_NUMBER, OPTION_FLAG };
+
+#define OPTION(letter, kind, member)                                                                                   \
+	{                                                                                                              \
+		letter, OPTION_##kind, offsetof(struct options, member)                                                \
+	}
+
+/* Those that set one member: a string, an int or unsigned int, true. */
+static const struct {
+	int letter;
+	enum option_kind kind;
+	size_t offset;
+} option_members[] = {
+	OPTION('c', NUMBER, vm.cpus),
+	OPTION('a', TEXT, vm.append),
+	OPTION('i', TEXT, vm.initrd),
+	OPTION('t', NUMBER, timeout_s),
+	OPTION('x', FLAG, expect_crash),
+	OPTION('M', TEXT, message),
+	OPTION('r', NUMBER, resets),
+	OPTION('R', FLAG, vm.restart_on_crash),
+	OPTION('p', NUMBER, pauses),
+	OPTION('s', TEXT, stop_at),
+	OPTION('e', FLAG, print_exits),
+	OPTION('k', NUMBER, kill_ms),
+	OPTION('f', TEXT, kill_from),
+	OPTION('K', NUMBER, kills),
+	OPTION('u', TEXT, upgrade),
+	OPTION('U', NUMBER, upgrades),
+	OPTION('T', TEXT, tell_when),
+	OPTION('v', FLAG, print_services),
+	OPTION('D', NUMBER, asks.timeout_ms),
+	OPTION('Z', FLAG, then_stop),
+	OPTION('G', TEXT, reason),
+	OPTION('H', FLAG, heartbeat),
+	OPTION('I', FLAG, tell_at_eof),
+	OPTION('w', TEXT, worker),
+	OPTION('E', TEXT, vm.engine),
+	OPTION('S', TEXT, storaged),
+};
+
+static int set_member(struct options *o, size_t n)
+{
+	char *member = (char *)o + option_members[n].offset;
+
+	switch (option_members[n].kind) {
+	case OPTION_TEXT:
+		*(const char **)(void *)member = optarg;
+		break;
+	case OPTION_NUMBER:
+		*(int *)(void *)member = atoi(optarg);
+		break;
+	case OPTION_FLAG:
+		*(bool *)member = true;
+		break;
+	}
+	return 0;
+}
+
 static int parse_option(struct options *o, int c)
 {
 	switch (c) {
-	case 'c':
-		o->vm.cpus = (uint32_t)atoi(optarg);
-		return 0;
 	case 'm':
 		o->vm.memory_bytes = (uint64_t)atoi(optarg) << 20;
 		return 0;
-	case 'a':
-		o->vm.append = optarg;
-		return 0;
-	case 'i':
-		o->vm.initrd = optarg;
-		return 0;
 	case 'd':
 		return parse_disk(&o->vm, optarg);
-	case 't':
-		o->timeout_s = (unsigned int)atoi(optarg);
-		return 0;
-	case 'x':
-		o->expect_crash = true;
-		return 0;
-	case 'M':
-		o->message = optarg;
-		return 0;
-	case 'r':
-		o->resets = atoi(optarg);
-		return 0;
-	case 'R':
-		o->vm.restart_on_crash = true;
-		return 0;
-	case 'p':
-		o->pauses = (unsigned int)atoi(optarg);
-		return 0;
-	case 's':
-		o->stop_at = optarg;
-		return 0;
-	case 'e':
-		o->print_exits = true;
-		return 0;
 	case 'Q':
 		o->stop = true;
-		/* fall through */
-	case 'k':
 		o->kill_ms = (unsigned int)atoi(optarg);
-		return 0;
-	case 'f':
-		o->kill_from = optarg;
-		return 0;
-	case 'K':
-		o->kills = (unsigned int)atoi(optarg);
-		return 0;
-	case 'u':
-		o->upgrade = optarg;
-		return 0;
-	case 'U':
-		o->upgrades = (unsigned int)atoi(optarg);
-		return 0;
-	case 'T':
-		o->tell_when = optarg;
-		return 0;
-	case 'v':
-		o->print_services = true;
 		return 0;
 	case 'A':
 		return run_asks_add(&o->asks, optarg);
 	case 'B':
 		return run_asks_expect(&o->asks, optarg);
-	case 'D':
-		o->asks.timeout_ms = (uint32_t)atoi(optarg);
-		return 0;
-	case 'Z':
-		o->then_stop = true;
-		return 0;
-	case 'G':
-		o->reason = optarg;
-		return 0;
-	case 'H':
-		o->heartbeat = true;
-		return 0;
 	case 'g':
 		o->measure.limit_kib = (unsigned long)atol(optarg);
 		return 0;
-	case 'I':
-		o->tell_at_eof = true;
-		return 0;
-	case 'w':
-		o->worker = optarg;
-		return 0;
-	case 'E':
-		o->vm.engine = optarg;
-		return 0;
-	case 'S':
-		o->storaged = optarg;
-		return 0;
-	default:
-		return -1;
 	}
+	for (size_t n = 0; n < ARRAY_SIZE(option_members); n++)
+		if (option_members[n].letter == c)
+			return set_member(o, n);
+	return -1;
 }
 
 /* Return: -1: go on; else the exit code. */
