@@ -219,6 +219,7 @@ static void agree_only(void)
 	use_newest(SHUTDOWN);
 	asked();
 	answer(SHUTDOWN, IC_STATUS_OK);
+	rt_printf("guest: agreed\n");
 	stay();
 }
 
