@@ -1,63 +1,201 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * CPU time of vsp-storaged for one random read of 4 KiB, 32 at a time, from a file in the page cache, event driven:
- * against io_uring alone (fixed file and buffers), and against a vsp-storaged that stores no state block. This process
- * is guest and worker; every read's data is checked. Run it from a folder on ext4, with a release build.
+ * vsp-storaged against qemu-storage-daemon's vhost-user-blk (if it is installed) and against io_uring alone: CPU time
+ * of the back end's process for each read, latency, interrupts and kicks, memory. This process is guest and worker;
+ * every read's data is checked. Run it from a folder on ext4, with a release build.
  *
  * Limits: two processes of one program differ by some per cent here, now more, now less: a cost of the state block
  * below that does not show.
  */
+#include "storage.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <liburing.h>
 #include <libgen.h>
 #include <limits.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "abi/ring.h"
-#include "abi/scsi.h"
-#include "abi/vstor.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "bench.h"
-#include "fake_storage.h"
 
-#define IMAGE_LEN  (64u << 20)
-#define READ_LEN   4096u
-#define READS	   (IMAGE_LEN / READ_LEN)
-#define DEPTH	   32u
-#define WINDOW_NS  (350 * NS_PER_MS)
-#define RING_PAGES 33u
+#define PIECES	    (STORAGE_IMAGE_LEN / STORAGE_PIECE)
+#define WINDOW_NS   (350 * NS_PER_MS)
+#define SAMPLES_MAX (1u << 19)
+#define LUNS	    33u /* of the instance whose memory is compared with that of one LUN */
+#define OURS	    "../../daemons/vsp-storaged/vsp-storaged"
+#define NO_BLOCK    "vsp-storaged-none"
 
-struct service {
-	const char *program; /* from our own folder */
-	struct fake_channel channel;
-	struct fake_worker *worker;
-	pid_t pid;
-	uint32_t wanted[DEPTH]; /* which of the image's pieces */
-	uint64_t page[DEPTH];
+enum target_id {
+	TARGET_OURS,
+	TARGET_OURS_DIRECT,
+	TARGET_OURS_SPIN,
+	TARGET_NO_BLOCK,
+	TARGET_QSD,
+	TARGET_QSD_DIRECT,
+	TARGET_QSD_SPIN,
+	TARGET_FLOOR,
+	TARGETS,
 };
 
-static struct service with = {.program = "../../daemons/vsp-storaged/vsp-storaged"};
-static struct service without = {.program = "vsp-storaged-none"};
-static struct loop *loop;
-static struct fake_guest guest;
-static char folder[PATH_MAX - 64];
-static int image = -1;
-static uint32_t seed = 1;
+enum metric {
+	METRIC_CPU, /* us of the back end for each read */
+	METRIC_P50, /* us from asking to the answer */
+	METRIC_WALL,
+	METRIC_INTERRUPTS, /* for each read */
+	METRIC_KICKS,
+};
 
-static uint32_t pick(void)
+struct load {
+	enum target_id ours, peer;
+	enum metric metric;
+	unsigned int depth;
+	uint32_t len;
+	bool sequential;
+};
+
+static struct storage_target *targets[TARGETS];
+static char folder[PATH_MAX - 64];
+static int image = -1, image_direct = -1;
+static uint32_t seed = 1;
+static uint32_t *samples; /* ns */
+static size_t sample_count;
+
+const char *storage_folder(void)
 {
+	return folder;
+}
+
+static int make_image(void)
+{
+	char path[] = "bench-storage-XXXXXX";
+	uint32_t piece[STORAGE_PIECE / 4] = {0};
+
+	image = mkostemp(path, O_CLOEXEC);
+	if (image < 0)
+		return -errno;
+	image_direct = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+	unlink(path);
+	for (uint32_t i = 0; i < PIECES; i++) {
+		piece[0] = i;
+		if (pwrite(image, piece, STORAGE_PIECE, (off_t)i * STORAGE_PIECE) != STORAGE_PIECE)
+			return -EIO;
+	}
+	return fdatasync(image) < 0 ? -errno : 0;
+}
+
+/* ---- targets ---- */
+
+static int start_ours(enum target_id id, int fd, bool spin, const char *program)
+{
+	struct storage_ours how = {
+		.program = program, .number = (uint8_t)(id + 1), .spin = spin, .images = &fd, .luns = 1};
+
+	return storage_ours_start(&how, &targets[id]);
+}
+
+/* A target is started when it is first measured. */
+static int start(enum target_id id)
+{
+	switch (id) {
+	case TARGET_OURS:
+		return start_ours(id, image, false, OURS);
+	case TARGET_OURS_DIRECT:
+		return start_ours(id, image_direct, false, OURS);
+	case TARGET_OURS_SPIN:
+		return start_ours(id, image, true, OURS);
+	case TARGET_NO_BLOCK:
+		return start_ours(id, image, false, NO_BLOCK);
+	case TARGET_QSD:
+		return storage_qsd_start(image, false, false, &targets[id]);
+	case TARGET_QSD_DIRECT:
+		return storage_qsd_start(image, true, false, &targets[id]);
+	case TARGET_QSD_SPIN:
+		return storage_qsd_start(image, false, true, &targets[id]);
+	default:
+		return storage_floor_start(image, &targets[id]);
+	}
+}
+
+static void stop_all(void)
+{
+	for (size_t i = 0; i < TARGETS; i++)
+		if (targets[i])
+			targets[i]->ops->stop(targets[i]);
+}
+
+/* ---- one measurement ---- */
+
+/* Reads under way. */
+struct run {
+	struct storage_target *target;
+	const struct load *load;
+	uint32_t piece[STORAGE_DEPTH_MAX]; /* the first that the slot reads */
+	uint64_t since[STORAGE_DEPTH_MAX];
+	uint32_t next; /* sequential */
+};
+
+static uint32_t pick(struct run *run)
+{
+	uint32_t step = run->load->len / STORAGE_PIECE;
+
+	if (run->load->sequential) {
+		run->next = (run->next + step) % PIECES;
+		return run->next;
+	}
 	seed = seed * 1664525u + 1013904223u;
-	return (seed >> 8) % READS;
+	return (seed >> 8) % PIECES / step * step;
+}
+
+static int ask(struct run *run, unsigned int slot)
+{
+	run->piece[slot] = pick(run);
+	run->since[slot] = clock_now_ns();
+	return run->target->ops->put(run->target, slot, (uint64_t)run->piece[slot] * STORAGE_PIECE, run->load->len);
+}
+
+/* Whether the slot holds what it asked for; what it holds is spoilt, so that a read left out shows. */
+static bool good(const struct run *run, unsigned int slot)
+{
+	uint8_t *at = run->target->area + (size_t)slot * run->load->len;
+
+	for (uint32_t i = 0; i < run->load->len / STORAGE_PIECE; i++, at += STORAGE_PIECE) {
+		if (get_le32(at) != run->piece[slot] + i)
+			return false;
+		put_le32(at, UINT32_MAX);
+	}
+	return true;
+}
+
+/* All answers that are there; ask again if @more. Return: how many; -1. */
+static int turn(struct run *run, bool more)
+{
+	int slot, taken = 0;
+
+	while ((slot = run->target->ops->get(run->target)) >= 0) {
+		if (sample_count < SAMPLES_MAX)
+			samples[sample_count++] = (uint32_t)(clock_now_ns() - run->since[slot]);
+		if (!good(run, (unsigned int)slot) || (more && ask(run, (unsigned int)slot) < 0))
+			return -1;
+		taken++;
+	}
+	return slot == -EAGAIN ? taken : -1;
+}
+
+static int compare(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double p50_us(void)
+{
+	qsort(samples, sample_count, sizeof(*samples), compare);
+	return sample_count ? (double)samples[sample_count / 2] / 1000 : -1;
 }
 
 static double seconds(clockid_t clock)
@@ -68,274 +206,178 @@ static double seconds(clockid_t clock)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-static int make_image(void)
-{
-	char path[] = "bench-storage-XXXXXX";
-	uint32_t piece[READ_LEN / 4] = {0};
-
-	image = mkostemp(path, O_CLOEXEC);
-	if (image < 0)
-		return -errno;
-	unlink(path);
-	for (uint32_t i = 0; i < READS; i++) {
-		piece[0] = i;
-		if (pwrite(image, piece, READ_LEN, (off_t)i * READ_LEN) != READ_LEN)
-			return -EIO;
-	}
-	return fdatasync(image) < 0 ? -errno : 0;
-}
-
-/* ---- a service and its guest ---- */
-
-static int call(struct service *service, uint32_t operation, uint16_t version)
-{
-	struct vstor_packet packet = {.operation = operation, .flags = VSTOR_REQUEST_COMPLETION_FLAG};
-	struct fake_packet answer;
-
-	packet.version.major_minor = version;
-	if (fake_put_inband(&service->channel, 99, &packet, sizeof(packet)) < 0 ||
-	    fake_worker_get(service->worker, &service->channel, &answer) < 0)
-		return -EIO;
-	memcpy(&packet, answer.payload, sizeof(packet));
-	return packet.status == VSTOR_STATUS_SUCCESS ? 0 : -EPROTO;
-}
-
-static int start(struct service *service, uint8_t number)
-{
-	char program[PATH_MAX];
-
-	snprintf(program, sizeof(program), "%s/%s", folder, service->program);
-	fake_channel_init(&service->channel, &guest, number, 0, RING_PAGES);
-	service->worker = fake_storage_new(loop, &guest, number, image, "bench");
-	service->pid = fork();
-	if (service->pid < 0)
-		return -errno;
-	if (service->pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		execl(program, "vsp-storaged", "--worker", fake_worker_path(service->worker), "--engine", "io_uring",
-		      "--name", "bench", NULL);
-		fprintf(stderr, "storage: %s: %s\n", program, strerror(errno));
-		_exit(127);
-	}
-	for (unsigned int i = 0; i < DEPTH; i++)
-		service->page[i] = fake_guest_alloc(&guest, 1);
-	if (fake_worker_wait_ready(service->worker) < 0 ||
-	    fake_worker_open(service->worker, 0, &service->channel) < 0 ||
-	    call(service, VSTOR_OPERATION_BEGIN_INITIALIZATION, 0) < 0 ||
-	    call(service, VSTOR_OPERATION_QUERY_PROTOCOL_VERSION, VSTOR_VERSION_WIN10) < 0 ||
-	    call(service, VSTOR_OPERATION_QUERY_PROPERTIES, 0) < 0 ||
-	    call(service, VSTOR_OPERATION_END_INITIALIZATION, 0) < 0)
-		return -EIO;
-	return 0;
-}
-
-static void stop(struct service *service)
-{
-	if (!service->worker)
-		return;
-	kill(service->pid, SIGTERM);
-	waitpid(service->pid, NULL, 0);
-	fake_worker_free(service->worker);
-	fake_channel_done(&service->channel);
-}
-
-static int put_read(struct service *service, unsigned int slot)
-{
-	struct vstor_packet packet = {.operation = VSTOR_OPERATION_EXECUTE_SRB, .flags = VSTOR_REQUEST_COMPLETION_FLAG};
-	struct vmscsi_request *srb = &packet.vm_srb;
-
-	service->wanted[slot] = pick();
-	srb->cdb_length = 10;
-	srb->sense_info_length = 20;
-	srb->data_in = VSTOR_DATA_IN;
-	srb->data_transfer_length = READ_LEN;
-	srb->cdb[0] = SCSI_READ_10;
-	put_be32(&srb->cdb[2], service->wanted[slot] * (READ_LEN / 512));
-	put_be16(&srb->cdb[7], READ_LEN / 512);
-	return fake_put_pages(&service->channel, slot, &service->page[slot], 1, 0, READ_LEN, &packet, sizeof(packet));
-}
-
-/* Return: whether it brought what was asked for. */
-static bool good(struct service *service, const struct fake_packet *answer)
-{
-	const struct vstor_packet *packet = (const void *)answer->payload;
-	uint32_t *data;
-
-	if (answer->transaction_id >= DEPTH || packet->vm_srb.srb_status != SRB_STATUS_SUCCESS)
-		return false;
-	data = fake_guest_ptr(&guest, service->page[answer->transaction_id]);
-	if (*data != service->wanted[answer->transaction_id])
-		return false;
-	*data = UINT32_MAX;
-	return true;
-}
-
-/* Take all answers that are there, and ask again if @more. Return: how many; -EIO. */
-static int turn(struct service *service, bool more)
-{
-	struct fake_packet answer;
-	int taken = 0;
-
-	while (fake_get(&service->channel, &answer) == 0) {
-		if (!good(service, &answer) || (more && put_read(service, (unsigned int)answer.transaction_id) < 0))
-			return -EIO;
-		taken++;
-	}
-	return taken;
-}
-
-/* Return: microseconds of the service's CPU time for each read; -1. */
-static double measure(struct service *service)
+/* Return: reads done within the window; 0: it failed. */
+static unsigned long run_window(struct run *run)
 {
 	uint64_t end = clock_now_ns() + WINDOW_NS;
-	unsigned long done = 0, flying = DEPTH;
-	clockid_t clock;
-	double begin;
+	unsigned long done = 0, flying = run->load->depth;
 
-	if (clock_getcpuclockid(service->pid, &clock) != 0)
-		return -1;
-	begin = seconds(clock);
-	for (unsigned int i = 0; i < DEPTH; i++)
-		if (put_read(service, i) < 0)
-			return -1;
+	sample_count = 0;
+	for (unsigned int i = 0; i < run->load->depth; i++)
+		if (ask(run, i) < 0)
+			return 0;
 	while (flying > 0) {
 		bool more = clock_now_ns() < end;
 		int n;
 
-		if (!fake_peek(&service->channel) && !fake_channel_irq(&service->channel, FAKE_WAIT_MS))
-			return -1;
-		n = turn(service, more);
+		if (run->target->ops->wait(run->target) < 0)
+			return 0;
+		n = turn(run, more);
 		if (n < 0)
-			return -1;
+			return 0;
 		done += (unsigned long)n;
 		flying -= more ? 0 : (unsigned long)n;
 	}
-	return (seconds(clock) - begin) * 1e6 / (double)done;
+	return done;
 }
 
-/* ---- io_uring alone ---- */
-
-static struct io_uring ring;
-static uint8_t *buffers;
-
-static int start_floor(void)
+static double measure(const struct load *load, enum target_id id)
 {
-	struct iovec iov[DEPTH];
-	int r = io_uring_queue_init(DEPTH, &ring, 0);
+	struct run run = {.load = load};
+	double cpu, wall;
+	uint64_t interrupts, kicks;
+	unsigned long done;
+	int r = targets[id] ? 0 : start(id);
 
-	buffers = aligned_alloc(READ_LEN, (size_t)DEPTH * READ_LEN);
-	if (r < 0 || !buffers)
-		return r < 0 ? r : -ENOMEM;
-	for (unsigned int i = 0; i < DEPTH; i++)
-		iov[i] = (struct iovec){buffers + (size_t)i * READ_LEN, READ_LEN};
-	r = io_uring_register_buffers(&ring, iov, DEPTH);
-	return r < 0 ? r : io_uring_register_files(&ring, &image, 1);
+	if (r < 0) {
+		fprintf(stderr, "storage: target %u: %s\n", id, strerror(-r));
+		return -1;
+	}
+	run.target = targets[id];
+	cpu = seconds(run.target->clock);
+	wall = seconds(CLOCK_MONOTONIC);
+	interrupts = run.target->interrupts;
+	kicks = run.target->kicks;
+	done = run_window(&run);
+	if (done == 0)
+		return -1;
+	switch (load->metric) {
+	case METRIC_CPU:
+		return (seconds(run.target->clock) - cpu) * 1e6 / (double)done;
+	case METRIC_P50:
+		return p50_us();
+	case METRIC_WALL:
+		return (seconds(CLOCK_MONOTONIC) - wall) * 1e6 / (double)done;
+	case METRIC_INTERRUPTS:
+		return (double)(run.target->interrupts - interrupts) / (double)done;
+	default:
+		return (double)(run.target->kicks - kicks) / (double)done;
+	}
 }
 
-static void give(unsigned int slot, uint32_t *wanted)
+static double ours(void *arg)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
+	const struct load *load = arg;
 
-	wanted[slot] = pick();
-	io_uring_prep_read_fixed(sqe, 0, buffers + (size_t)slot * READ_LEN, READ_LEN, (uint64_t)wanted[slot] * READ_LEN,
-				 (int)slot);
-	io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
-	io_uring_sqe_set_data64(sqe, slot);
+	return measure(load, load->ours);
 }
 
-static double measure_floor(void *arg)
+static double peer(void *arg)
 {
-	double begin = seconds(CLOCK_PROCESS_CPUTIME_ID);
-	uint64_t end = clock_now_ns() + WINDOW_NS;
-	unsigned long done = 0, flying = DEPTH;
-	uint32_t wanted[DEPTH];
+	const struct load *load = arg;
+
+	return measure(load, load->peer);
+}
+
+/* ---- memory ---- */
+
+/* KiB for each LUN but the first. */
+static double lun_memory(void *arg)
+{
+	int images[LUNS];
+	double kib[2] = {-1, -1};
 
 	(void)arg;
-	for (unsigned int i = 0; i < DEPTH; i++)
-		give(i, wanted);
-	while (flying > 0) {
-		bool more = clock_now_ns() < end;
-		struct io_uring_cqe *cqe;
-		unsigned int head, n = 0;
+	for (size_t i = 0; i < LUNS; i++)
+		images[i] = image;
+	for (size_t i = 0; i < 2; i++) {
+		struct storage_ours how = {
+			.program = OURS, .number = (uint8_t)(100 + i), .images = images, .luns = i ? LUNS : 1};
+		struct storage_target *target;
 
-		if (io_uring_submit_and_wait(&ring, 1) < 0)
+		if (storage_ours_start(&how, &target) < 0)
 			return -1;
-		io_uring_for_each_cqe(&ring, head, cqe)
-		{
-			unsigned int slot = (unsigned int)cqe->user_data;
-
-			if (cqe->res != (int)READ_LEN || get_le32(buffers + (size_t)slot * READ_LEN) != wanted[slot])
-				return -1;
-			if (more)
-				give(slot, wanted);
-			n++;
-		}
-		io_uring_cq_advance(&ring, n);
-		done += n;
-		flying -= more ? 0 : n;
+		kib[i] = storage_ours_private(target);
+		target->ops->stop(target);
+		if (kib[i] < 0)
+			return -1;
 	}
-	return (seconds(CLOCK_PROCESS_CPUTIME_ID) - begin) * 1e6 / (double)done;
+	return MAX(kib[1] - kib[0], 1.0) / (LUNS - 1);
 }
 
 /* ---- the program ---- */
 
-static double with_block(void *arg)
-{
-	(void)arg;
-	return measure(&with);
-}
-
-static double without_block(void *arg)
-{
-	(void)arg;
-	return measure(&without);
-}
+#define QD32(target, against, what)                                                                                    \
+	&(struct load)                                                                                                 \
+	{                                                                                                              \
+		TARGET_##target, TARGET_##against, METRIC_##what, 32, 4096, false                                      \
+	}
+#define QD1(target, against, what)                                                                                     \
+	&(struct load)                                                                                                 \
+	{                                                                                                              \
+		TARGET_##target, TARGET_##against, METRIC_##what, 1, 4096, false                                       \
+	}
+#define SEQ(target, against, what)                                                                                     \
+	&(struct load)                                                                                                 \
+	{                                                                                                              \
+		TARGET_##target, TARGET_##against, METRIC_##what, 8, 131072, true                                      \
+	}
+#define QSD   .lower_is_better = true, .ours = ours, .peer = peer, .peer_name = "qsd vhost-user-blk"
+#define LIMIT .lower_is_better = true, .ours = ours, .peer_name = "limit"
 
 static const struct bench_case cases[] = {
-	{
-		.name = "storage_read4k_qd32_cpu",
-		.unit = "us",
-		.lower_is_better = true,
-		.ours = with_block,
-		.peer = measure_floor,
-		.peer_name = "io_uring floor",
-		.must = 0.50,
-		.stretch = 0.65,
-	},
-	{
-		.name = "storage_state_block_cpu",
-		.unit = "us",
-		.lower_is_better = true,
-		.ours = with_block,
-		.peer = without_block,
-		.peer_name = "no state block",
-		.must = 1 / 1.05,
-	},
+	{"read4k_qd32_cpu_floor", "us", true, ours, peer, 0, "io_uring floor", 0.50, 0.65, QD32(OURS, FLOOR, CPU)},
+	{"read4k_qd32_cpu", "us", QSD, .must = 1.6, .stretch = 2.3, .arg = QD32(OURS, QSD, CPU)},
+	{"read4k_qd1_poll_p50", "us", QSD, .must = 1.5, .stretch = 2.2, .arg = QD1(OURS_SPIN, QSD_SPIN, P50)},
+	{"read4k_qd1_events_p50", "us", QSD, .must = 0.95, .stretch = 1.1, .arg = QD1(OURS, QSD, P50)},
+	{"read4k_qd1_events_cpu", "us", QSD, .arg = QD1(OURS, QSD, CPU)},
+	{"seq128k_qd8_cpu", "us", QSD, .must = 1.1, .stretch = 1.3, .arg = SEQ(OURS, QSD, CPU)},
+	{"direct4k_qd32_cpu", "us", QSD, .must = 1.3, .stretch = 1.55, .arg = QD32(OURS_DIRECT, QSD_DIRECT, CPU)},
+	{"direct4k_qd32_wall", "us", QSD, .must = 0.95, .stretch = 1.05, .arg = QD32(OURS_DIRECT, QSD_DIRECT, WALL)},
+	{"direct4k_qd32_p50", "us", QSD, .must = 1 / 1.15, .stretch = 1.0, .arg = QD32(OURS_DIRECT, QSD_DIRECT, P50)},
+	{"interrupts_qd32", "per I/O", LIMIT, .peer_value = 0.10, .must = 1.0, .stretch = 0.10 / 0.035,
+	 .arg = QD32(OURS, OURS, INTERRUPTS)},
+	{"kicks_qd32", "per I/O", LIMIT, .peer_value = 0.10, .must = 1.0, .stretch = 0.10 / 0.035,
+	 .arg = QD32(OURS, OURS, KICKS)},
+	{"direct_interrupts_qd32", "per I/O", LIMIT, .peer_value = 0.10, .must = 1.0,
+	 .arg = QD32(OURS_DIRECT, OURS_DIRECT, INTERRUPTS)},
+	{"direct_kicks_qd32", "per I/O", LIMIT, .peer_value = 0.10, .must = 1.0,
+	 .arg = QD32(OURS_DIRECT, OURS_DIRECT, KICKS)},
+	{"state_block_cpu", "us", true, ours, peer, 0, "no state block", 1 / 1.05, 0, QD32(OURS, NO_BLOCK, CPU)},
+	{"lun_memory", "KiB", true, lun_memory, NULL, 200, "limit", 1.0, 0, NULL},
 };
+
+/* Those whose peer is installed. Return: how many are in @ret. */
+static size_t possible(struct bench_case *ret)
+{
+	bool have_qsd = storage_qsd_installed();
+	size_t n = 0;
+
+	if (!have_qsd)
+		fprintf(stderr,
+			"note: qemu-storage-daemon (package qemu-system-common) is not installed: no comparison "
+			"with it\n");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		if (have_qsd || strncmp(cases[i].peer_name, "qsd", 3) != 0)
+			ret[n++] = cases[i];
+	return n;
+}
 
 int main(int argc, char **argv)
 {
+	struct bench_case list[ARRAY_SIZE(cases)];
 	ssize_t n = readlink("/proc/self/exe", folder, sizeof(folder) - 1);
 	int r = n < 0 ? -errno : 0;
 
 	dirname(folder);
+	samples = malloc(SAMPLES_MAX * sizeof(*samples));
 	if (r == 0)
-		r = make_image();
-	if (r == 0)
-		r = loop_new(&loop);
-	if (r == 0) {
-		fake_guest_init(&guest, 16u << 20, 1);
-		r = start_floor();
-	}
-	if (r == 0)
-		r = start(&with, 7);
-	if (r == 0)
-		r = start(&without, 8);
+		r = samples ? make_image() : -ENOMEM;
 	if (r < 0)
 		fprintf(stderr, "storage: %s\n", strerror(-r));
 	else
-		r = bench_main(argc, argv, cases, ARRAY_SIZE(cases));
-	stop(&with);
-	stop(&without);
+		r = bench_main(argc, argv, list, possible(list));
+	stop_all();
+	free(samples);
 	return r < 0 ? 1 : r;
 }

@@ -133,21 +133,23 @@ static uint32_t bytes_to_write(uint32_t data_len, uint32_t write, uint32_t read)
 
 static uint32_t copy_in(struct fake_channel *channel, uint32_t at, const void *from, size_t len)
 {
-	const uint8_t *p = from;
+	size_t first = MIN(len, (size_t)(channel->data_len - at));
 
-	for (size_t i = 0; i < len; i++) {
-		channel->out_data[at] = p[i];
-		at = at + 1 == channel->data_len ? 0 : at + 1;
-	}
-	return at;
+	if (len == 0)
+		return at;
+	memcpy(channel->out_data + at, from, first);
+	memcpy(channel->out_data, (const uint8_t *)from + first, len - first);
+	return (uint32_t)((at + len) % channel->data_len);
 }
 
 static void copy_out(const struct fake_channel *channel, uint32_t at, void *to, size_t len)
 {
-	uint8_t *p = to;
+	size_t first;
 
-	for (size_t i = 0; i < len; i++)
-		p[i] = channel->in_data[(at + i) % channel->data_len];
+	at %= channel->data_len;
+	first = MIN(len, (size_t)(channel->data_len - at));
+	memcpy(to, channel->in_data + at, first);
+	memcpy((uint8_t *)to + first, channel->in_data, len - first);
 }
 
 void fake_kick(struct fake_channel *channel)
@@ -247,6 +249,18 @@ int fake_get(struct fake_channel *channel, struct fake_packet *ret_packet)
 	channel->in_read = (channel->in_read + len + 8) % channel->data_len;
 	publish_read(channel, len + 8);
 	return 0;
+}
+
+void fake_mask(struct fake_channel *channel)
+{
+	__atomic_store_n(&channel->in->interrupt_mask, 1, __ATOMIC_SEQ_CST);
+}
+
+bool fake_unmask(struct fake_channel *channel)
+{
+	__atomic_store_n(&channel->in->interrupt_mask, 0, __ATOMIC_SEQ_CST);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return fake_peek(channel);
 }
 
 bool fake_channel_irq(struct fake_channel *channel, int timeout_ms)

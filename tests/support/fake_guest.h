@@ -90,6 +90,10 @@ int fake_get(struct fake_channel *channel, struct fake_packet *ret_packet);
 /** fake_peek - whether there is one. */
 bool fake_peek(const struct fake_channel *channel);
 
+/** fake_mask - no interrupts are wanted: we read. fake_unmask - they are again. Return: whether a packet is there. */
+void fake_mask(struct fake_channel *channel);
+bool fake_unmask(struct fake_channel *channel);
+
 /** fake_channel_irq - take pending interrupts off the eventfd, waiting up to @timeout_ms. Return: whether there were
  * any. */
 bool fake_channel_irq(struct fake_channel *channel, int timeout_ms);

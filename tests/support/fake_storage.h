@@ -12,4 +12,10 @@
 struct fake_worker *fake_storage_new(struct loop *loop, struct fake_guest *guest, uint8_t number, int image,
 				     const char *vm_name);
 
+#define FAKE_STORAGE_LUNS_MAX 40u
+
+/** fake_storage_new_luns - the same with LUNs 0 to @count - 1 (at most FAKE_STORAGE_LUNS_MAX), an image each. */
+struct fake_worker *fake_storage_new_luns(struct loop *loop, struct fake_guest *guest, uint8_t number,
+					  const int *images, size_t count, const char *vm_name);
+
 #endif

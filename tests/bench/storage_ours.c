@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Our vsp-storaged, with a fake guest that keeps to the rules of Linux's driver: it masks interrupts while it reads. */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "abi/ring.h"
+#include "abi/scsi.h"
+#include "abi/vstor.h"
+#include "base/bytes.h"
+#include "fake_storage.h"
+#include "storage.h"
+
+#define RING_PAGES 33u /* as storvsc: 128 KiB and the header */
+#define GUEST_LEN  (8u << 20)
+#define BLOCK	   512u
+
+struct ours {
+	struct storage_target target;
+	struct loop *loop;
+	struct fake_guest guest;
+	struct fake_channel channel;
+	struct fake_worker *worker;
+	pid_t pid;
+	uint64_t area_gpa;
+	size_t luns;
+	uint8_t lun; /* that is read */
+	uint32_t asked[STORAGE_DEPTH_MAX];
+};
+
+static struct ours *to_ours(struct storage_target *target)
+{
+	return CONTAINER_OF(target, struct ours, target);
+}
+
+static int ours_put(struct storage_target *target, unsigned int slot, uint64_t offset, uint32_t len)
+{
+	struct vstor_packet packet = {.operation = VSTOR_OPERATION_EXECUTE_SRB, .flags = VSTOR_REQUEST_COMPLETION_FLAG};
+	struct vmscsi_request *srb = &packet.vm_srb;
+	struct ours *ours = to_ours(target);
+	uint64_t page[STORAGE_AREA / GUEST_PAGE_SIZE];
+	int r;
+
+	for (uint32_t i = 0; i < len / GUEST_PAGE_SIZE; i++)
+		page[i] = ours->area_gpa + (uint64_t)slot * len + (uint64_t)i * GUEST_PAGE_SIZE;
+	srb->lun = ours->lun;
+	srb->cdb_length = 10;
+	srb->sense_info_length = 20;
+	srb->data_in = VSTOR_DATA_IN;
+	srb->data_transfer_length = len;
+	srb->cdb[0] = SCSI_READ_10;
+	put_be32(&srb->cdb[2], (uint32_t)(offset / BLOCK));
+	put_be16(&srb->cdb[7], (uint16_t)(len / BLOCK));
+	r = fake_put_pages(&ours->channel, slot, page, len / GUEST_PAGE_SIZE, 0, len, &packet, sizeof(packet));
+	target->kicks = ours->channel.kicks;
+	return r;
+}
+
+static int ours_get(struct storage_target *target)
+{
+	const struct vstor_packet *packet;
+	struct fake_packet answer;
+	int r = fake_get(&to_ours(target)->channel, &answer);
+
+	if (r < 0)
+		return r;
+	packet = (const void *)answer.payload;
+	if (answer.transaction_id >= STORAGE_DEPTH_MAX || packet->vm_srb.srb_status != SRB_STATUS_SUCCESS)
+		return -EIO;
+	return (int)answer.transaction_id;
+}
+
+static int ours_wait(struct storage_target *target)
+{
+	struct ours *ours = to_ours(target);
+
+	if (target->spin) {
+		while (!fake_peek(&ours->channel))
+			__builtin_ia32_pause();
+		return 0;
+	}
+	while (!fake_unmask(&ours->channel))
+		if (!fake_channel_irq(&ours->channel, FAKE_WAIT_MS))
+			return -ETIMEDOUT;
+	fake_mask(&ours->channel);
+	target->interrupts = ours->channel.interrupts;
+	return 0;
+}
+
+static void ours_stop(struct storage_target *target)
+{
+	struct ours *ours = to_ours(target);
+
+	if (ours->pid > 0) {
+		kill(ours->pid, SIGTERM);
+		waitpid(ours->pid, NULL, 0);
+	}
+	fake_worker_free(ours->worker);
+	fake_channel_done(&ours->channel);
+	fake_guest_done(&ours->guest);
+	loop_free(ours->loop);
+	free(ours);
+}
+
+static const struct storage_target_ops ours_ops = {ours_put, ours_get, ours_wait, ours_stop};
+
+static int call(struct ours *ours, uint32_t operation, uint16_t version)
+{
+	struct vstor_packet packet = {.operation = operation, .flags = VSTOR_REQUEST_COMPLETION_FLAG};
+	struct fake_packet answer;
+
+	packet.version.major_minor = version;
+	if (fake_put_inband(&ours->channel, 99, &packet, sizeof(packet)) < 0 ||
+	    fake_worker_get(ours->worker, &ours->channel, &answer) < 0)
+		return -EIO;
+	memcpy(&packet, answer.payload, sizeof(packet));
+	return packet.status == VSTOR_STATUS_SUCCESS ? 0 : -EPROTO;
+}
+
+static void run_program(const struct storage_ours *how, const struct ours *ours)
+{
+	char program[PATH_MAX], spin[16];
+
+	snprintf(program, sizeof(program), "%s/%s", storage_folder(), how->program);
+	snprintf(spin, sizeof(spin), "%u", how->spin ? STORAGE_SPIN_NS : 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	execl(program, "vsp-storaged", "--worker", fake_worker_path(ours->worker), "--engine", "io_uring", "--name",
+	      "bench", how->spin ? "--poll-max-ns" : NULL, spin, NULL);
+	fprintf(stderr, "storage: %s: %s\n", program, strerror(errno));
+	_exit(127);
+}
+
+static int shake_hands(struct ours *ours)
+{
+	if (fake_worker_wait_ready(ours->worker) < 0 || fake_worker_open(ours->worker, 0, &ours->channel) < 0 ||
+	    call(ours, VSTOR_OPERATION_BEGIN_INITIALIZATION, 0) < 0 ||
+	    call(ours, VSTOR_OPERATION_QUERY_PROTOCOL_VERSION, VSTOR_VERSION_WIN10) < 0 ||
+	    call(ours, VSTOR_OPERATION_QUERY_PROPERTIES, 0) < 0 ||
+	    call(ours, VSTOR_OPERATION_END_INITIALIZATION, 0) < 0)
+		return -EIO;
+	fake_mask(&ours->channel);
+	return clock_getcpuclockid(ours->pid, &ours->target.clock) == 0 ? 0 : -ESRCH;
+}
+
+int storage_ours_start(const struct storage_ours *how, struct storage_target **ret)
+{
+	struct ours *ours = calloc(1, sizeof(*ours));
+	int r;
+
+	if (!ours)
+		return -ENOMEM;
+	r = loop_new(&ours->loop);
+	if (r < 0) {
+		free(ours);
+		return r;
+	}
+	ours->target.ops = &ours_ops;
+	ours->target.spin = how->spin;
+	ours->luns = how->luns;
+	fake_guest_init(&ours->guest, GUEST_LEN, 1);
+	ours->area_gpa = fake_guest_alloc(&ours->guest, STORAGE_AREA / GUEST_PAGE_SIZE);
+	ours->target.area = fake_guest_ptr(&ours->guest, ours->area_gpa);
+	fake_channel_init(&ours->channel, &ours->guest, how->number, 0, RING_PAGES);
+	ours->worker = fake_storage_new_luns(ours->loop, &ours->guest, how->number, how->images, how->luns, "bench");
+	ours->pid = fork();
+	if (ours->pid == 0)
+		run_program(how, ours);
+	r = ours->pid < 0 ? -errno : shake_hands(ours);
+	if (r < 0)
+		ours_stop(&ours->target);
+	else
+		*ret = &ours->target;
+	return r;
+}
+
+/* ---- memory ---- */
+
+static bool read_each_lun(struct ours *ours)
+{
+	bool ok = true;
+
+	for (size_t i = 0; i < ours->luns && ok; i++) {
+		ours->lun = (uint8_t)i;
+		ok = ours_put(&ours->target, 0, 0, STORAGE_PIECE) == 0 && ours_wait(&ours->target) == 0 &&
+		     ours_get(&ours->target) == 0;
+	}
+	ours->lun = 0;
+	return ok;
+}
+
+double storage_ours_private(struct storage_target *target)
+{
+	struct ours *ours = to_ours(target);
+	bool memfd = false;
+	unsigned long kib;
+	double sum = 0;
+	char line[512];
+	FILE *file;
+
+	if (!read_each_lun(ours))
+		return -1;
+	snprintf(line, sizeof(line), "/proc/%d/smaps", (int)ours->pid);
+	file = fopen(line, "re");
+	if (!file)
+		return -1;
+	while (fgets(line, sizeof(line), file)) {
+		if (strchr(line, '-') && strspn(line, "0123456789abcdef") == (size_t)(strchr(line, '-') - line))
+			memfd = strstr(line, "memfd:");
+		else if (!memfd && (sscanf(line, "Private_Clean: %lu", &kib) == 1 ||
+				    sscanf(line, "Private_Dirty: %lu", &kib) == 1))
+			sum += (double)kib;
+	}
+	fclose(file);
+	return sum;
+}
