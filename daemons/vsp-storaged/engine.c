@@ -75,6 +75,11 @@ void engine_flush(struct engine *engine)
 	engine->ops->flush(engine);
 }
 
+bool engine_poll(struct engine *engine)
+{
+	return engine->in_flight > 0 && engine->ops->poll(engine);
+}
+
 bool engine_cancel(struct engine *engine, struct engine_io *io)
 {
 	if (!engine->ops->cancel(engine, io))

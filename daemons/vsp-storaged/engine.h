@@ -5,8 +5,8 @@
  * it.
  *
  * Theory of operation: engine_submit() takes an I/O over; engine_flush() makes sure that all submitted ones are on
- * their way. done() is called once for each, on the loop's thread, from engine_flush(), from the loop or from
- * engine_close(); never from inside engine_submit(). An I/O that is submitted by a done() needs no engine_flush().
+ * their way. done() is called once for each, on the loop's thread, from engine_flush(), engine_poll(), engine_close()
+ * or from the loop; never from inside engine_submit(). An I/O that is submitted by a done() needs no engine_flush().
  * Short transfers are continued, -EINTR and -EAGAIN retried; a result of 0 means every byte.
  *
  * Limits: ENGINE_DEPTH I/Os are with the host at a time, more wait in order.
@@ -60,6 +60,7 @@ struct engine_ops {
 	int (*open)(struct loop *loop, const int *fds, size_t count, struct engine **ret_engine, struct err *err);
 	void (*submit)(struct engine *engine, struct engine_io *io);
 	void (*flush)(struct engine *engine);
+	bool (*poll)(struct engine *engine);
 	bool (*cancel)(struct engine *engine, struct engine_io *io);
 	int (*keep)(struct engine *engine); /* as engine_keep(); may be NULL */
 	void (*close)(struct engine *engine);
@@ -99,6 +100,10 @@ void engine_submit(struct engine *engine, struct engine_io *io);
 
 /** engine_flush - everything submitted is on its way when this returns; what was quick may be done already. */
 void engine_flush(struct engine *engine);
+
+/** engine_poll - done() is called for what is complete now, without waiting for the loop. Return: whether there was
+ * any. */
+bool engine_poll(struct engine *engine);
 
 /**
  * engine_cancel - take @io back if the host has not seen it. Return: true: it is the caller's again and done() is not

@@ -25,6 +25,7 @@
 #include "fence.h"
 #include "ipc/loop.h"
 #include "ipc/rpc.h"
+#include "spin.h"
 #include "storaged.h"
 #include "vsp/vsp.h"
 
@@ -36,7 +37,8 @@
 
 struct options {
 	const char *worker, *runtime_dir, *name, *engine;
-	char path[PATH_LEN]; /* of the worker's socket */
+	unsigned int poll_max_ns; /* 0: no polling */
+	char path[PATH_LEN];	  /* of the worker's socket */
 };
 
 struct server {
@@ -63,6 +65,7 @@ static const struct option long_options[] = {
 	{"runtime-dir", required_argument, NULL, 'r'},
 	{"name", required_argument, NULL, 'n'},
 	{"engine", required_argument, NULL, 'e'},
+	{"poll-max-ns", required_argument, NULL, 's'},
 	{"probe", no_argument, NULL, 'p'},
 	{"help", no_argument, NULL, 'h'},
 	{0},
@@ -72,6 +75,7 @@ static void usage(FILE *to)
 {
 	fprintf(to,
 		"Usage: %s --worker SOCKET | --runtime-dir DIR  [--name VM] [--engine io_uring|threads]\n"
+		"           [--poll-max-ns NS]\n"
 		"       %s --probe\n"
 		"Serve a VM's disks, as its worker says. vmmgmtd starts it.\n"
 		"  --probe  look at the host instead: a line for each check, \"ID ok|warn|fail TEXT\"\n",
@@ -98,6 +102,21 @@ static void probe(void)
 	loop_free(loop);
 }
 
+static int parse_budget(const char *text, unsigned int *ret_ns)
+{
+	char *end;
+	unsigned long ns;
+
+	errno = 0;
+	ns = strtoul(text, &end, 10);
+	if (errno || !*text || *end || ns > SPIN_NS_MAX) {
+		fprintf(stderr, "%s: --poll-max-ns %s: use 0 (no polling) to %u\n", PROGRAM, text, SPIN_NS_MAX);
+		return -EINVAL;
+	}
+	*ret_ns = (unsigned int)ns;
+	return 0;
+}
+
 /* Return: 0; 1: what was asked for is done; -EINVAL: told on stderr. */
 static int parse_options(int argc, char **argv, struct options *options)
 {
@@ -116,6 +135,10 @@ static int parse_options(int argc, char **argv, struct options *options)
 			break;
 		case 'e':
 			options->engine = optarg;
+			break;
+		case 's':
+			if (parse_budget(optarg, &options->poll_max_ns) < 0)
+				return -EINVAL;
 			break;
 		case 'p':
 			probe();
@@ -290,6 +313,8 @@ static int serve(struct server *server, const struct options *options, struct er
 	snprintf(status, sizeof(status), "%zu disk%s", server->storaged->disks,
 		 server->storaged->disks == 1 ? "" : "s");
 	daemon_ready(status);
+	if (options->poll_max_ns > 0)
+		return spin_run(server->loop, server->vsp, server->storaged->engine, options->poll_max_ns);
 	return loop_run(server->loop);
 }
 

@@ -112,8 +112,9 @@ static void threads_submit(struct engine *engine, struct engine_io *io)
 	pthread_mutex_unlock(&threads->lock);
 }
 
-/* Call done() for what the threads have finished; what they finish meanwhile has its own wake-up. */
-static void finish(struct threads *threads)
+/* Call done() for what the threads have finished; what they finish meanwhile has its own wake-up. Return: whether there
+ * was any. */
+static bool finish(struct threads *threads)
 {
 	struct engine_queue done;
 	struct engine_io *io;
@@ -122,10 +123,18 @@ static void finish(struct threads *threads)
 	done = threads->done;
 	threads->done = (struct engine_queue){0};
 	pthread_mutex_unlock(&threads->lock);
+	if (!done.head)
+		return false;
 	engine_batch_begin(&threads->engine);
 	while ((io = engine_queue_pop(&done)))
 		engine_io_finish(&threads->engine, io);
 	engine_batch_end(&threads->engine);
+	return true;
+}
+
+static bool threads_poll(struct engine *engine)
+{
+	return finish(to_threads(engine));
 }
 
 static void on_wake(void *arg)
@@ -223,6 +232,7 @@ const struct engine_ops threads_engine = {
 	.open = threads_open,
 	.submit = threads_submit,
 	.flush = threads_flush,
+	.poll = threads_poll,
 	.cancel = threads_cancel,
 	.close = threads_close,
 };

@@ -210,6 +210,16 @@ static void uring_flush(struct engine *engine)
 	uring_run(to_uring(engine));
 }
 
+static bool uring_poll(struct engine *engine)
+{
+	struct uring *uring = to_uring(engine);
+
+	if (io_uring_cq_ready(&uring->ring) == 0)
+		return false;
+	uring_run(uring);
+	return true;
+}
+
 static void on_event(int fd, unsigned int events, void *arg)
 {
 	eventfd_t count;
@@ -368,6 +378,7 @@ const struct engine_ops uring_engine = {
 	.open = uring_open,
 	.submit = uring_submit,
 	.flush = uring_flush,
+	.poll = uring_poll,
 	.cancel = uring_cancel,
 	.keep = uring_keep,
 	.close = uring_close,

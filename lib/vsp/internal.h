@@ -100,6 +100,7 @@ struct vsp {
 	struct vsp_channel *dirty[VSP_CHANNELS_MAX];
 	size_t dirty_count;
 	unsigned int batch_depth;
+	bool polling;		     /* rings are looked at without kicks: they stay masked */
 	struct loop_source *work;    /* deferred: closing, channels whose turn comes again */
 	struct vsp_done quiesced[2]; /* the guest leaves, and an upgrade */
 	size_t quiesced_count;
@@ -147,6 +148,13 @@ void vsp_channel_flush(struct vsp_channel *channel);
 
 /** vsp_channel_drain - take up packets, as many as slots and budget allow. */
 void vsp_channel_drain(struct vsp_channel *channel);
+
+/** vsp_channel_poll - take up what is in the ring, which stays masked. Return: whether there was anything. */
+bool vsp_channel_poll(struct vsp_channel *channel);
+
+/** vsp_channel_mask, vsp_channel_unmask - around a time of polling. */
+void vsp_channel_mask(struct vsp_channel *channel);
+void vsp_channel_unmask(struct vsp_channel *channel);
 
 /** vsp_channel_work - deferred work of this channel. */
 void vsp_channel_work(struct vsp_channel *channel);

@@ -124,6 +124,31 @@ void vsp_channel_touched(struct vsp_channel *channel)
 	}
 }
 
+/* ---- polling ---- */
+
+void vsp_poll_begin(struct vsp *vsp)
+{
+	vsp->polling = true;
+	for (size_t i = 0; i < vsp->channel_count; i++)
+		vsp_channel_mask(vsp->channels[i]);
+}
+
+bool vsp_poll(struct vsp *vsp)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < vsp->channel_count; i++)
+		any |= vsp_channel_poll(vsp->channels[i]);
+	return any;
+}
+
+void vsp_poll_end(struct vsp *vsp)
+{
+	vsp->polling = false;
+	for (size_t i = 0; i < vsp->channel_count; i++)
+		vsp_channel_unmask(vsp->channels[i]);
+}
+
 /* ---- attach ---- */
 
 static int take_regions(struct vsp *vsp, const struct vsp_attachment *attachment, struct err *err)

@@ -189,6 +189,16 @@ void vsp_complete_state(struct vsp_request *request, const void *payload, size_t
 void vsp_batch_begin(struct vsp *vsp);
 void vsp_batch_end(struct vsp *vsp);
 
+/**
+ * vsp_poll_begin, vsp_poll, vsp_poll_end - for a thread that looks at the rings itself instead of waiting for the loop:
+ * in between, guests are told not to kick, and vsp_poll() takes up what they have put into the rings of open channels.
+ * vsp_poll_end() looks once more behind the last one that was told otherwise. The loop may run in between; whoever
+ * polls must run it now and then. Return: whether there was anything.
+ */
+void vsp_poll_begin(struct vsp *vsp);
+bool vsp_poll(struct vsp *vsp);
+void vsp_poll_end(struct vsp *vsp);
+
 /** vsp_send - an in-band packet of our own (type 6), no completion wanted. Return: 0, -EAGAIN (ring full), -EPIPE (not
  * open). */
 int vsp_send(struct vsp_channel *channel, uint64_t transaction_id, const void *payload, size_t len);

@@ -7,10 +7,10 @@
  * drain: mask the guest's kicks; while a slot is free: read a packet into the slot, check its page list, accept,
  * ops->packet; then ops->batch_end, one flush, unmask, look once more. Without a free slot the rest stays in the ring
  * (masked: the guest would only kick an empty ring) until a completion frees one. With an empty budget the loop gets
- * its turn first. flush: completions that found no room go into the ring first; then commit record, read_index,
- * write_index, at most one interrupt, slots free. If some still wait, the guest is asked through pending_send_size to
- * kick us once there is room. A corrupt ring fails the channel: it is neither read nor written nor signalled again
- * until the guest closes it.
+ * its turn first. While the process polls (vsp_poll()) the ring stays masked behind a drain. flush: completions that
+ * found no room go into the ring first; then commit record, read_index, write_index, at most one interrupt, slots free.
+ * If some still wait, the guest is asked through pending_send_size to kick us once there is room. A corrupt ring fails
+ * the channel: it is neither read nor written nor signalled again until the guest closes it.
  *
  * Limits: DRAIN_BUDGET packets before other channels have their turn.
  */
@@ -335,7 +335,7 @@ static void drain_ring(struct vsp_channel *channel)
 		/* What was accepted before the ring turned out to be corrupt is still read and answered. */
 		vsp_channel_flush(channel);
 		if (r == -EAGAIN) {
-			r = ring_reader_unmask(&channel->channel.in);
+			r = channel->vsp->polling ? 0 : ring_reader_unmask(&channel->channel.in);
 			if (r == 0)
 				return;
 		}
@@ -383,6 +383,36 @@ void vsp_channel_drain(struct vsp_channel *channel)
 		vsp_batch_begin(channel->vsp);
 		vsp_batch_end(channel->vsp);
 	}
+}
+
+/* ---- polling ---- */
+
+/* Whether a packet in the ring is to be taken up at once: not if those before it wait for a slot or for their turn. */
+static bool listens(const struct vsp_channel *channel)
+{
+	return channel->state == VSP_CHANNEL_OPEN && !channel->failed && !channel->starved && !channel->again;
+}
+
+void vsp_channel_mask(struct vsp_channel *channel)
+{
+	if (listens(channel))
+		ring_reader_mask(&channel->channel.in);
+}
+
+bool vsp_channel_poll(struct vsp_channel *channel)
+{
+	/* A corrupt index is the drain's to find. */
+	if (!listens(channel) || ring_empty(&channel->channel.in) == 1)
+		return false;
+	vsp_channel_drain(channel);
+	return true;
+}
+
+void vsp_channel_unmask(struct vsp_channel *channel)
+{
+	/* What came before the guest saw the mask cleared brought no kick. */
+	if (listens(channel) && ring_reader_unmask(&channel->channel.in) != 0)
+		vsp_channel_drain(channel);
 }
 
 /* ---- device to guest ---- */

@@ -19,11 +19,11 @@
 #include "fake_storage.h"
 
 #define EXIT_NO_WORKER 4 /* vsp-storaged(8): there is no worker, or none any more */
-#define PROGRAM	  "daemons/vsp-storaged/vsp-storaged"
-#define IMAGE_LEN (1u << 20)
-#define EXIT_MS	  10000
-#define TEXT(s)	  ((char *)(s)) /* argv has no const */
-#define BURST	  200u
+#define PROGRAM	       "daemons/vsp-storaged/vsp-storaged"
+#define IMAGE_LEN      (1u << 20)
+#define EXIT_MS	       10000
+#define TEXT(s)	       ((char *)(s)) /* argv has no const */
+#define BURST	       200u
 
 static struct loop *loop;
 static struct fake_guest guest;
@@ -84,20 +84,27 @@ static void spawn(char *const argv[])
 	log_pipe = fds[0];
 }
 
-static void start(const char *engine)
+static void start_polling(const char *engine, const char *poll_max_ns)
 {
 	char *argv[] = {TEXT(PROGRAM),
 			TEXT("--worker"),
 			TEXT(fake_worker_path(worker)),
 			TEXT("--name"),
 			TEXT("vm1"),
+			TEXT("--poll-max-ns"),
+			TEXT(poll_max_ns),
 			NULL,
 			TEXT(engine),
 			NULL};
 
 	if (engine)
-		argv[5] = TEXT("--engine");
+		argv[7] = TEXT("--engine");
 	spawn(argv);
+}
+
+static void start(const char *engine)
+{
+	start_polling(engine, "0");
 }
 
 /* Run the loop until the child has gone. Return: its exit code; -1: it did not go, or by a signal. */
@@ -240,8 +247,12 @@ static bool is_answered(void *arg)
 	return *(int *)arg <= 0;
 }
 
+struct engine_name {
+	char name[16], poll_max_ns[16];
+};
+
 /* Killed with requests under way; the next one answers what is left of them, each once, with its data. */
-static void killed_and_replaced(const char *engine)
+static void killed_and_replaced(const struct engine_name *how)
 {
 	static uint64_t pages[BURST];
 	static int outcome;
@@ -258,7 +269,7 @@ static void killed_and_replaced(const char *engine)
 	cr_assert_eq(waitpid(child, NULL, 0), child);
 	close(log_pipe);
 	fake_worker_disconnect(worker);
-	start(engine);
+	start_polling(how->name, how->poll_max_ns);
 	cr_assert_eq(fake_worker_wait_ready(worker), 0, "%s", said());
 	fake_worker_open_begin(worker, 0, &peer, true, &recovered, &outcome);
 	cr_assert_eq(fake_worker_run_until(worker, is_answered, &outcome), 0);
@@ -273,13 +284,10 @@ static void killed_and_replaced(const char *engine)
 	}
 }
 
-struct engine_name {
-	char name[16];
-};
-
 ParameterizedTestParameters(daemon_storaged, serves_a_guest)
 {
-	static struct engine_name names[] = {{"io_uring"}, {"threads"}};
+	static struct engine_name names[] = {
+		{"io_uring", "0"}, {"threads", "0"}, {"io_uring", "200000"}, {"threads", "200000"}};
 
 	return cr_make_param_array(struct engine_name, names, ARRAY_SIZE(names));
 }
@@ -290,7 +298,7 @@ ParameterizedTest(struct engine_name *param, daemon_storaged, serves_a_guest, .t
 	uint8_t block[4096];
 
 	set_up(IMAGE_LEN);
-	start(param->name);
+	start_polling(param->name, param->poll_max_ns);
 	connect_guest();
 	page = fake_guest_alloc(&guest, 1);
 	memset(fake_guest_ptr(&guest, page), 0x77, 4096);
@@ -314,7 +322,7 @@ ParameterizedTest(struct engine_name *param, daemon_storaged, serves_a_guest, .t
 
 ParameterizedTestParameters(daemon_storaged, is_replaced)
 {
-	static struct engine_name names[] = {{"io_uring"}, {"threads"}};
+	static struct engine_name names[] = {{"io_uring", "0"}, {"threads", "0"}, {"io_uring", "200000"}};
 
 	return cr_make_param_array(struct engine_name, names, ARRAY_SIZE(names));
 }
@@ -322,10 +330,10 @@ ParameterizedTestParameters(daemon_storaged, is_replaced)
 ParameterizedTest(struct engine_name *param, daemon_storaged, is_replaced, .timeout = 120)
 {
 	set_up(IMAGE_LEN);
-	start(param->name);
+	start_polling(param->name, param->poll_max_ns);
 	connect_guest();
-	killed_and_replaced(param->name);
-	killed_and_replaced(param->name);
+	killed_and_replaced(param);
+	killed_and_replaced(param);
 	fake_worker_disconnect(worker);
 	cr_assert_eq(exit_code(), EXIT_NO_WORKER);
 }
@@ -397,6 +405,15 @@ Test(daemon_storaged, usage)
 	spawn(argv);
 	cr_assert_eq(exit_code(), 2);
 	cr_assert(strstr(said(), "Usage:"));
+}
+
+Test(daemon_storaged, a_budget_that_is_none)
+{
+	char *argv[] = {TEXT(PROGRAM), TEXT("--worker"), TEXT("x"), TEXT("--poll-max-ns"), TEXT("10000001"), NULL};
+
+	spawn(argv);
+	cr_assert_eq(exit_code(), 2);
+	cr_assert(strstr(said(), "10000001: use 0 (no polling) to 10000000"));
 }
 
 Test(daemon_storaged, sigterm_ends_it)

@@ -257,6 +257,57 @@ Test(vsp, a_batch_interrupts_once)
 	cr_assert_eq(batches, 2, "one, and a second look after the mask was cleared at open");
 }
 
+Test(vsp, polling_takes_up_packets_without_kicks)
+{
+	open_channel();
+	vsp_poll_begin(vsp);
+	cr_assert_not(vsp_poll(vsp));
+	for (uint64_t i = 0; i < 3; i++) {
+		cr_assert_eq(fake_put_inband(&peer, i, "x", 1), 0);
+		cr_assert(vsp_poll(vsp));
+		cr_assert_eq(fake_get(&peer, &got), 0);
+		cr_assert_eq(got.transaction_id, i);
+	}
+	cr_assert_eq(peer.kicks, 0);
+	/* what comes just before the end is seen; behind it there are kicks again */
+	cr_assert_eq(fake_put_inband(&peer, 3, "x", 1), 0);
+	vsp_poll_end(vsp);
+	cr_assert_eq(fake_get(&peer, &got), 0);
+	cr_assert_eq(peer.kicks, 0);
+	cr_assert_eq(fake_put_inband(&peer, 4, "x", 1), 0);
+	cr_assert_eq(peer.kicks, 1);
+	expect(4, "x", 1);
+}
+
+Test(vsp, polling_leaves_what_waits_for_a_slot)
+{
+	open_channel();
+	vsp_poll_begin(vsp);
+	for (uint64_t i = 0; i < SLOTS + 2; i++)
+		cr_assert_eq(fake_put_inband(&peer, i, "keep", 4), 0);
+	cr_assert(vsp_poll(vsp));
+	cr_assert_eq(packets, SLOTS);
+	cr_assert_not(vsp_poll(vsp));
+	vsp_complete(kept[--kept_count], "one", 3);
+	fake_worker_run(worker);
+	cr_assert_eq(packets, SLOTS + 1);
+	vsp_poll_end(vsp);
+	vsp_complete(kept[--kept_count], "one", 3);
+	fake_worker_run(worker);
+	cr_assert_eq(packets, SLOTS + 2);
+}
+
+Test(vsp, polling_a_corrupt_ring_fails_the_channel_only)
+{
+	open_channel();
+	vsp_poll_begin(vsp);
+	peer.out->write_index = 3;
+	cr_assert(vsp_poll(vsp));
+	cr_assert_not(vsp_poll(vsp));
+	vsp_poll_end(vsp);
+	cr_assert_eq(fake_worker_close(worker, 0), 0);
+}
+
 static void complete_all(void)
 {
 	vsp_batch_begin(vsp);
