@@ -31,7 +31,6 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
-#include "base/log.h"
 #include "dbus/conn.h"
 
 #define SYSTEMD_NAME	"org.freedesktop.systemd1"
@@ -77,6 +76,7 @@ struct launched {
 	struct loop_source *end, *timer;
 	unsigned int tries;
 	char why[WHY_MAX]; /* "": to be asked */
+	char result[32];   /* of a job that is not done: for when the unit does not know */
 };
 
 /* ---- names ---- */
@@ -167,7 +167,9 @@ static void tell_end(struct launched *p)
 	loop_remove(&p->end);
 	loop_disarm(p->timer);
 	p->state = LAUNCHED_OVER;
-	if (!*p->why)
+	if (!*p->why && *p->result)
+		snprintf(p->why, sizeof(p->why), "could not be started (the job's result is %s)", p->result);
+	else if (!*p->why)
 		snprintf(p->why, sizeof(p->why), "ended");
 	p->events->ended(p, p->why, p->arg);
 }
@@ -340,7 +342,7 @@ static void job_over(struct launched *p, const char *result)
 			end_begin(p);
 		return;
 	}
-	log_debug(NULL, "%s: the job is %s", p->unit, result);
+	snprintf(p->result, sizeof(p->result), "%.31s", result);
 	end_begin(p);
 }
 
