@@ -619,6 +619,22 @@ static void msrs_restore(struct kvm_vcpu *vcpu)
 	}
 }
 
+/*
+ * After a triple fault KVM on AMD clears the VMCB and forgets to write the TSC's offset into it again (Linux 6.1
+ * shutdown_interception()): that processor would count from the host's start, the others from the VM's. KVM itself
+ * still knows the offset.
+ */
+static void tsc_restore(struct kvm_vcpu *vcpu)
+{
+	uint64_t offset = 0;
+	struct kvm_device_attr attr = {
+		.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uint64_t)(uintptr_t)&offset};
+
+	/* before Linux 5.16 there is no such attribute: nothing to be done there */
+	if (!kvm_ioctl(vcpu->fd, KVM_GET_DEVICE_ATTR, &attr))
+		kvm_ioctl(vcpu->fd, KVM_SET_DEVICE_ATTR, &attr);
+}
+
 int kvm_vcpu_reset(struct kvm_vcpu *vcpu)
 {
 	struct vcpu_state *s = &vcpu->power_on;
@@ -639,6 +655,7 @@ int kvm_vcpu_reset(struct kvm_vcpu *vcpu)
 
 	vcpu->run->kvm_dirty_regs = 0;
 	msrs_restore(vcpu);
+	tsc_restore(vcpu);
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		r = parts[i].have ? kvm_ioctl(vcpu->fd, parts[i].request, parts[i].arg) : 0;
 		if (r < 0)

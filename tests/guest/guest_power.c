@@ -18,6 +18,8 @@ struct counter {
 };
 
 static volatile bool other_runs;
+static volatile bool tsc_wanted;
+static volatile uint64_t other_tsc;
 static int initialised = 42; /* .data is loaded anew */
 static int zeroed;	     /* .bss is cleared anew */
 
@@ -25,8 +27,26 @@ static void other_cpu(void)
 {
 	synic_start();
 	other_runs = true;
-	for (;;) /* a reset must stop it as well */
+	for (;;) { /* a reset must stop it as well */
 		__asm__ volatile("pause");
+		if (!tsc_wanted)
+			continue;
+		other_tsc = rt_rdtsc();
+		tsc_wanted = false;
+	}
+}
+
+/* All vCPUs read one clock: what the other one reads lies between what we read before and after. */
+static void check_tsc(uint32_t resets)
+{
+	uint64_t before = rt_rdtsc(), after;
+
+	tsc_wanted = true;
+	while (tsc_wanted)
+		__asm__ volatile("pause");
+	after = rt_rdtsc();
+	rt_check(before <= other_tsc && other_tsc <= after, "reset %u: TSC of vCPU 1 is %lu, that of vCPU 0 %lu to %lu",
+		 resets, other_tsc, before, after);
 }
 
 static void reset_i8042(void)
@@ -82,6 +102,7 @@ void rt_main(const char *cmdline)
 	rt_start_cpu(1, other_cpu);
 	while (!other_runs)
 		__asm__ volatile("pause");
+	check_tsc(resets);
 	rt_check(!synic_contact(0), "contact");
 	synic_wait(0); /* left where it is */
 	if (resets == sizeof(ways) / sizeof(ways[0]))
