@@ -6,24 +6,6 @@
 #define READS_MAX 64u /* in which two interrupts must come */
 
 static struct vmbus_channel channel;
-static volatile uint32_t ready;
-
-static void other_cpu(void)
-{
-	vmbus_synic_start(rt_cpu());
-	ready++;
-	for (;;)
-		__asm__ volatile("sti; hlt");
-}
-
-static void start_others(uint32_t cpus)
-{
-	for (uint32_t cpu = 1; cpu < cpus; cpu++) {
-		rt_start_cpu(cpu, other_cpu);
-		while (ready != cpu)
-			__asm__ volatile("pause");
-	}
-}
 
 static void check_message(uint32_t cpu)
 {
@@ -52,7 +34,7 @@ void rt_main(const char *cmdline)
 
 	vmbus_start();
 	vmbus_synic_start(0);
-	start_others(cpus);
+	vmbus_start_cpus(cpus);
 	for (uint32_t cpu = 0; cpu < cpus; cpu++)
 		check_message(cpu);
 	disk_connect(&channel, VMBUS_VERSION_5_3, 0);

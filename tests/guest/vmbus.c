@@ -108,6 +108,25 @@ void vmbus_synic_start(uint32_t cpu)
 	rt_wrmsr(HV_X64_MSR_SCONTROL, HV_SYNIC_CONTROL_ENABLE);
 }
 
+static volatile uint32_t cpus_ready;
+
+static void other_cpu(void)
+{
+	vmbus_synic_start(rt_cpu());
+	cpus_ready++;
+	for (;;)
+		__asm__ volatile("sti; hlt");
+}
+
+void vmbus_start_cpus(uint32_t cpus)
+{
+	for (uint32_t cpu = 1; cpu < cpus; cpu++) {
+		rt_start_cpu(cpu, other_cpu);
+		while (cpus_ready != cpu)
+			__asm__ volatile("pause");
+	}
+}
+
 void vmbus_synic_move(uint32_t cpu, void *messages_page, void *flags_page)
 {
 	struct hv_message_page *old_messages = simp[cpu];

@@ -38,6 +38,9 @@ struct vmbus_channel {
 void vmbus_start(void);
 /** vmbus_synic_start - message and event pages and SINT2 of this vCPU; then interrupts may be enabled. */
 void vmbus_synic_start(uint32_t cpu);
+/** vmbus_start_cpus - start the other vCPUs of @cpus, which from then on only take interrupts, as vmbus_synic_start().
+ */
+void vmbus_start_cpus(uint32_t cpus);
 
 /** vmbus_synic_move - this vCPU's pages are these from now on; nothing that came is lost. Leaves interrupts on. */
 void vmbus_synic_move(uint32_t cpu, void *messages_page, void *flags_page);
