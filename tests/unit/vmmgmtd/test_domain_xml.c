@@ -521,7 +521,7 @@ Test(domain_xml, files_of_others)
 		free(names[i]);
 	}
 	free(names);
-	cr_assert_geq(seen, 30);
+	cr_assert_geq(seen, 43);
 }
 
 Test(domain_xml, uuid_forms)
