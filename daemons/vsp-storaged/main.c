@@ -257,24 +257,39 @@ static int open_disks(struct server *server, const struct options *options, stru
 	return 0;
 }
 
+/* A controller's primary channel, and all the sub-channels that its guest may ask for. */
+static int offer_controller(struct server *server, struct storaged_controller *controller, struct err *err)
+{
+	char name[sizeof(controller->name) + 16];
+	struct vsp_offer_desc offer = {
+		.interface_guid = VSTOR_SCSI_INTERFACE_GUID,
+		.instance_guid = controller->instance,
+		.flags = OFFER_FLAGS,
+		.name = controller->name,
+	};
+	int r = vsp_offer(server->vsp, &offer, &storvsp_ops, &controller->storvsp, err);
+
+	offer.name = name;
+	for (uint32_t i = 1; r == 0 && i <= controller->storvsp.sub_channels; i++) {
+		snprintf(name, sizeof(name), "%s.%u", controller->name, i);
+		offer.subchannel_index = (uint16_t)i;
+		r = vsp_offer(server->vsp, &offer, &storvsp_sub_ops, &controller->storvsp, err);
+	}
+	return r;
+}
+
 static int offer_controllers(struct server *server, struct err *err)
 {
 	struct storaged *storaged = server->storaged;
+	int r = 0;
 
-	for (size_t i = 0; i < storaged->controllers; i++) {
+	for (size_t i = 0; r == 0 && i < storaged->controllers; i++) {
 		struct storaged_controller *controller = &storaged->controller[i];
-		struct vsp_offer_desc offer = {
-			.interface_guid = VSTOR_SCSI_INTERFACE_GUID,
-			.instance_guid = controller->instance,
-			.flags = OFFER_FLAGS,
-			.name = controller->name,
-		};
-		int r = vsp_offer(server->vsp, &offer, &storvsp_ops, &controller->storvsp, err);
 
-		if (r < 0)
-			return r;
+		controller->storvsp.sub_channels = storvsp_sub_channels(storaged->controllers, vsp_cpus(server->vsp));
+		r = offer_controller(server, controller, err);
 	}
-	return vsp_ready(server->vsp, err);
+	return r < 0 ? r : vsp_ready(server->vsp, err);
 }
 
 static int serve(struct server *server, const struct options *options, struct err *err)

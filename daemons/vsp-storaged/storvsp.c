@@ -14,7 +14,13 @@
  * request. An SRB becomes a scsi_request; its outcome is put into SRB and SCSI status. A reset takes back what the host
  * has not begun, and is answered when the requests that came before it are.
  *
- * Limits: no sub-channels; STORVSP_SLOTS requests at a time, the rest waits in the ring.
+ * Sub-channels: a guest that is in END or READY asks for some of those that the properties promise, and opens what it
+ * is shown then. On them it executes SRBs and resets from the start; they have no state of their own. All channels of a
+ * controller share its LUNs, and a reset on any of them concerns the SRBs of all. One thread serves them: nothing is
+ * locked. At a recovery each channel is taken over by itself: a reset may be answered before what other channels had
+ * accepted is done again; a guest waits for its own SRBs after a reset, and a host does not forget them.
+ *
+ * Limits: STORVSP_SLOTS requests at a time on each channel, the rest waits in its ring.
  */
 #include "storvsp.h"
 
@@ -36,6 +42,7 @@ enum storvsp_state {
 	STORVSP_PROPERTIES,
 	STORVSP_END,
 	STORVSP_READY,
+	STORVSP_SUB, /* a sub-channel, always; never in a block */
 };
 
 /* What a successor must know: in the channel's state block. */
@@ -51,18 +58,10 @@ struct storvsp_request {
 	struct vstor_request vstor;
 	struct scsi_request scsi; /* of an SRB */
 	uint64_t sequence;
-	struct storvsp_request *prev, *next; /* in one of the channel's lists */
-};
-
-/* First in, first out. */
-struct storvsp_list {
-	struct storvsp_request *head, *tail;
+	struct storvsp_request *prev, *next; /* in one of the controller's lists */
 };
 
 struct storvsp_channel {
-	struct storvsp_list srbs;   /* given to SCSI, not done */
-	struct storvsp_list resets; /* waiting for older SRBs */
-	uint64_t sequence;
 	bool unsubmitted; /* the engine has not been flushed since */
 };
 
@@ -160,23 +159,23 @@ static bool concerns(const struct storvsp_request *reset, const struct storvsp_r
 	return a->path == b->path && a->target == b->target && a->lun == b->lun;
 }
 
-static bool reset_waits(const struct storvsp_channel *state, const struct storvsp_request *reset)
+static bool reset_waits(const struct storvsp *storvsp, const struct storvsp_request *reset)
 {
-	for (const struct storvsp_request *srb = state->srbs.head; srb; srb = srb->next)
+	for (const struct storvsp_request *srb = storvsp->srbs.head; srb; srb = srb->next)
 		if (srb->sequence < reset->sequence && concerns(reset, srb))
 			return true;
 	return false;
 }
 
-static void finish_resets(struct storvsp_channel *state)
+static void finish_resets(struct storvsp *storvsp)
 {
 	struct storvsp_request *next;
 
-	for (struct storvsp_request *reset = state->resets.head; reset; reset = next) {
+	for (struct storvsp_request *reset = storvsp->resets.head; reset; reset = next) {
 		next = reset->next;
-		if (reset_waits(state, reset))
+		if (reset_waits(storvsp, reset))
 			continue;
-		list_remove(&state->resets, reset);
+		list_remove(&storvsp->resets, reset);
 		reply(reset, VSTOR_STATUS_SUCCESS);
 	}
 }
@@ -184,11 +183,11 @@ static void finish_resets(struct storvsp_channel *state)
 static void srb_done(struct scsi_request *scsi)
 {
 	struct storvsp_request *request = CONTAINER_OF(scsi, struct storvsp_request, scsi);
-	struct storvsp_channel *state = vsp_channel_data(request->vsp->channel);
+	struct storvsp *storvsp = storvsp_of(request->vsp->channel);
 
-	list_remove(&state->srbs, request);
+	list_remove(&storvsp->srbs, request);
 	reply_srb(request, scsi->outcome);
-	finish_resets(state);
+	finish_resets(storvsp);
 }
 
 static const enum scsi_direction scsi_directions[] = {
@@ -200,6 +199,7 @@ static const enum scsi_direction scsi_directions[] = {
 static void op_execute_srb(struct vsp_channel *channel, struct storvsp_request *request)
 {
 	struct storvsp_channel *state = vsp_channel_data(channel);
+	struct storvsp *storvsp = storvsp_of(channel);
 	const struct vstor_srb *srb = &request->vstor.srb;
 	struct vsp_request *vsp = request->vsp;
 	struct scsi_request *scsi = &request->scsi;
@@ -219,27 +219,28 @@ static void op_execute_srb(struct vsp_channel *channel, struct storvsp_request *
 	scsi->iovs = vsp->iovs;
 	scsi->data_len = srb->data_len;
 	scsi->done = srb_done;
-	list_add(&state->srbs, request);
+	list_add(&storvsp->srbs, request);
 	state->unsubmitted = true;
-	scsi_execute(&storvsp_of(channel)->scsi, scsi);
+	scsi_execute(&storvsp->scsi, scsi);
 }
 
 static void op_reset(struct vsp_channel *channel, struct storvsp_request *request)
 {
 	struct storvsp_channel *state = vsp_channel_data(channel);
+	struct storvsp *storvsp = storvsp_of(channel);
 	struct storvsp_request *srb, *next;
 
-	list_add(&state->resets, request);
+	list_add(&storvsp->resets, request);
 	state->unsubmitted = true;
 	/* An abort may end other requests on the way, but only ones that are older: what is gone is looked up again. */
-	for (srb = state->srbs.head; srb; srb = next) {
+	for (srb = storvsp->srbs.head; srb; srb = next) {
 		next = srb->next;
 		if (!concerns(request, srb) || srb->scsi.abort)
 			continue;
 		scsi_abort(&srb->scsi);
-		next = state->srbs.head;
+		next = storvsp->srbs.head;
 	}
-	finish_resets(state);
+	finish_resets(storvsp);
 }
 
 /* ---- initialization ---- */
@@ -286,6 +287,11 @@ static void op_properties(struct vsp_channel *channel, struct storvsp_request *r
 
 	memset(properties, 0, sizeof(*properties));
 	properties->max_transfer_bytes = STORVSP_MAX_TRANSFER;
+	/* Guests of older versions know of no sub-channels. */
+	if (negotiated(channel)->version >= VSTOR_VERSION_WIN8 && storvsp_of(channel)->sub_channels > 0) {
+		properties->max_channel_cnt = (uint16_t)storvsp_of(channel)->sub_channels;
+		properties->flags = VSTOR_CHANNEL_SUPPORTS_MULTI_CHANNEL;
+	}
 	advance(channel, request, STORVSP_END);
 }
 
@@ -300,11 +306,19 @@ static void op_end(struct vsp_channel *channel, struct storvsp_request *request)
 	advance(channel, request, STORVSP_READY);
 }
 
-/* The properties allow none. */
+/* Those that it asks for are offered to it before or after it has the answer. */
 static void op_sub_channels(struct vsp_channel *channel, struct storvsp_request *request)
 {
-	(void)channel;
-	reply(request, request->vstor.sub_channels ? VSTOR_STATUS_INVALID_PARAMETER : VSTOR_STATUS_SUCCESS);
+	uint32_t count = request->vstor.sub_channels;
+	int r = 0;
+
+	if (count > storvsp_of(channel)->sub_channels || negotiated(channel)->version < VSTOR_VERSION_WIN8)
+		r = count > 0 ? -EINVAL : 0;
+	else if (count > 0)
+		r = vsp_subchannels(channel, count);
+	reply(request, r == -EINVAL ? VSTOR_STATUS_INVALID_PARAMETER
+		       : r < 0	    ? VSTOR_STATUS_UNSUCCESSFUL
+				    : VSTOR_STATUS_SUCCESS);
 }
 
 /* ---- packets ---- */
@@ -317,10 +331,10 @@ struct operation {
 };
 
 static const struct operation operations[] = {
-	[VSTOR_OPERATION_EXECUTE_SRB] = {IN(STORVSP_READY), op_execute_srb},
-	[VSTOR_OPERATION_RESET_LUN] = {IN(STORVSP_READY), op_reset},
-	[VSTOR_OPERATION_RESET_ADAPTER] = {IN(STORVSP_READY), op_reset},
-	[VSTOR_OPERATION_RESET_BUS] = {IN(STORVSP_READY), op_reset},
+	[VSTOR_OPERATION_EXECUTE_SRB] = {IN(STORVSP_READY) | IN(STORVSP_SUB), op_execute_srb},
+	[VSTOR_OPERATION_RESET_LUN] = {IN(STORVSP_READY) | IN(STORVSP_SUB), op_reset},
+	[VSTOR_OPERATION_RESET_ADAPTER] = {IN(STORVSP_READY) | IN(STORVSP_SUB), op_reset},
+	[VSTOR_OPERATION_RESET_BUS] = {IN(STORVSP_READY) | IN(STORVSP_SUB), op_reset},
 	[VSTOR_OPERATION_BEGIN_INITIALIZATION] = {IN(STORVSP_BEGIN), op_begin},
 	[VSTOR_OPERATION_END_INITIALIZATION] = {IN(STORVSP_END), op_end},
 	[VSTOR_OPERATION_QUERY_PROTOCOL_VERSION] = {IN(STORVSP_VERSION), op_version},
@@ -335,9 +349,8 @@ static void refuse(struct storvsp_request *request, uint32_t status)
 	reply(request, status);
 }
 
-static void storvsp_packet(struct vsp_channel *channel, struct vsp_request *vsp)
+static void take_packet(struct vsp_channel *channel, struct vsp_request *vsp, uint32_t state)
 {
-	struct storvsp_channel *state = vsp_channel_data(channel);
 	struct storvsp_request *request = vsp->device_data;
 	int r;
 
@@ -348,7 +361,7 @@ static void storvsp_packet(struct vsp_channel *channel, struct vsp_request *vsp)
 		return;
 	}
 	request->vsp = vsp;
-	request->sequence = state->sequence++;
+	request->sequence = storvsp_of(channel)->sequence++;
 	r = vstor_parse(vsp->payload, vsp->payload_len, &request->vstor);
 	if (r < 0) {
 		complain(channel, r == -EOPNOTSUPP ? "what it may not send" : "a malformed packet",
@@ -357,12 +370,22 @@ static void storvsp_packet(struct vsp_channel *channel, struct vsp_request *vsp)
 		       r == -EOPNOTSUPP ? VSTOR_STATUS_INVALID_DEVICE_REQUEST : VSTOR_STATUS_INVALID_PARAMETER);
 		return;
 	}
-	if (!(operations[request->vstor.operation].states & IN(negotiated(channel)->state))) {
+	if (!(operations[request->vstor.operation].states & IN(state))) {
 		complain(channel, "a packet out of order", request->vstor.operation);
 		refuse(request, VSTOR_STATUS_INVALID_DEVICE_STATE);
 		return;
 	}
 	operations[request->vstor.operation].handler(channel, request);
+}
+
+static void storvsp_packet(struct vsp_channel *channel, struct vsp_request *vsp)
+{
+	take_packet(channel, vsp, negotiated(channel)->state);
+}
+
+static void storvsp_sub_packet(struct vsp_channel *channel, struct vsp_request *vsp)
+{
+	take_packet(channel, vsp, STORVSP_SUB);
 }
 
 static void storvsp_batch_end(struct vsp_channel *channel)
@@ -378,6 +401,13 @@ static int storvsp_open(struct vsp_channel *channel, const uint8_t user_data[120
 {
 	(void)user_data; /* storvsc sends zeroes */
 	storvsp_of(channel)->channel = channel;
+	return 0;
+}
+
+static int storvsp_sub_open(struct vsp_channel *channel, const uint8_t user_data[120])
+{
+	(void)channel;
+	(void)user_data;
 	return 0;
 }
 
@@ -417,12 +447,27 @@ static void storvsp_fail(struct vsp_channel *channel, struct vsp_request *vsp)
 	(void)channel;
 }
 
+static void assert_none_of(const struct vsp_channel *channel, const struct storvsp_list *list)
+{
+	for (const struct storvsp_request *request = list->head; request; request = request->next)
+		assert(request->vsp->channel != channel);
+}
+
+static void storvsp_sub_close(struct vsp_channel *channel)
+{
+	assert_none_of(channel, &storvsp_of(channel)->srbs);
+	assert_none_of(channel, &storvsp_of(channel)->resets);
+}
+
 static void storvsp_close(struct vsp_channel *channel)
 {
-	struct storvsp_channel *state = vsp_channel_data(channel);
-
-	assert(!state->srbs.head && !state->resets.head);
+	storvsp_sub_close(channel);
 	storvsp_of(channel)->channel = NULL;
+}
+
+uint32_t storvsp_sub_channels(size_t controllers, uint32_t cpus)
+{
+	return MIN((uint32_t)(STORVSP_CHANNELS_MAX / controllers), cpus) - 1;
 }
 
 int storvsp_bus_changed(struct storvsp *storvsp)
@@ -452,4 +497,17 @@ const struct vsp_device_ops storvsp_ops = {
 	.fail = storvsp_fail,
 	.batch_end = storvsp_batch_end,
 	.close = storvsp_close,
+};
+
+const struct vsp_device_ops storvsp_sub_ops = {
+	.name = "storvsp sub-channel",
+	.request_size = sizeof(struct storvsp_request),
+	.channel_size = sizeof(struct storvsp_channel),
+	.slots = STORVSP_SLOTS,
+	.state_version = STORVSP_STATE_VERSION,
+	.open = storvsp_sub_open,
+	.packet = storvsp_sub_packet,
+	.fail = storvsp_fail,
+	.batch_end = storvsp_batch_end,
+	.close = storvsp_sub_close,
 };

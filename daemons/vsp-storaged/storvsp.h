@@ -10,15 +10,36 @@
 #define STORVSP_STATE_VERSION 1u		/* of what a successor finds in the channel's state block */
 #define STORVSP_MAX_TRANSFER  DISK_MAX_TRANSFER /* bytes, told to the guest */
 
-/* A controller as it is offered; the argument of vsp_offer(). */
+#define STORVSP_CHANNELS_MAX 1920u /* of one VM, of its 2,047: the rest is for other devices */
+
+struct storvsp_request;
+
+/* First in, first out. */
+struct storvsp_list {
+	struct storvsp_request *head, *tail;
+};
+
+/* A controller as it is offered; the argument of vsp_offer(), for its sub-channels too. */
 struct storvsp {
 	struct scsi_controller scsi;
 	struct engine *engine;	     /* what the disks submit to; NULL: nothing to flush (tests) */
-	struct vsp_channel *channel; /* open now, or NULL */
+	struct vsp_channel *channel; /* the primary one, open now, or NULL */
+	uint32_t sub_channels;	     /* that are offered: subchannel_index 1 to this */
+	struct storvsp_list srbs;    /* of all its channels: given to SCSI, not done */
+	struct storvsp_list resets;  /* waiting for older SRBs */
+	uint64_t sequence;
 	struct log_limit complaints, greetings;
 };
 
-extern const struct vsp_device_ops storvsp_ops;
+/* Of the primary channel, and of the others. */
+extern const struct vsp_device_ops storvsp_ops, storvsp_sub_ops;
+
+/**
+ * storvsp_sub_channels - how many sub-channels each of @controllers (at least 1) controllers of a VM with @cpus vCPUs
+ * offers: one channel for each vCPU, but no more than STORVSP_CHANNELS_MAX divided by the controllers, the primary one
+ * included.
+ */
+uint32_t storvsp_sub_channels(size_t controllers, uint32_t cpus);
 
 /**
  * storvsp_bus_changed - tell the guest, if it listens, that LUNs came or went.

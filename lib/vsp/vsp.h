@@ -40,7 +40,7 @@ struct vsp;
 struct vsp_channel;
 
 #define VSP_IOV_MAX	 68u /* a 256 KiB transfer that starts within a page, and room */
-#define VSP_CHANNELS_MAX 256u
+#define VSP_CHANNELS_MAX 2047u /* as many as a guest can have */
 
 /* One packet of the guest, accepted; lives in a slot until vsp_complete(). */
 struct vsp_request {

@@ -35,6 +35,38 @@ void disk_connect_ring(struct vmbus_channel *channel, uint32_t version, uint32_t
 	storvsc_start(channel);
 }
 
+void disk_open_subs(struct vmbus_channel *channels, uint32_t count, uint32_t pages)
+{
+	static uint8_t memory[DISK_SUBS_MAX][RING_PAGES * VMBUS_PAGE_SIZE] __attribute__((aligned(4096)));
+	static struct vmbus_msg_offer_channel offers[DISK_SUBS_MAX];
+
+	if (count > DISK_SUBS_MAX)
+		rt_fail("%u sub-channels", count);
+	if (count > 0)
+		storvsc_create_subs(&channels[0], count);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct vmbus_msg_offer_channel *offer = vmbus_next_message();
+
+		if (offer->header.msgtype != VMBUS_MSG_OFFERCHANNEL || offer->offer.sub_channel_index != i + 1)
+			rt_fail("message %u where sub-channel %u was due", offer->header.msgtype, i + 1);
+		memcpy(&offers[i], offer, sizeof(offers[i]));
+	}
+	for (uint32_t i = 0; i < count; i++)
+		if (vmbus_open(&channels[i + 1], &offers[i], memory[i], pages, 0))
+			rt_fail("sub-channel %u cannot be opened", i + 1);
+}
+
+void disk_close_subs(struct vmbus_channel *channels, uint32_t count)
+{
+	for (uint32_t i = count; i > 0; i--) {
+		struct vmbus_msg_relid msg = {.header.msgtype = VMBUS_MSG_RELID_RELEASED,
+					      .child_relid = channels[i].offer.child_relid};
+
+		vmbus_close(&channels[i]);
+		vmbus_post(&msg, sizeof(msg));
+	}
+}
+
 static void fill(uint8_t *bytes, uint32_t len, uint32_t seed)
 {
 	uint64_t x = seed * 0x9e3779b97f4a7c15ull + 1;

@@ -12,6 +12,7 @@
  * Three parts run through the same machine: all blocks are written, then comes the load, then all blocks are read.
  *
  * Limits. Options: seed, depth (of requests), ops or seconds (of load), luns, blocks (of each disk), ring (pages),
+ * channels (over which the requests are spread: one and sub-channels; as many vCPUs are needed),
  * dead=1: its channel is given up during the load, and the service's successor does not take it up again: once it is
  * told so (run-guest --tell-when) it closes the channel, opens it anew and writes and reads all blocks once more.
  * poison=N: the N-th request of the load is the one that a test build of the service dies of (base/death.h); it must
@@ -25,6 +26,7 @@
 
 #define DEPTH_MAX    32u
 #define LUNS_MAX     2u
+#define CHANNELS_MAX 4u
 #define BLOCKS_MAX   16384u /* of a disk */
 #define REQUEST_MAX  128u   /* blocks */
 #define BUFFER_BYTES (REQUEST_MAX * DISK_BLOCK + 4096u)
@@ -59,13 +61,13 @@ struct wish {
 };
 
 static struct {
-	uint32_t depth, luns, blocks, ring;
+	uint32_t depth, luns, blocks, ring, channels;
 	uint64_t ops, seconds, until; /* seconds 0: as many as ops says */
 	uint64_t poison;	      /* request of the load that is poisoned; 0: none */
 	bool dead;		      /* until the channel is */
 } load;
 
-static struct vmbus_channel channel;
+static struct vmbus_channel channels[CHANNELS_MAX]; /* 0: the primary one */
 static struct request requests[DEPTH_MAX];
 static uint8_t buffers[DEPTH_MAX][BUFFER_BYTES] __attribute__((aligned(4096)));
 static uint64_t model[LUNS_MAX][BLOCKS_MAX];
@@ -170,6 +172,12 @@ static void prepare_data(struct request *request, uint32_t slot)
 			memset(block_of(request, i), 0xee, DISK_BLOCK);
 }
 
+/* Each channel has its own slots. */
+static struct vmbus_channel *channel_of(const struct request *request)
+{
+	return &channels[(size_t)(request - requests) % load.channels];
+}
+
 /* Return: false if the ring is full. */
 static bool submit(struct request *request)
 {
@@ -178,7 +186,7 @@ static bool submit(struct request *request)
 	if (request->kind != FLUSH)
 		storvsc_rw10(cdb, request->kind == WRITE, request->lba, (uint16_t)request->blocks);
 	request->since = now();
-	return storvsc_submit(&channel, request->id, request->lun, cdb, sizeof(cdb), request->kind == WRITE,
+	return storvsc_submit(channel_of(request), request->id, request->lun, cdb, sizeof(cdb), request->kind == WRITE,
 			      request->data, request->blocks * DISK_BLOCK);
 }
 
@@ -210,12 +218,12 @@ static bool begin(const struct wish *wish)
 	return true;
 }
 
-static struct request *request_of(uint64_t id)
+static struct request *request_of(uint64_t id, const struct vmbus_channel *from)
 {
 	struct request *request = &requests[id % DEPTH_MAX];
 	uint64_t turn = (id & ~POISON) / DEPTH_MAX;
 
-	if (id != NO_REQUEST && request->id == id)
+	if (id != NO_REQUEST && request->id == id && channel_of(request) == from)
 		return request;
 	rt_fail("%s request %#lx", turn && turn <= turns ? "a second answer to" : "an answer to no", (unsigned long)id);
 }
@@ -236,9 +244,9 @@ static void finish_poisoned(struct request *request, const struct storvsc_result
 		;
 }
 
-static void finish(const struct storvsc_result *result)
+static void finish(const struct storvsc_result *result, const struct vmbus_channel *from)
 {
-	struct request *request = request_of(result->id);
+	struct request *request = request_of(result->id, from);
 	uint64_t took = now() - request->since;
 
 	if (request->id & POISON) {
@@ -266,9 +274,17 @@ static void finish(const struct storvsc_result *result)
 
 /* ---- waiting ---- */
 
+static bool ring_is_empty(const struct vmbus_channel *channel)
+{
+	return __atomic_load_n(&channel->in.header->write_index, __ATOMIC_ACQUIRE) == channel->in.cursor;
+}
+
 static bool is_empty(void)
 {
-	return __atomic_load_n(&channel.in.header->write_index, __ATOMIC_ACQUIRE) == channel.in.cursor;
+	for (uint32_t i = 0; i < load.channels; i++)
+		if (!ring_is_empty(&channels[i]))
+			return false;
+	return true;
 }
 
 static void check_due(void)
@@ -285,26 +301,32 @@ static void check_due(void)
 	}
 }
 
+static void take_answers_of(struct vmbus_channel *channel)
+{
+	struct storvsc_result result;
+
+	channel->in.header->interrupt_mask = 1;
+	do {
+		while (storvsc_poll(channel, &result))
+			finish(&result, channel);
+		channel->in.header->interrupt_mask = 0;
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		/* what came before the mask was open again brings no interrupt */
+	} while (!ring_is_empty(channel));
+}
+
 /* Wait for at least one answer; take all that are there. Signals are asked for only while we sleep. Return: false if
  * none will come any more. */
 static bool take_answers(void)
 {
-	struct storvsc_result result;
-
 	while (is_empty()) {
 		rt_idle(is_empty());
 		check_due();
 		if (load.dead && rt_was_told())
 			return false;
 	}
-	channel.in.header->interrupt_mask = 1;
-	do {
-		while (storvsc_poll(&channel, &result))
-			finish(&result);
-		channel.in.header->interrupt_mask = 0;
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-		/* what came before the mask was open again brings no interrupt */
-	} while (!is_empty());
+	for (uint32_t i = 0; i < load.channels; i++)
+		take_answers_of(&channels[i]);
 	return true;
 }
 
@@ -375,6 +397,20 @@ static void run(next_fn next)
 	at_lun = at_lba = 0;
 }
 
+static void connect(void)
+{
+	disk_connect_ring(&channels[0], VMBUS_VERSION_5_3, 0, load.ring);
+	disk_open_subs(channels, load.channels - 1, load.ring);
+}
+
+/* As a driver leaves its device: sub-channels first. */
+static void disconnect(void)
+{
+	disk_close_subs(channels, load.channels - 1);
+	vmbus_close(&channels[0]);
+	vmbus_unload();
+}
+
 /* The load runs until its channel is dead. What was in flight is neither answered nor done later; a new channel works.
  */
 static void run_dead(void)
@@ -387,9 +423,8 @@ static void run_dead(void)
 	memset(requests, 0, sizeof(requests));
 	memset(claimed, 0, sizeof(claimed));
 	in_flight = 0;
-	vmbus_close(&channel);
-	vmbus_unload();
-	disk_connect_ring(&channel, VMBUS_VERSION_5_3, 0, load.ring);
+	disconnect();
+	connect();
 	run(next_write);
 }
 
@@ -402,12 +437,14 @@ static void parse(const char *cmdline)
 	load.luns = (uint32_t)rt_option(cmdline, "luns", 1);
 	load.blocks = (uint32_t)rt_option(cmdline, "blocks", 2048);
 	load.ring = (uint32_t)rt_option(cmdline, "ring", 4);
+	load.channels = (uint32_t)rt_option(cmdline, "channels", 1);
 	load.dead = rt_option(cmdline, "dead", 0);
 	load.poison = rt_option(cmdline, "poison", 0);
 	if (!load.depth || load.depth > DEPTH_MAX || !load.luns || load.luns > LUNS_MAX ||
-	    load.blocks <= 2 * REQUEST_MAX || load.blocks > BLOCKS_MAX)
-		rt_fail("options: depth 1..%u, luns 1..%u, blocks %u..%u", DEPTH_MAX, LUNS_MAX, 2 * REQUEST_MAX + 1,
-			BLOCKS_MAX);
+	    load.blocks <= 2 * REQUEST_MAX || load.blocks > BLOCKS_MAX || !load.channels ||
+	    load.channels > CHANNELS_MAX)
+		rt_fail("options: depth 1..%u, luns 1..%u, blocks %u..%u, channels 1..%u", DEPTH_MAX, LUNS_MAX,
+			2 * REQUEST_MAX + 1, BLOCKS_MAX, CHANNELS_MAX);
 }
 
 void rt_main(const char *cmdline)
@@ -415,7 +452,7 @@ void rt_main(const char *cmdline)
 	vmbus_start();
 	vmbus_synic_start(0);
 	parse(cmdline);
-	disk_connect_ring(&channel, VMBUS_VERSION_5_3, 0, load.ring);
+	connect();
 	rt_tick(TICK_MS);
 	run(next_write);
 	rt_printf("guest: load\n");
@@ -430,7 +467,6 @@ void rt_main(const char *cmdline)
 	rt_printf("recovery: %lu reads, %lu writes, %lu flushes; ring full %lu times, longest wait %lu ms\n",
 		  (unsigned long)counts[READ], (unsigned long)counts[WRITE], (unsigned long)counts[FLUSH],
 		  (unsigned long)full, (unsigned long)(longest / (SECOND / 1000)));
-	vmbus_close(&channel);
-	vmbus_unload();
+	disconnect();
 	rt_pass();
 }

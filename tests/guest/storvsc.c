@@ -49,6 +49,14 @@ void storvsc_start(struct vmbus_channel *channel)
 	converse(channel, &packet);
 }
 
+void storvsc_create_subs(struct vmbus_channel *channel, uint32_t count)
+{
+	struct vstor_packet packet = {.operation = VSTOR_OPERATION_CREATE_SUB_CHANNELS};
+
+	packet.sub_channel_count = (uint16_t)count;
+	converse(channel, &packet);
+}
+
 bool storvsc_submit(struct vmbus_channel *channel, uint64_t id, uint8_t lun, const uint8_t *cdb, uint8_t cdb_len,
 		    bool write, void *data, uint32_t len)
 {

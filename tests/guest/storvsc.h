@@ -21,6 +21,9 @@ struct storvsc_result {
 /** storvsc_start - versions, properties: the five messages that a driver begins with. */
 void storvsc_start(struct vmbus_channel *channel);
 
+/** storvsc_create_subs - ask for @count sub-channels; their offers come as messages. */
+void storvsc_create_subs(struct vmbus_channel *channel, uint32_t count);
+
 /**
  * storvsc_submit - @data: @len bytes, which the host reads (@write) or writes; @len may be 0.
  * Return: false if the ring is full.

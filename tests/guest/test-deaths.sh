@@ -64,6 +64,10 @@ for point in $points; do
 	*) die "$(plan "$point" 12)" ;;
 	esac
 done
+# over a channel for each of four vCPUs, some of which the successor has taken over when it dies, too
+for point in accept-cursor outcome-done commit-valid commit-cursor; do
+	die "$point:30,recover-signalled:3,opened:2" --cpus 4 --append 'ops=40 depth=16 blocks=512 channels=4'
+done
 # who is killed from outside, however often, leaves nobody that tries one by one
 run 5 0 accept-slot:5@TERM,recover-replay,recover-replay@TERM,recover-replay,recover-replay@TERM,recover-trial
 # seen TEXT COMMAND...: what depends on how many requests are under way when a process dies is tried a few times

@@ -24,6 +24,13 @@ run --append 'ops=500 depth=32'
 expect 'deaths 0 upgrades 0 replayed 0 lost 0 duplicate 0 failed 0'
 run --append 'ops=1000 depth=32 seed=2' --kill-storaged 150
 expect 'deaths [1-9][0-9]* upgrades 0 replayed [0-9]* lost 0 duplicate 0 failed 0'
+# over a channel for each of four vCPUs
+run --cpus 4 --append 'ops=500 depth=32 channels=4 seed=6'
+expect 'deaths 0 upgrades 0 replayed 0 lost 0 duplicate 0 failed 0'
+run --cpus 4 --append 'ops=1000 depth=32 channels=4 seed=7' --kill-storaged 150
+expect 'deaths [1-9][0-9]* upgrades 0 replayed [0-9]* lost 0 duplicate 0 failed 0'
+run --cpus 4 --append 'ops=500 depth=32 channels=4 seed=8' --upgrade daemons/vsp-storaged/vsp-storaged --upgrades 2
+expect 'deaths 0 upgrades 2 replayed 0 lost 0 duplicate 0 failed 0'
 # no sooner ready than killed, and often before: nothing hangs
 for ms in 7 11; do
 	run --append "ops=300 depth=32 seed=$ms" --kill-storaged $ms --kills 60

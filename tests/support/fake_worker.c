@@ -34,6 +34,7 @@ struct fake_worker {
 	size_t fd_count;
 	struct fake_offer offers[FAKE_WORKER_OFFERS_MAX];
 	size_t offer_count;
+	uint32_t subchannels;
 	bool ready, cautious, was_open;
 	uint32_t generation; /* of the next VSP */
 	struct {
@@ -101,18 +102,34 @@ static void handle_offer(struct rpc_conn *conn, struct rpc_call *call, const Pro
 	}
 	/* A successor makes its predecessor's offers again. */
 	for (size_t i = 0; i < worker->offer_count; i++) {
-		if (memcmp(worker->offers[i].instance_guid.b, req->instance_guid.data, 16) != 0)
+		if (memcmp(worker->offers[i].instance_guid.b, req->instance_guid.data, 16) != 0 ||
+		    worker->offers[i].subchannel_index != req->subchannel_index)
 			continue;
 		reply.offer_id = (uint32_t)(OFFER_ID_BASE + i);
 		rpc_reply(call, &reply.base, NULL, 0);
 		return;
 	}
 	offer = &worker->offers[worker->offer_count];
-	*offer = (struct fake_offer){.flags = req->flags, .block_bytes = req->block_bytes, .block_fd = -1};
+	*offer = (struct fake_offer){.flags = req->flags,
+				     .subchannel_index = req->subchannel_index,
+				     .block_bytes = req->block_bytes,
+				     .block_fd = -1};
 	memcpy(offer->interface_guid.b, req->interface_guid.data, 16);
 	memcpy(offer->instance_guid.b, req->instance_guid.data, 16);
 	reply.offer_id = (uint32_t)(OFFER_ID_BASE + worker->offer_count++);
 	rpc_reply(call, &reply.base, NULL, 0);
+}
+
+static void handle_subchannels(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			       size_t nfds, void *arg)
+{
+	const Bulkhead__Vsp__SubchannelsRequest *req = (const Bulkhead__Vsp__SubchannelsRequest *)msg;
+	struct fake_worker *worker = arg;
+	Bulkhead__Empty empty = BULKHEAD__EMPTY__INIT;
+
+	assert(req->offer_id >= OFFER_ID_BASE && req->offer_id < OFFER_ID_BASE + worker->offer_count);
+	worker->subchannels = req->count;
+	rpc_reply(call, &empty.base, NULL, 0);
 }
 
 static void handle_ready(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
@@ -157,6 +174,8 @@ static const struct rpc_method methods[] = {
 	 0, 0, RPC_ROLE_ANY, handle_offer},
 	{WORKER_VSP_READY, "Ready", &bulkhead__vsp__ready_request__descriptor, &bulkhead__empty__descriptor, 0, 0,
 	 RPC_ROLE_ANY, handle_ready},
+	{WORKER_VSP_SUBCHANNELS, "Subchannels", &bulkhead__vsp__subchannels_request__descriptor,
+	 &bulkhead__empty__descriptor, 0, 0, RPC_ROLE_ANY, handle_subchannels},
 	{WORKER_VSP_KEEP, "Keep", &bulkhead__vsp__keep_request__descriptor, &bulkhead__empty__descriptor, 1, 1,
 	 RPC_ROLE_ANY, handle_keep},
 	{0},
@@ -258,6 +277,11 @@ const struct fake_offer *fake_worker_offer(const struct fake_worker *worker, siz
 {
 	assert(index < worker->offer_count);
 	return &worker->offers[index];
+}
+
+uint32_t fake_worker_subchannels(const struct fake_worker *worker)
+{
+	return worker->subchannels;
 }
 
 void fake_worker_leave(struct fake_worker *worker, const char *key, int fd)

@@ -18,7 +18,7 @@ struct fake_worker;
 
 struct fake_offer {
 	struct abi_guid interface_guid, instance_guid;
-	uint32_t flags;
+	uint32_t flags, subchannel_index;
 	uint64_t block_bytes;
 	int block_fd; /* of the last open; the worker's */
 };
@@ -43,6 +43,9 @@ const char *fake_worker_path(const struct fake_worker *worker);
 int fake_worker_wait_ready(struct fake_worker *worker);
 size_t fake_worker_offers(const struct fake_worker *worker);
 const struct fake_offer *fake_worker_offer(const struct fake_worker *worker, size_t index);
+
+/** fake_worker_subchannels - how many the VSP has asked to be shown, the last time. */
+uint32_t fake_worker_subchannels(const struct fake_worker *worker);
 
 /* Calls to the VSP about offer @index; they run the loop until the answer. Return: 0 or the negative errno of the
  * answer. */

@@ -15,10 +15,11 @@
 #include "vsp/block.h"
 
 #define INIT_ID UINT64_MAX
+#define SUBS	2u /* sub-channels */
 
 static struct loop *loop;
 static struct fake_guest guest;
-static struct fake_channel peer;
+static struct fake_channel peer, sub, *at = &peer; /* at: the one that the guest uses */
 static struct fake_worker *worker;
 static struct vsp *vsp;
 static struct memdisk disk;
@@ -34,24 +35,39 @@ static void worker_gone(void *arg, const char *why)
 	(void)why;
 }
 
-static void set_up(void)
+/* The primary channel, which promises none of the others until a test says so. */
+static void offer_channels(void)
 {
 	struct vsp_offer_desc offer = {
 		.interface_guid = VSTOR_SCSI_INTERFACE_GUID, .instance_guid = {{2}}, .name = "scsi0"};
+	struct err err = {0};
+
+	cr_assert_eq(vsp_offer(vsp, &offer, &storvsp_ops, &storvsp, &err), 0, "%s", err.text);
+	for (uint16_t i = 1; i <= SUBS; i++) {
+		offer.subchannel_index = i;
+		offer.name = "scsi0.n";
+		cr_assert_eq(vsp_offer(vsp, &offer, &storvsp_sub_ops, &storvsp, &err), 0, "%s", err.text);
+	}
+}
+
+static void set_up(void)
+{
+	struct abi_guid instance = {{2}};
 	struct fake_provider provider = {.name = "storage", .config = "", .vm_name = "vm1"};
 	struct vsp_config config = {.name = "storage", .worker_gone = worker_gone};
 	struct err err = {0};
 
 	memdisk_init(&disk, 2048, 512, false);
-	cr_assert_eq(scsi_lun_init(&lun, &offer.instance_guid, 0, 0, "sda", "", &disk.disk), 0);
+	cr_assert_eq(scsi_lun_init(&lun, &instance, 0, 0, "sda", "", &disk.disk), 0);
 	storvsp.scsi = (struct scsi_controller){&lun, 1};
 	cr_assert_eq(loop_new(&loop), 0);
 	fake_guest_init(&guest, 4u << 20, 2);
 	fake_channel_init(&peer, &guest, 9, 0, 17);
+	fake_channel_init(&sub, &guest, 10, 1, 17);
 	worker = fake_worker_new(loop, &guest, &provider);
 	config.worker_path = fake_worker_path(worker);
 	cr_assert_eq(vsp_attach(loop, &config, &vsp, &err), 0, "%s", err.text);
-	cr_assert_eq(vsp_offer(vsp, &offer, &storvsp_ops, &storvsp, &err), 0, "%s", err.text);
+	offer_channels();
 	cr_assert_eq(vsp_ready(vsp, &err), 0, "%s", err.text);
 	cr_assert_eq(fake_worker_wait_ready(worker), 0);
 	cr_assert_eq(fake_worker_open(worker, 0, &peer), 0);
@@ -64,6 +80,7 @@ static void tear_down(void)
 	vsp_free(vsp);
 	fake_worker_free(worker);
 	fake_channel_done(&peer);
+	fake_channel_done(&sub);
 	fake_guest_done(&guest);
 	loop_free(loop);
 	scsi_lun_done(&lun);
@@ -76,7 +93,7 @@ TestSuite(storvsp, .init = set_up, .fini = tear_down, .timeout = 30);
 
 static void receive(uint64_t id, uint32_t len)
 {
-	cr_assert_eq(fake_worker_get(worker, &peer, &got), 0, "no answer");
+	cr_assert_eq(fake_worker_get(worker, at, &got), 0, "no answer");
 	cr_assert_eq(got.type, VMPACKET_COMPLETION);
 	cr_assert_eq(got.transaction_id, id);
 	cr_assert_eq(got.payload_len, len);
@@ -88,7 +105,7 @@ static void receive(uint64_t id, uint32_t len)
 static uint32_t call_len(struct vstor_packet packet, uint32_t len)
 {
 	packet.flags = VSTOR_REQUEST_COMPLETION_FLAG;
-	cr_assert_eq(fake_put_inband(&peer, INIT_ID, &packet, len), 0);
+	cr_assert_eq(fake_put_inband(at, INIT_ID, &packet, len), 0);
 	receive(INIT_ID, len);
 	return answer.status;
 }
@@ -136,10 +153,9 @@ static void put_srb(uint64_t id, struct vstor_packet packet, uint32_t offset, ui
 {
 	packet.vm_srb.data_transfer_length = len;
 	if (len)
-		cr_assert_eq(fake_put_pages(&peer, id, pages, (offset + len + 4095) / 4096, offset, len, &packet, 64),
-			     0);
+		cr_assert_eq(fake_put_pages(at, id, pages, (offset + len + 4095) / 4096, offset, len, &packet, 64), 0);
 	else
-		cr_assert_eq(fake_put_inband(&peer, id, &packet, 64), 0);
+		cr_assert_eq(fake_put_inband(at, id, &packet, 64), 0);
 }
 
 static void execute(struct vstor_packet packet, uint32_t offset, uint32_t len)
@@ -211,7 +227,7 @@ Test(storvsp, operations_that_are_not_a_guests)
 			      64),
 		     VSTOR_STATUS_INVALID_PARAMETER);
 	/* Too short for anything: answered all the same. */
-	cr_assert_eq(fake_put_inband(&peer, 5, "\x03\0\0\0\0\0\0", 8), 0);
+	cr_assert_eq(fake_put_inband(at, 5, "\x03\0\0\0\0\0\0", 8), 0);
 	receive(5, 48);
 	cr_assert_eq(answer.status, VSTOR_STATUS_INVALID_PARAMETER);
 }
@@ -228,7 +244,7 @@ Test(storvsp, short_packets)
 	cr_assert_eq(call_len((struct vstor_packet){.operation = VSTOR_OPERATION_QUERY_PROPERTIES}, 48), 0);
 	cr_assert_eq(call_len((struct vstor_packet){.operation = VSTOR_OPERATION_END_INITIALIZATION}, 48), 0);
 	packet = srb(0, 0xff, 0, 0);
-	cr_assert_eq(fake_put_inband(&peer, 3, &packet, 48), 0);
+	cr_assert_eq(fake_put_inband(at, 3, &packet, 48), 0);
 	receive(3, 48);
 	cr_assert_eq(answer.vm_srb.srb_status, SRB_STATUS_ERROR | SRB_STATUS_AUTOSENSE_VALID);
 	cr_assert_eq(answer.vm_srb.sense_data[12], 0x20);
@@ -314,15 +330,15 @@ Test(storvsp, hostile_srbs)
 	packet.vm_srb.data_in = VSTOR_DATA_IN;
 	/* A length, and no pages. */
 	packet.vm_srb.data_transfer_length = 4096;
-	cr_assert_eq(fake_put_inband(&peer, 8, &packet, 64), 0);
+	cr_assert_eq(fake_put_inband(at, 8, &packet, 64), 0);
 	receive(8, 64);
 	cr_assert_eq(answer.vm_srb.srb_status, SRB_STATUS_INVALID_REQUEST);
 	/* More than the pages. */
-	cr_assert_eq(fake_put_pages(&peer, 8, pages, 1, 0, 512, &packet, 64), 0);
+	cr_assert_eq(fake_put_pages(at, 8, pages, 1, 0, 512, &packet, 64), 0);
 	receive(8, 64);
 	cr_assert_eq(answer.vm_srb.srb_status, SRB_STATUS_INVALID_REQUEST);
 	/* Pages that are not memory. */
-	cr_assert_eq(fake_put_pages(&peer, 8, &beyond, 1, 0, 4096, &packet, 64), 0);
+	cr_assert_eq(fake_put_pages(at, 8, &beyond, 1, 0, 4096, &packet, 64), 0);
 	receive(8, 64);
 	cr_assert_eq(answer.vm_srb.srb_status, SRB_STATUS_INVALID_REQUEST);
 	/* A command of no bytes, and one of 200. */
@@ -363,7 +379,7 @@ static void put_reset(uint64_t id, uint32_t operation, uint8_t lun_number)
 	struct vstor_packet packet = {.operation = operation, .flags = VSTOR_REQUEST_COMPLETION_FLAG};
 
 	packet.vm_srb.lun = lun_number;
-	cr_assert_eq(fake_put_inband(&peer, id, &packet, 64), 0);
+	cr_assert_eq(fake_put_inband(at, id, &packet, 64), 0);
 }
 
 Test(storvsp, reset_takes_back_what_has_not_begun)
@@ -402,6 +418,106 @@ Test(storvsp, reset_waits_for_what_has_begun)
 	receive(3, 64);
 	cr_assert(memdisk_release(&disk));
 	receive(5, 64);
+}
+
+/* ---- sub-channels ---- */
+
+static uint32_t create_sub_channels(uint16_t count)
+{
+	return call_len(
+		(struct vstor_packet){.operation = VSTOR_OPERATION_CREATE_SUB_CHANNELS, .sub_channel_count = count},
+		64);
+}
+
+static bool has_asked(void *arg)
+{
+	return fake_worker_subchannels(worker) == *(uint32_t *)arg;
+}
+
+/* The worker is told meanwhile. */
+static void expect_shown(uint32_t count)
+{
+	cr_assert_eq(fake_worker_run_until(worker, has_asked, &count), 0);
+}
+
+static void initialize_with_subs(void)
+{
+	storvsp.sub_channels = SUBS;
+	cr_assert_eq(call(VSTOR_OPERATION_BEGIN_INITIALIZATION), 0);
+	cr_assert_eq(query_version(VSTOR_VERSION_WIN10), 0);
+	cr_assert_eq(call(VSTOR_OPERATION_QUERY_PROPERTIES), 0);
+	cr_assert_eq(answer.storage_channel_properties.max_channel_cnt, SUBS);
+	cr_assert_eq(answer.storage_channel_properties.flags, VSTOR_CHANNEL_SUPPORTS_MULTI_CHANNEL);
+	cr_assert_eq(call(VSTOR_OPERATION_END_INITIALIZATION), 0);
+	cr_assert_eq(create_sub_channels(SUBS), 0);
+	expect_shown(SUBS);
+	cr_assert_eq(fake_worker_open(worker, 1, &sub), 0);
+}
+
+Test(storvsp, sub_channels_are_divided)
+{
+	cr_assert_eq(storvsp_sub_channels(1, 1), 0);
+	cr_assert_eq(storvsp_sub_channels(1, 4), 3);
+	cr_assert_eq(storvsp_sub_channels(1, 64), 63);
+	cr_assert_eq(storvsp_sub_channels(64, 4), 3);
+	cr_assert_eq(storvsp_sub_channels(64, 64), STORVSP_CHANNELS_MAX / 64 - 1);
+	for (size_t n = 1; n <= 64; n++)
+		cr_assert_leq(n * (storvsp_sub_channels(n, 64) + 1), STORVSP_CHANNELS_MAX);
+}
+
+Test(storvsp, sub_channels_no_more_than_promised)
+{
+	cr_assert_eq(create_sub_channels(1), VSTOR_STATUS_INVALID_DEVICE_STATE);
+	initialize_with_subs();
+	cr_assert_eq(create_sub_channels(SUBS + 1), VSTOR_STATUS_INVALID_PARAMETER);
+	expect_shown(SUBS);
+	cr_assert_eq(create_sub_channels(1), 0);
+	expect_shown(1);
+	cr_assert_eq(create_sub_channels(0), 0);
+	expect_shown(1);
+}
+
+Test(storvsp, sub_channels_are_not_for_old_guests)
+{
+	storvsp.sub_channels = SUBS;
+	cr_assert_eq(call(VSTOR_OPERATION_BEGIN_INITIALIZATION), 0);
+	cr_assert_eq(query_version(VSTOR_VERSION_WIN7), 0);
+	cr_assert_eq(call(VSTOR_OPERATION_QUERY_PROPERTIES), 0);
+	cr_assert_eq(answer.storage_channel_properties.max_channel_cnt, 0);
+	cr_assert_eq(call(VSTOR_OPERATION_END_INITIALIZATION), 0);
+	cr_assert_eq(create_sub_channels(1), VSTOR_STATUS_INVALID_PARAMETER);
+}
+
+Test(storvsp, sub_channels_execute_srbs_and_nothing_else)
+{
+	initialize_with_subs();
+	at = &sub;
+	execute(srb(0, 0x28, 0, 8), 0, 4096);
+	srb_ok(4096);
+	cr_assert_eq(call(VSTOR_OPERATION_BEGIN_INITIALIZATION), VSTOR_STATUS_INVALID_DEVICE_STATE);
+	cr_assert_eq(create_sub_channels(1), VSTOR_STATUS_INVALID_DEVICE_STATE);
+	cr_assert_eq(fake_worker_close(worker, 1), 0);
+	cr_assert_eq(storvsp.channel != NULL, true, "the primary one is open");
+	at = &peer;
+	execute(srb(0, 0x28, 0, 8), 0, 4096);
+	srb_ok(4096);
+}
+
+Test(storvsp, reset_waits_for_all_channels)
+{
+	initialize_with_subs();
+	disk.hold = disk.begun = true;
+	at = &sub;
+	put_srb(1, srb(0, 0x28, 0, 8), 0, 4096);
+	fake_worker_run(worker);
+	at = &peer;
+	put_reset(2, VSTOR_OPERATION_RESET_BUS, 0);
+	fake_worker_run(worker);
+	cr_assert_not(fake_peek(&peer));
+	cr_assert(memdisk_release(&disk));
+	receive(2, 64);
+	at = &sub;
+	receive(1, 64);
 }
 
 /* ---- the bus, and the end ---- */
@@ -461,8 +577,6 @@ static struct block_header *map_block(void)
 /* The VSP ends, and another one takes over. Return: what it says to the channel. */
 static int succeed(void)
 {
-	struct vsp_offer_desc offer = {
-		.interface_guid = VSTOR_SCSI_INTERFACE_GUID, .instance_guid = {{2}}, .name = "scsi0"};
 	struct vsp_config config = {.name = "storage",
 				    .state_version = STORVSP_STATE_VERSION,
 				    .worker_path = fake_worker_path(worker),
@@ -472,10 +586,11 @@ static int succeed(void)
 
 	vsp_free(vsp);
 	fake_worker_disconnect(worker);
+	storvsp.srbs = storvsp.resets = (struct storvsp_list){0};
 	memdisk_done(&disk);
 	memdisk_init(&disk, 2048, 512, false);
 	cr_assert_eq(vsp_attach(loop, &config, &vsp, &err), 0, "%s", err.text);
-	cr_assert_eq(vsp_offer(vsp, &offer, &storvsp_ops, &storvsp, &err), 0, "%s", err.text);
+	offer_channels();
 	cr_assert_eq(vsp_ready(vsp, &err), 0, "%s", err.text);
 	fake_worker_open_begin(worker, 0, &peer, true, NULL, &outcome);
 	cr_assert_eq(fake_worker_run_until(worker, is_answered, &outcome), 0);
@@ -494,6 +609,30 @@ Test(storvsp, a_successor_goes_on)
 	srb_ok(4096);
 	receive(2, 64);
 	cr_assert_eq(answer.status, 0);
+	execute(srb(0, 0x00, 0, 0), 0, 0);
+	srb_ok(0);
+}
+
+Test(storvsp, a_successor_goes_on_over_sub_channels)
+{
+	static int outcome;
+
+	initialize_with_subs();
+	disk.hold = disk.begun = true;
+	put_srb(1, srb(0, 0x28, 0, 8), 0, 4096);
+	at = &sub;
+	put_srb(2, srb(0, 0x28, 8, 8), 0, 4096);
+	fake_worker_run(worker);
+	cr_assert_eq(succeed(), 0);
+	fake_worker_open_begin(worker, 1, &sub, true, NULL, &outcome);
+	cr_assert_eq(fake_worker_run_until(worker, is_answered, &outcome), 0);
+	cr_assert_eq(outcome, 0);
+	receive(2, 64);
+	srb_ok(4096);
+	at = &peer;
+	receive(1, 64);
+	srb_ok(4096);
+	at = &sub;
 	execute(srb(0, 0x00, 0, 0), 0, 0);
 	srb_ok(0);
 }
