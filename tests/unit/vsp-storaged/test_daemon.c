@@ -165,7 +165,7 @@ static void call(uint32_t operation, uint16_t version)
 static void connect_guest(void)
 {
 	cr_assert_eq(fake_worker_wait_ready(worker), 0, "%s", said());
-	cr_assert_eq(fake_worker_offers(worker), 1);
+	cr_assert_eq(fake_worker_offers(worker), 2, "a channel for each vCPU");
 	cr_assert_eq(fake_worker_offer(worker, 0)->instance_guid.b[0], 7);
 	cr_assert_eq(fake_worker_open(worker, 0, &peer), 0);
 	call(VSTOR_OPERATION_BEGIN_INITIALIZATION, 0);
