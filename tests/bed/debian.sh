@@ -78,7 +78,7 @@ bed_alone()
 {
 	[ -z "${BED_ALONE:-}" ] || return 0
 	[ "$(id -u)" = 0 ] || bed_die "building this part of the cache takes root"
-	bed_need mmdebstrap apt-get dpkg-deb mke2fs cpio depmod modprobe busybox gcc setpriv unshare qemu-system-x86_64
+	bed_need mmdebstrap apt-get dpkg-deb mke2fs cpio depmod modprobe busybox gcc setpriv unshare
 	BED_ALONE=1 bed_child unshare --pid --fork --kill-child=KILL --mount-proc "$@"
 }
 

@@ -5,7 +5,8 @@
 # state (the devices). Saving writes the memory in place, since it is a shared mapping (x-ignore-shared leaves it out of
 # the stream); each restored machine maps the same file privately and puts its disk writes in a temporary overlay.
 #
-# -erms: page faults cost a third without it; QEMU 10 has -fsrm, too, and does not boot Linux 6.1 with only one of them. tsc=reliable: KVM in the bed has no stable TSC otherwise.
+# -erms: page faults cost a third without it; QEMU from 10 on has -fsrm, too, and does not boot Linux 6.1 with only one of them. tsc=reliable: KVM in the bed has no stable TSC otherwise.
+# no_timer_check: on a loaded machine the kernel finds at times that its timer does not work, and panics.
 # The share (9p) must be there at save time, but not mounted: QEMU refuses to save then.
 
 bed_memory=3G
@@ -16,9 +17,9 @@ bed_find_qemu()
 	local version
 
 	if [ -z "${BULKHEAD_BED_QEMU:-}" ]; then
-		version=$(qemu-system-x86_64 --version 2>/dev/null | sed -n 's/.*version \([0-9]*\).*/\1/p')
+		version=$(qemu-system-x86_64 --version 2>/dev/null | sed -n 's/.*version \([0-9.]*\).*/\1/p')
 		BULKHEAD_BED_QEMU=qemu-system-x86_64
-		if [ "${version:-0}" -lt 10 ]; then
+		if ! printf '10.2\n%s\n' "${version:-0}" | sort -VC; then
 			bed_cached "$(bed_key qemu "$bed_dir"/{build-qemu,debian.sh} </dev/null)" "$bed_dir/build-qemu"
 			BULKHEAD_BED_QEMU=$bed_cached_dir/qemu-system-x86_64
 		fi
@@ -38,7 +39,7 @@ bed_qemu()
 		-accel tcg,thread=multi -smp 2 -m "$bed_memory" -cpu max,+svm,-la57,-erms,-fsrm -M q35,memory-backend=m0 \
 		-object "memory-backend-file,id=m0,size=$bed_memory,mem-path=$image/ram,share=$share" \
 		-kernel "$image/kernel" -initrd "$image/initrd" \
-		-append "console=ttyS0 quiet mitigations=off tsc=reliable panic=-1" -no-reboot \
+		-append "console=ttyS0 quiet mitigations=off tsc=reliable no_timer_check panic=-1" -no-reboot \
 		-drive "if=none,id=root,format=raw,file=$image/disk.img,snapshot=$snapshot,cache=unsafe" \
 		-device virtio-blk-pci,drive=root \
 		-fsdev "local,id=share,path=$instance/share,security_model=none,multidevs=remap" \
