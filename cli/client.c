@@ -109,6 +109,27 @@ int client_vm_do(struct client *client, const char *path, const char *method, st
 			   "");
 }
 
+int client_verb(const struct cli *cli, int argc, char **argv,
+		int (*call)(struct client *client, const char *path, struct err *err), const char *done)
+{
+	const char *name = cli_one_name(argc, argv);
+	char path[CLIENT_PATH_MAX];
+	struct client client;
+	struct err err = {0};
+	int r;
+
+	if (!name)
+		return EXIT_USAGE;
+	if (client_open_vm(cli, name, &client, path, &err) < 0)
+		return cli_fail(&err);
+	r = call(&client, path, &err);
+	client_close(&client);
+	if (r < 0)
+		return cli_fail(&err);
+	printf("%s %s\n", name, done);
+	return EXIT_OK;
+}
+
 int client_vm_ask(struct client *client, const char *path, const char *method, uint32_t flags, uint32_t timeout_s,
 		  struct err *err)
 {

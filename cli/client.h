@@ -43,6 +43,13 @@ int client_vm_call(struct client *client, const char *path, const char *method, 
 /** client_vm_do - a method of a VM that takes and returns nothing. */
 int client_vm_do(struct client *client, const char *path, const char *method, struct err *err);
 
+/**
+ * client_verb - a whole verb: its one argument is the name of a VM, with which @call does what returns nothing; then
+ * "NAME @done" is printed. Return: the exit code.
+ */
+int client_verb(const struct cli *cli, int argc, char **argv,
+		int (*call)(struct client *client, const char *path, struct err *err), const char *done);
+
 /** client_vm_ask - Shutdown or Reboot: waits until the guest has done it. */
 int client_vm_ask(struct client *client, const char *path, const char *method, uint32_t flags, uint32_t timeout_s,
 		  struct err *err);
