@@ -164,11 +164,11 @@ static int load(int folder, const char *name, struct ended *ret)
 	return r < 0 ? r : ended_parse(text, len, ret);
 }
 
-static void scan_one(int folder, const char *name, void (*fn)(const char *uuid, struct ended *ended, void *arg),
-		     void *arg)
+static void scan_one(const char *base, int folder, const char *name,
+		     void (*fn)(const char *uuid, struct ended *ended, void *arg), void *arg)
 {
 	struct ended ended = {0};
-	char uuid[DOMAIN_UUID_MAX];
+	char uuid[DOMAIN_UUID_MAX], path[PATH_MAX];
 	int r;
 
 	if (*name == '.' && (name[1] == 0 || !strcmp(name, "..")))
@@ -179,7 +179,8 @@ static void scan_one(int folder, const char *name, void (*fn)(const char *uuid, 
 		ended_done(&ended);
 		return;
 	}
-	log_warn(FOLDER, "%s: how this VM has ended cannot be read: %s", name, strerror(-r));
+	snprintf(path, sizeof(path), "%s/" FOLDER "/%s", base, name);
+	log_warn(path, "how this VM has ended cannot be read: %s", strerror(-r));
 	if (r != -EPROTONOSUPPORT)
 		unlinkat(folder, name, 0);
 }
@@ -191,7 +192,7 @@ void ended_scan(const char *base, void (*fn)(const char *uuid, struct ended *end
 	int n = fd < 0 ? 0 : scandirat(fd, ".", &names, NULL, alphasort);
 
 	for (int i = 0; i < n; i++) {
-		scan_one(fd, names[i]->d_name, fn, arg);
+		scan_one(base, fd, names[i]->d_name, fn, arg);
 		free(names[i]);
 	}
 	free(names);

@@ -388,12 +388,19 @@ static void find_worker(const struct manager *m, const char *uuid, struct launch
 		launch_find("vmworker", folder, worker);
 }
 
+static void runtime_path(const struct manager *m, const char *uuid, char ret[PATH_MAX])
+{
+	snprintf(ret, PATH_MAX, "%s/%s", m->config.base, uuid);
+}
+
 /* What cannot be understood is not left to run: nobody could end it any more. */
 static void drop_leftover(struct manager *m, const char *uuid, const struct runtime_state *state)
 {
 	struct launch_id worker = state->worker;
+	char path[PATH_MAX];
 
-	log_warn("runtime", "%s/%s: left over and not usable: removed", m->config.base, uuid);
+	runtime_path(m, uuid, path);
+	log_warn(path, "left over and not usable: removed");
 	find_worker(m, uuid, &worker);
 	launch_kill_id(&worker, ORPHAN_KILL_MS);
 	launch_kill_id(&state->storage, ORPHAN_KILL_MS);
@@ -422,10 +429,11 @@ static void find_one(const char *uuid, void *arg)
 	struct entry *e = NULL;
 	size_t len = 0;
 	int r = runtime_load(m->config.base, uuid, &state, &xml, &len);
+	char path[PATH_MAX];
 
 	if (r == -EPROTONOSUPPORT) {
-		log_warn("runtime", "%s/%s: of a VM that a later version of Bulkhead runs: it is left alone",
-			 m->config.base, uuid);
+		runtime_path(m, uuid, path);
+		log_warn(path, "of a VM that a later version of Bulkhead runs: it is left alone");
 		return;
 	}
 	if (r == 0)

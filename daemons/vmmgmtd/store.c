@@ -160,9 +160,10 @@ static int read_definition(struct store *store, const char *name, char **ret_tex
 
 static void quarantine(struct store *store, const char *name, const struct err *err)
 {
-	char bad[NAME_MAX + 8];
+	char bad[NAME_MAX + 8], path[PATH_MAX];
 
-	log_error("definitions", "%s/%s: %s: it is left out", store->folder, name, err->text);
+	snprintf(path, sizeof(path), "%s/%s", store->folder, name);
+	log_error(path, "%s: it is left out", err->text);
 	if (err->code == -EINVAL && snprintf(bad, sizeof(bad), "%s.bad", name) < (int)sizeof(bad) &&
 	    renameat(store->fd, name, store->fd, bad) == 0)
 		note(store, bad, err->text);
@@ -266,7 +267,7 @@ bool store_autostart(struct store *store, const char *uuid)
 {
 	_cleanup_close_ int fd = -1;
 	_cleanup_free_ char *text = NULL;
-	char name[DOMAIN_UUID_MAX + 16];
+	char name[DOMAIN_UUID_MAX + 16], path[PATH_MAX];
 	unsigned int version = 0;
 	size_t len;
 	int r;
@@ -278,9 +279,10 @@ bool store_autostart(struct store *store, const char *uuid)
 	r = fd < 0 ? -errno : fd_read_all(fd, AUTOSTART_MAX, &text, &len);
 	if (r == 0 && (sscanf(text, AUTOSTART_FORMAT, &version) != 1 || version != STORE_AUTOSTART_VERSION))
 		r = version > STORE_AUTOSTART_VERSION ? -EPROTONOSUPPORT : -EINVAL;
-	if (r < 0)
-		log_error("definitions", "%s/%s: %s: it is left out; \"vmctl autostart\" writes it anew", store->folder,
-			  name, strerror(-r));
+	if (r < 0) {
+		snprintf(path, sizeof(path), "%s/%s", store->folder, name);
+		log_error(path, "%s: it is left out; \"vmctl autostart\" writes it anew", strerror(-r));
+	}
 	return r == 0;
 }
 

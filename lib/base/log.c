@@ -102,12 +102,12 @@ __attribute__((format(printf, 3, 4))) static void appendf(char *line, size_t *le
 
 /*
  * Spec: systemd's "Native Journal Protocol": a datagram of lines FIELD=value. No value has a newline: all are cleaned.
- * Without a VM of its own a program is vmmgmtd, whose objects are VMs.
+ * Without a VM of its own a program is vmmgmtd, whose objects are VMs, in whose names there is no '/', and files.
  */
 static bool send_to_journal(enum log_level level, const char *object, const char *text)
 {
 	char message[LINE_MAX_LEN + 64], about[FIELD_MAX_LEN] = "", fields[3 * FIELD_MAX_LEN + 128];
-	const char *vm = log_state.vm[0] ? log_state.vm : about;
+	const char *vm = log_state.vm, *kind = "BULKHEAD_DEVICE";
 	struct iovec iov[] = {{.iov_base = message}, {.iov_base = fields}};
 	struct msghdr datagram = {.msg_iov = iov, .msg_iovlen = ARRAY_SIZE(iov)};
 	int n;
@@ -115,12 +115,16 @@ static bool send_to_journal(enum log_level level, const char *object, const char
 	if (object)
 		snprintf(about, sizeof(about), "%s", object);
 	text_clean(about);
+	if (*about == '/')
+		kind = "BULKHEAD_FILE";
+	else if (!*vm)
+		kind = "BULKHEAD_VM";
 	iov[0].iov_len = (size_t)snprintf(message, sizeof(message), "MESSAGE=%s\nPRIORITY=%d\n", text, (int)level);
 	n = snprintf(fields, sizeof(fields), "SYSLOG_IDENTIFIER=%s\n", log_state.program);
 	if (*vm)
 		n += snprintf(fields + n, sizeof(fields) - (size_t)n, "BULKHEAD_VM=%s\n", vm);
-	if (*about && vm != about)
-		n += snprintf(fields + n, sizeof(fields) - (size_t)n, "BULKHEAD_DEVICE=%s\n", about);
+	if (*about)
+		n += snprintf(fields + n, sizeof(fields) - (size_t)n, "%s=%s\n", kind, about);
 	iov[1].iov_len = (size_t)n;
 	return sendmsg(log_state.journal_fd, &datagram, MSG_NOSIGNAL) >= 0;
 }

@@ -116,6 +116,12 @@ Test(log, fields_for_the_journal)
 	cr_assert_gt(n, 0);
 	text[n] = 0;
 	cr_assert_str_eq(text, "MESSAGE=web1: running\nPRIORITY=6\nSYSLOG_IDENTIFIER=vmmgmtd\nBULKHEAD_VM=web1\n");
+	log_warn("/run/bulkhead/x", "left over"); /* or files */
+	n = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+	cr_assert_gt(n, 0);
+	text[n] = 0;
+	cr_assert_str_eq(text, "MESSAGE=/run/bulkhead/x: left over\nPRIORITY=4\nSYSLOG_IDENTIFIER=vmmgmtd\n"
+			       "BULKHEAD_FILE=/run/bulkhead/x\n");
 	cr_assert_str_eq(lines(), "");
 	close(fd); /* nobody listens any more: nothing is lost */
 	log_warn("web1", "gone");
