@@ -230,6 +230,8 @@ static _Noreturn void predecessor(int file, int socket)
 		engine_submit(engine, &io[i]);
 	}
 	engine_flush(engine);
+	if (write(socket, "", 1) != 1)
+		_exit(1);
 	for (;;)
 		loop_run_once(loop, true);
 }
@@ -239,6 +241,7 @@ Test(fence, of_a_killed_process)
 {
 	char path[] = "fence-unit-XXXXXX";
 	int file = mkostemp(path, O_CLOEXEC), pair[2], kept;
+	char byte;
 	pid_t pid;
 
 	cr_assert_geq(file, 0);
@@ -249,18 +252,18 @@ Test(fence, of_a_killed_process)
 	if (pid == 0)
 		predecessor(file, pair[1]);
 	kept = receive_fd(pair[0]);
-	usleep(2000);
+	cr_assert_eq(read(pair[0], &byte, 1), 1); /* all writes are under way */
 	kill(pid, SIGKILL);
 	cr_assert_eq(begin(kept), 0);
 	finish();
 	cr_assert_eq(outcome, 0);
 	memset(data, 2, sizeof(data));
 	cr_assert_eq(pwrite(file, data, FILE_LEN, 0), FILE_LEN);
-	usleep(50000);
+	/* all its threads, which could still write, have ended */
+	cr_assert_eq(waitpid(pid, NULL, 0), pid);
 	cr_assert_eq(pread(file, data, FILE_LEN, 0), FILE_LEN);
 	for (size_t i = 0; i < FILE_LEN; i++)
 		cr_assert_eq(data[i], 2);
-	cr_assert_eq(waitpid(pid, NULL, 0), pid);
 	close(pair[0]);
 	close(pair[1]);
 	close(kept);
