@@ -49,6 +49,7 @@ static void copy_text(char *ret, size_t size, const char *text)
 static void read_service(const Bulkhead__Worker__Service *from, struct worker_service *ret)
 {
 	static const enum worker_service_state states[] = {
+		[BULKHEAD__WORKER__SERVICE_STATE__SERVICE_STATE_NOT_STARTED] = WORKER_SERVICE_NOT_STARTED,
 		[BULKHEAD__WORKER__SERVICE_STATE__SERVICE_STATE_STARTING] = WORKER_SERVICE_STARTING,
 		[BULKHEAD__WORKER__SERVICE_STATE__SERVICE_STATE_SERVING] = WORKER_SERVICE_SERVING,
 		[BULKHEAD__WORKER__SERVICE_STATE__SERVICE_STATE_RECOVERING] = WORKER_SERVICE_RECOVERING,

@@ -60,9 +60,8 @@ const char *vm_state_name(enum vm_state state)
 const char *vm_service_state_name(enum worker_service_state state)
 {
 	static const char *const names[] = {
-		[WORKER_SERVICE_STARTING] = "starting",
-		[WORKER_SERVICE_SERVING] = "serving",
-		[WORKER_SERVICE_RECOVERING] = "recovering",
+		[WORKER_SERVICE_NOT_STARTED] = "not-started", [WORKER_SERVICE_STARTING] = "starting",
+		[WORKER_SERVICE_SERVING] = "serving",	      [WORKER_SERVICE_RECOVERING] = "recovering",
 		[WORKER_SERVICE_WAITING] = "waiting",
 	};
 

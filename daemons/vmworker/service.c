@@ -775,7 +775,7 @@ void service_status(const struct provider *provider, struct service_status *ret_
 		.program = s->said,
 		.pid = s->process ? spawned_pid(s->process) : provider->now.pid,
 		.state = provider->ready ? SERVICE_SERVING
-			 : !s->served	 ? SERVICE_STARTING
+			 : !s->served	 ? (s->program_fd >= 0 && !s->process ? SERVICE_NOT_STARTED : SERVICE_STARTING)
 			 : s->pausing	 ? SERVICE_WAITING
 					 : SERVICE_RECOVERING,
 		.deaths = s->deaths,

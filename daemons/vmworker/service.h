@@ -34,7 +34,8 @@ struct service_counts {
 };
 
 enum service_state {
-	SERVICE_STARTING, /* nobody has been ready yet */
+	SERVICE_NOT_STARTED, /* the VM has not run yet, or its first process ended before it was ready */
+	SERVICE_STARTING,    /* nobody has been ready yet */
 	SERVICE_SERVING,
 	SERVICE_RECOVERING, /* the guest waits */
 	SERVICE_WAITING,    /* the same, and so do we, before the next start */

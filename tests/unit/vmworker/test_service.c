@@ -19,8 +19,10 @@ Test(service, the_first_one_ends)
 	cr_assert_eq(sx.failure.code, -EREMOTEIO);
 	cr_assert(strstr(sx.failure.text, "vsp-test ended with status 3"), "%s", sx.failure.text);
 	cr_assert(!sx.storage->service.process, "it is not started again by itself");
+	cr_assert_eq(sx_status().state, SERVICE_NOT_STARTED);
 	sx.failed = false;
 	cr_assert_eq(providers_start(&sx.set, &err), 0);
+	cr_assert_eq(sx_status().state, SERVICE_STARTING);
 	UNTIL(sx.failed);
 }
 
