@@ -114,7 +114,7 @@ int client_verb(const struct cli *cli, int argc, char **argv,
 {
 	const char *name = cli_one_name(argc, argv);
 	char path[CLIENT_PATH_MAX];
-	struct client client;
+	struct client client = {0};
 	struct err err = {0};
 	int r;
 
