@@ -28,7 +28,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/wait.h>
 
 #include "base/bytes.h"
@@ -37,8 +36,9 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "provider.h"
+#include "service_int.h"
 
-static void changed(struct provider *provider)
+void service_changed(struct provider *provider)
 {
 	provider->set->changed(provider->set->arg);
 }
@@ -65,18 +65,17 @@ static void outage_end(struct provider *provider)
 			  "runs again, but %u of its channels could not be taken up: what is on them hangs until "
 			  "the guest closes them or is reset",
 			  dead);
-		changed(provider);
+		service_changed(provider);
 		return;
 	}
 	s->last_outage_us = (clock_now_ns() - s->outage_ns) / 1000;
 	s->outage_ns = 0;
 	log_notice(provider->name, "serves again after %llu.%03llu ms", (unsigned long long)(s->last_outage_us / 1000),
 		   (unsigned long long)(s->last_outage_us % 1000));
-	changed(provider);
+	service_changed(provider);
 }
 
-/* Nobody serves from now on. */
-static void away(struct provider *provider)
+void service_away(struct provider *provider)
 {
 	outage_begin(&provider->service);
 	provider_away(provider);
@@ -84,7 +83,7 @@ static void away(struct provider *provider)
 
 /* ---- processes that we run ---- */
 
-static void describe_end(struct service *s, int status)
+void service_describe_end(struct service *s, int status)
 {
 	if (WIFEXITED(status))
 		snprintf(s->message, sizeof(s->message), "%s ended with status %d", s->program, WEXITSTATUS(status));
@@ -109,8 +108,7 @@ static bool killed_from_outside(int status)
 	return status >= 0 && WIFSIGNALED(status) && (WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGTERM);
 }
 
-/* @ready_ns: since when it was ready; 0: it never was. Return: how long to wait before the next start. */
-static uint64_t count_death(struct service *s, int status, uint64_t ready_ns)
+uint64_t service_count_death(struct service *s, int status, uint64_t ready_ns)
 {
 	/* One that hung has done well until its last sign of life. */
 	uint64_t well_until_ns = s->hung ? s->watch.life_ns : clock_now_ns();
@@ -201,7 +199,7 @@ static void on_pause(void *arg)
 	struct provider *provider = arg;
 
 	start_now(provider);
-	changed(provider);
+	service_changed(provider);
 }
 
 static uint64_t patience_ns(const struct provider *provider, uint64_t usual_ns)
@@ -209,7 +207,7 @@ static uint64_t patience_ns(const struct provider *provider, uint64_t usual_ns)
 	return provider->set->patience_ns ? provider->set->patience_ns : usual_ns;
 }
 
-static void be_patient(struct provider *provider, uint64_t ns)
+void service_be_patient(struct provider *provider, uint64_t ns)
 {
 	provider->service.kills = 0;
 	loop_arm(provider->service.patience, patience_ns(provider, ns));
@@ -264,7 +262,7 @@ static void successor_ended(struct provider *provider, int status)
 		return;
 	/* The message is about those that have served. */
 	strcpy(before, s->message);
-	describe_end(s, status);
+	service_describe_end(s, status);
 	strcpy(why, *s->refusal ? s->refusal : s->message);
 	strcpy(s->message, before);
 	if (s->upgrade == UPGRADE_STARTING) {
@@ -278,7 +276,7 @@ static void successor_ended(struct provider *provider, int status)
 	if (s->process) {
 		provider_drop_now(provider);
 		s->leaving = s->planned = true;
-		be_patient(provider, SERVICE_END_NS);
+		service_be_patient(provider, SERVICE_END_NS);
 	}
 }
 
@@ -300,7 +298,7 @@ static void follow_end(struct provider *provider, int status, uint64_t ready_ns,
 	uint64_t delay_ns = 0;
 
 	if (!s->hung) /* which has told already */
-		describe_end(s, status);
+		service_describe_end(s, status);
 	s->at_fault = !planned && (s->hung || own_fault(status));
 	if (planned) {
 		s->message[0] = 0;
@@ -308,7 +306,7 @@ static void follow_end(struct provider *provider, int status, uint64_t ready_ns,
 		if (!s->hung)
 			log_warn(provider->name, "%s", s->message);
 		if (upgrade != UPGRADE_TAKING_OVER)
-			delay_ns = count_death(s, status, ready_ns);
+			delay_ns = service_count_death(s, status, ready_ns);
 	}
 	s->hung = false;
 	if (s->successor) {
@@ -333,7 +331,7 @@ static void process_ended(struct spawned *process, int status, void *arg)
 	spawned_release(process);
 	if (process == s->successor) {
 		successor_ended(provider, status);
-		changed(provider);
+		service_changed(provider);
 		return;
 	}
 	s->process = NULL;
@@ -342,12 +340,12 @@ static void process_ended(struct spawned *process, int status, void *arg)
 	if (!s->stopping || !s->successor)
 		loop_disarm(s->patience);
 	if (provider->now.ops) {
-		away(provider);
+		service_away(provider);
 		provider_drop_now(provider);
 	}
 	if (!s->stopping)
 		follow_end(provider, status, ready_ns, planned);
-	changed(provider);
+	service_changed(provider);
 }
 
 static void on_patience(void *arg)
@@ -370,101 +368,11 @@ static void on_patience(void *arg)
 			 "process %d was killed and does not end: it waits in the kernel, perhaps for a disk",
 			 (int)spawned_pid(late));
 		log_error(provider->name, "%s", s->message);
-		changed(provider);
+		service_changed(provider);
 	}
-}
-
-/* ---- processes that somebody else runs ---- */
-
-/* Return: 0; a negative errno: it could not be waited for when it is lost, and so may not serve. */
-static int admit_foreign(struct provider *provider, const struct attachment *attachment)
-{
-	struct service *s = &provider->service;
-	int fd = attachment->pidfd;
-
-	if (fd >= 0 && pidfd_send_signal(fd, 0, NULL, 0) < 0 && errno == ESRCH)
-		fd = -ESRCH;
-	if (fd >= 0)
-		fd = fd_dup(fd);
-	if (fd < 0)
-		return fd;
-	fd_close(&s->now_fd);
-	s->now_fd = fd;
-	provider_admit(provider, attachment);
-	return 0;
-}
-
-static int cannot_watch(const struct provider *provider, const struct attachment *attachment, int error,
-			struct err *err)
-{
-	return err_set(err, error, "provider %s: process %d %s%s", provider->name, (int)attachment->pid,
-		       error == -ESRCH ? "has ended, and somebody else uses its connection" : "cannot be watched: ",
-		       error == -ESRCH ? "" : strerror(-error));
-}
-
-static void on_before(int fd, unsigned int ready, void *arg)
-{
-	struct provider *provider = arg;
-	struct service *s = &provider->service;
-	struct attachment next = provider->next;
-	struct err err;
-	int r;
-
-	loop_remove(&s->before);
-	fd_close(&s->before_fd);
-	if (!next.ops)
-		return;
-	provider->next = (struct attachment){0};
-	r = admit_foreign(provider, &next);
-	if (r < 0) {
-		cannot_watch(provider, &next, r, &err);
-		next.ops->refused(next.arg, &err);
-	}
-}
-
-static int attach_foreign(struct provider *provider, const struct attachment *attachment, struct err *err)
-{
-	struct service *s = &provider->service;
-	int r = 0;
-
-	if (provider->now.ops || provider->next.ops)
-		return err_set(err, -EBUSY, "provider %s: another process is attached", provider->name);
-	if (attachment->pidfd < 0)
-		return cannot_watch(provider, attachment, attachment->pidfd, err);
-	if (s->before_fd < 0) {
-		r = admit_foreign(provider, attachment);
-		return r < 0 ? cannot_watch(provider, attachment, r, err) : 0;
-	}
-	if (!s->before)
-		r = loop_add_fd(provider->set->loop, s->before_fd, LOOP_READ, on_before, provider, &s->before);
-	if (r < 0)
-		return err_set(err, r, "provider %s: %s", provider->name, strerror(-r));
-	provider->next = *attachment;
-	return 0;
-}
-
-static void lost_foreign(struct provider *provider)
-{
-	struct service *s = &provider->service;
-
-	count_death(s, -1, s->ready_ns);
-	s->ready_ns = 0;
-	if (!s->hung)
-		snprintf(s->message, sizeof(s->message), "its connection has ended");
-	s->hung = false;
-	fd_close(&s->before_fd);
-	s->before_fd = take_fd(&s->now_fd);
 }
 
 /* ---- who hangs ---- */
-
-/* It is not our child, and we may be somebody else. Return: 0 or a negative errno. */
-static int kill_foreign(const struct service *s)
-{
-	if (s->now_fd < 0)
-		return -ESRCH;
-	return pidfd_send_signal(s->now_fd, SIGKILL, NULL, 0) < 0 ? -errno : 0;
-}
 
 void service_hung(struct provider *provider, const char *what)
 {
@@ -475,7 +383,7 @@ void service_hung(struct provider *provider, const char *what)
 	if (s->process)
 		spawned_kill(s->process);
 	else
-		r = kill_foreign(s);
+		r = service_foreign_kill(s);
 	if (r < 0)
 		snprintf(s->message, sizeof(s->message),
 			 "process %d %s and cannot be killed (%s): it is dropped, end it", (int)pid, what,
@@ -486,16 +394,16 @@ void service_hung(struct provider *provider, const char *what)
 	s->hung = true;
 	if (provider->ready)
 		s->outage_ns = s->watch.life_ns; /* the guest may have waited since then */
-	away(provider);
+	service_away(provider);
 	provider_drop_now(provider);
 	if (s->process) {
 		s->leaving = true;
-		be_patient(provider, SERVICE_END_NS);
+		service_be_patient(provider, SERVICE_END_NS);
 		s->kills = 1;
 	} else {
-		lost_foreign(provider);
+		service_foreign_lost(provider);
 	}
-	changed(provider);
+	service_changed(provider);
 }
 
 /* ---- attaching ---- */
@@ -528,8 +436,8 @@ static int attach_successor(struct provider *provider, const struct attachment *
 	if (!now->ops || s->upgrade != UPGRADE_STARTING)
 		return 0;
 	s->upgrade = UPGRADE_HANDING_OVER;
-	be_patient(provider, SERVICE_UPGRADE_NS);
-	away(provider);
+	service_be_patient(provider, SERVICE_UPGRADE_NS);
+	service_away(provider);
 	now->ops->hand_over(now->arg);
 	return 0;
 }
@@ -541,7 +449,7 @@ int service_attach(struct provider *provider, const struct attachment *attachmen
 	if (s->stopping)
 		return err_set(err, -ECANCELED, "provider %s: the VM ends", provider->name);
 	if (s->program_fd < 0)
-		return attach_foreign(provider, attachment, err);
+		return service_foreign_attach(provider, attachment, err);
 	if (s->successor && spawned_pid(s->successor) == attachment->pid)
 		return attach_successor(provider, attachment, err);
 	if (!s->process || spawned_pid(s->process) != attachment->pid)
@@ -599,14 +507,14 @@ void service_lost(struct provider *provider)
 {
 	struct service *s = &provider->service;
 
-	away(provider);
+	service_away(provider);
 	if (s->program_fd < 0) {
-		lost_foreign(provider);
+		service_foreign_lost(provider);
 	} else if (s->process && !s->leaving) {
 		s->leaving = true;
-		be_patient(provider, SERVICE_LOST_NS);
+		service_be_patient(provider, SERVICE_LOST_NS);
 	}
-	changed(provider);
+	service_changed(provider);
 }
 
 void service_lost_next(struct provider *provider)
@@ -630,7 +538,7 @@ void service_handed_over(struct provider *provider, int error)
 	/* In both cases its end is the fence: only then the next one is admitted. */
 	provider_drop_now(provider);
 	s->leaving = true;
-	be_patient(provider, SERVICE_END_NS);
+	service_be_patient(provider, SERVICE_END_NS);
 }
 
 bool service_cautious(const struct provider *provider)
@@ -672,7 +580,7 @@ void service_upgrade(struct provider *provider, int program_fd, service_done_fn 
 	s->upgrade_fd = fd;
 	s->upgrade_done = done;
 	s->upgrade_arg = arg;
-	be_patient(provider, SERVICE_UPGRADE_NS);
+	service_be_patient(provider, SERVICE_UPGRADE_NS);
 }
 
 /* ---- begin and end ---- */
@@ -751,13 +659,13 @@ void service_stop(struct provider *provider)
 	if (!s->process)
 		return;
 	if (provider->now.ops) {
-		away(provider);
+		service_away(provider);
 		provider_drop_now(provider);
 		s->leaving = true;
 	} else if (!s->leaving) {
 		spawned_kill(s->process);
 	}
-	be_patient(provider, SERVICE_STOP_NS);
+	service_be_patient(provider, SERVICE_STOP_NS);
 }
 
 bool service_stopped(const struct provider *provider)
