@@ -6,7 +6,7 @@
 #define PROTO_METHODS_H
 
 /*
- * The worker's socket. Who calls: M the manager, V a VSP. "Notify" rows have no reply.
+ * The worker's socket. Who calls: M the manager, V a VSP, T who tells of the end of one. "Notify" rows have no reply.
  */
 #define WORKER_SERVICE	       "worker"
 #define WORKER_SERVICE_VERSION 1u
@@ -21,7 +21,7 @@ enum worker_method {
 	WORKER_GET_STATE = 7, /* M  Empty -> StateReply */
 	WORKER_SUBSCRIBE = 8, /* M  Empty -> StateReply, then MANAGER_STATE_CHANGED notifications on this connection */
 	WORKER_OPEN_CONSOLE = 9, /* M  OpenConsoleRequest -> Empty + one SOCK_STREAM descriptor, both directions */
-	WORKER_UPGRADE = 10,	 /* M  UpgradeRequest + the program -> Empty once its process serves */
+	WORKER_UPGRADE = 10,	 /* M  UpgradeRequest [+ the program] -> Empty once its process serves */
 	WORKER_ASK = 11,	 /* M  AskRequest -> Empty once the guest has done it, or agreed to */
 
 	WORKER_VSP_ATTACH = 32, /* V  vsp.AttachRequest -> vsp.AttachReply + descriptors */
@@ -30,6 +30,8 @@ enum worker_method {
 	WORKER_VSP_KEEP = 35,	/* V  vsp.KeepRequest + a descriptor -> Empty */
 	WORKER_VSP_WITHDRAW = 36,    /* V  vsp.WithdrawRequest -> Empty: the guest is told to let go of the channel */
 	WORKER_VSP_SUBCHANNELS = 37, /* V  vsp.SubchannelsRequest -> Empty: the guest sees them now */
+
+	WORKER_VSP_ENDED = 64, /* T  vsp.EndedRequest -> Empty once the next process may start */
 };
 
 /* Served by the manager on its connections to workers. */
@@ -50,8 +52,18 @@ enum vsp_method {
 	VSP_RETARGET = 3,  /* vsp.RetargetRequest -> Empty once signals go to the new vCPU */
 	VSP_QUIESCE = 4,   /* Empty -> Empty once every channel is drained and closed (unload, reset) */
 	VSP_HAND_OVER = 5, /* Empty -> Empty once nothing is in flight and no memory is touched: a successor follows */
+	VSP_END = 7,	   /* Empty -> Empty: it ends in order, as at SIGTERM: another one is started */
 	VSP_PING = 6,	   /* Empty -> vsp.PingReply at once, by the loop that also drives the rings */
 };
+
+/* What a connection to the worker serves whose peer only tells of ends: no methods. */
+#define TELLER_SERVICE	       "teller"
+#define TELLER_SERVICE_VERSION 1u
+
+/* WORKER_VSP_ENDED: both sides refuse another version, and what is longer. */
+#define VSP_ENDED_VERSION  1u
+#define VSP_INVOCATION_LEN 32u /* lower-case hexadecimal digits */
+#define VSP_RESULT_MAX	   31u /* letters and '-' */
 
 /* Keepsakes: what a VSP leaves with the worker for its successors (WORKER_VSP_KEEP). Both sides refuse more. */
 #define VSP_KEEPSAKES_MAX 8u	/* of one provider */

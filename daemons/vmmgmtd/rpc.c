@@ -251,8 +251,8 @@ int worker_upgrade(struct worker *worker, const char *name, int program_fd, work
 	struct request request = {.worker = worker, .done = done, .arg = arg};
 
 	msg.name = (char *)name;
-	return send_request(request, WORKER_UPGRADE, &msg.base, &bulkhead__empty__descriptor, &program_fd, 1,
-			    UPGRADE_DEADLINE_MS);
+	return send_request(request, WORKER_UPGRADE, &msg.base, &bulkhead__empty__descriptor, &program_fd,
+			    program_fd >= 0, UPGRADE_DEADLINE_MS);
 }
 
 int worker_open_console(struct worker *worker, bool backlog, worker_console_fn fn, void *arg)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The processes that serve a VM's guest, which the worker runs: what it tells of them, and their upgrade.
+ * The processes that serve a VM's guest, which the worker or systemd runs: what is told of them, and their upgrade.
  *
  * Theory of operation: the worker starts and replaces them, also while no vmmgmtd is there. Of the one that holds locks
  * on images vmmgmtd keeps track itself: the VM has not ended before that process has, however the worker ended. A
@@ -151,12 +151,14 @@ void vm_upgrade(struct vm *vm, const char *service, const char *path, vm_done_fn
 
 	if (r == 0)
 		r = check_service(vm, service, &err);
-	if (r == 0 && vm->env->launcher->ops->runs_services)
-		r = err_set(&err, -EOPNOTSUPP,
-			    "VM %s: systemd runs its services: install the new program, then systemctl restart "
-			    "\"vsp-storaged@$(systemd-escape %s)\": the guest goes on",
-			    vm->domain.name, vm->domain.uuid);
-	if (r == 0)
+	/* The next process is one of the installed program, whatever runs now. */
+	if (r == 0 && *path && vm->env->launcher->ops->runs_services)
+		r = err_set(
+			&err, -EOPNOTSUPP,
+			"VM %s: systemd runs its services, and only the installed program: install the new one, then "
+			"\"vmctl service upgrade %s %s\" without --exe",
+			vm->domain.name, vm->domain.name, service);
+	if (r == 0 && !vm->env->launcher->ops->runs_services)
 		r = open_program(service, path, &err, &fd);
 	if (r == 0 && !(upgrade = malloc(sizeof(*upgrade))))
 		r = err_set(&err, -ENOMEM, "no memory");

@@ -122,7 +122,8 @@ enum worker_ask {
 int worker_ask_guest(struct worker *worker, enum worker_ask ask, bool force, uint32_t timeout_s, worker_done_fn done,
 		     void *arg);
 
-/** worker_upgrade - replace the process of service @name by one of @program_fd (stays the caller's); done once it
+/** worker_upgrade - replace the process of service @name by one of @program_fd (stays the caller's; -1: of the
+ * program that the service manager starts); done once it
  * serves. */
 int worker_upgrade(struct worker *worker, const char *name, int program_fd, worker_done_fn done, void *arg);
 

@@ -180,8 +180,6 @@ void provider_admit(struct provider *provider, const struct attachment *attachme
 	provider->now = *attachment;
 	service_watch_begin(provider);
 	snprintf(provider->service.said, sizeof(provider->service.said), "%s", attachment->program);
-	provider->service.block_version = attachment->block_version;
-	provider->service.state_version = attachment->state_version;
 	log_info(provider->name, "attached: process %d", (int)attachment->pid);
 	provider->now.ops->admitted(provider->now.arg);
 	provider->service.attachments++;
@@ -189,7 +187,10 @@ void provider_admit(struct provider *provider, const struct attachment *attachme
 
 bool provider_serves(const struct provider *provider, const void *arg)
 {
-	return provider->now.ops && provider->now.arg == arg && provider->service.upgrade != UPGRADE_HANDING_OVER;
+	const enum service_upgrade upgrade = provider->service.upgrade;
+
+	return provider->now.ops && provider->now.arg == arg && upgrade != UPGRADE_HANDING_OVER &&
+	       upgrade != UPGRADE_ENDING;
 }
 
 int provider_keep(struct provider *provider, const char *key, const void *data, size_t len, int fd, struct err *err)

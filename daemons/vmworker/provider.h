@@ -42,6 +42,7 @@ struct provider_ops {
 	void (*refused)(void *arg, const struct err *err); /* answer that; it is detached */
 	int (*ping)(void *arg); /* 0: service_answered() follows, or its end; a negative errno: it cannot be asked */
 	void (*hand_over)(void *arg); /* service_handed_over() follows, or its end */
+	void (*end)(void *arg);	      /* it must end itself; its end follows */
 	void (*drop)(void *arg);      /* end its connection soon; it is detached */
 };
 
@@ -53,6 +54,7 @@ struct attachment {
 	int pidfd; /* of the process; stays the caller's while it is attached. A negative errno: there is none */
 	uint32_t block_version, state_version; /* the newest that it reads */
 	char program[64];
+	char invocation[VSP_INVOCATION_LEN + 1]; /* the service manager's number of its run; "": none */
 };
 
 struct keepsake {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Theory of operation: whoever connects says in its HELLO what it serves itself: a VSP "vsp", a manager "manager" or
- * nothing. That is its role, by which the method table lets it call. Any number of managers may be connected (one that
- * was killed and comes back finds the VM as it is).
+ * nothing, who tells of a VSP's end "teller". That is its role, by which the method table lets it call. Any number of
+ * managers may be connected (one that was killed and comes back finds the VM as it is).
  *
  * When the worker ends: at once after WORKER_STOP was answered; else as soon as somebody who subscribed has been told
  * of the VM's end; else LINGER_NS after it. A worker that nobody configures ends LINGER_NS after its start.
@@ -438,7 +438,7 @@ static void handle_upgrade(struct rpc_conn *conn, struct rpc_call *call, const P
 		return;
 	provider = providers_find(vm_providers(vm), req->name);
 	if (provider)
-		service_upgrade(provider, fds[0], on_done, call);
+		service_upgrade(provider, nfds ? fds[0] : -1, on_done, call);
 	else
 		rpc_fail(call, -ENOENT, "provider %s: this VM is not configured with it", req->name);
 }
@@ -473,6 +473,7 @@ static void handle_open_console(struct rpc_conn *conn, struct rpc_call *call, co
 #define KEEP	    &bulkhead__vsp__keep_request__descriptor
 #define WITHDRAW    &bulkhead__vsp__withdraw_request__descriptor
 #define SUBCHANNELS &bulkhead__vsp__subchannels_request__descriptor
+#define ENDED	    &bulkhead__vsp__ended_request__descriptor
 #define UPGRADE	    &bulkhead__worker__upgrade_request__descriptor
 #define ASK	    &bulkhead__worker__ask_request__descriptor
 
@@ -486,7 +487,7 @@ static const struct rpc_method methods[] = {
 	{WORKER_GET_STATE, "GetState", EMPTY, STATE, 0, 0, ROLE_MANAGER, handle_get_state},
 	{WORKER_SUBSCRIBE, "Subscribe", EMPTY, STATE, 0, 0, ROLE_MANAGER, handle_subscribe},
 	{WORKER_OPEN_CONSOLE, "OpenConsole", CONSOLE, EMPTY, 0, 0, ROLE_MANAGER, handle_open_console},
-	{WORKER_UPGRADE, "Upgrade", UPGRADE, EMPTY, 1, 1, ROLE_MANAGER, handle_upgrade},
+	{WORKER_UPGRADE, "Upgrade", UPGRADE, EMPTY, 0, 1, ROLE_MANAGER, handle_upgrade},
 	{WORKER_ASK, "Ask", ASK, EMPTY, 0, 0, ROLE_MANAGER, handle_ask},
 	{WORKER_VSP_ATTACH, "VspAttach", ATTACH, ATTACHED, 0, 0, ROLE_VSP, vsp_handle_attach},
 	{WORKER_VSP_OFFER, "VspOffer", OFFER, OFFERED, 0, 0, ROLE_VSP, vsp_handle_offer},
@@ -494,6 +495,7 @@ static const struct rpc_method methods[] = {
 	{WORKER_VSP_KEEP, "VspKeep", KEEP, EMPTY, 1, 1, ROLE_VSP, vsp_handle_keep},
 	{WORKER_VSP_WITHDRAW, "VspWithdraw", WITHDRAW, EMPTY, 0, 0, ROLE_VSP, vsp_handle_withdraw},
 	{WORKER_VSP_SUBCHANNELS, "VspSubchannels", SUBCHANNELS, EMPTY, 0, 0, ROLE_VSP, vsp_handle_subchannels},
+	{WORKER_VSP_ENDED, "VspEnded", ENDED, EMPTY, 0, 0, ROLE_TELLER, vsp_handle_ended},
 	{0},
 };
 
@@ -544,6 +546,8 @@ static void on_connected(struct rpc_conn *conn, void *arg)
 		rpc_conn_set_role(conn, ROLE_MANAGER);
 	} else if (!strcmp(name, VSP_SERVICE) && version == VSP_SERVICE_VERSION) {
 		rpc_conn_set_role(conn, ROLE_VSP);
+	} else if (!strcmp(name, TELLER_SERVICE) && version == TELLER_SERVICE_VERSION) {
+		rpc_conn_set_role(conn, ROLE_TELLER);
 	} else {
 		log_warn(NULL, "a peer serves %s version %u: dropped", name, version);
 		peer_drop(peer);

@@ -8,6 +8,7 @@
 
 #define ROLE_MANAGER 1u
 #define ROLE_VSP     2u
+#define ROLE_TELLER  8u /* says how a VSP has ended */
 #define ROLE_DROPPED 4u /* may call nothing, and ends soon */
 
 struct vsp_link;
@@ -42,5 +43,12 @@ void vsp_handle_subchannels(struct rpc_conn *conn, struct rpc_call *call, const 
 			    size_t nfds, void *arg);
 /** vsp_link_end - the peer is gone: its provider is detached. */
 void vsp_link_end(struct peer *peer);
+
+/* rpc_end.c */
+/** rpc_read_end - check what is told of an end. Return: 0; -EPROTONOSUPPORT (of another version), -EINVAL, with a
+ * line. */
+int rpc_read_end(const ProtobufCMessage *msg, struct service_end *ret, struct err *err);
+void vsp_handle_ended(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,
+		      void *arg);
 
 #endif

@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "proto/methods.h"
 #include "proto/types.pb-c.h"
 #include "proto/vsp.pb-c.h"
@@ -118,6 +119,13 @@ static const struct question question_retarget = {VSP_RETARGET, EMPTY, false, fa
 static const struct question question_quiesce = {VSP_QUIESCE, EMPTY, true, false, answer_quiesced};
 static const struct question question_hand_over = {VSP_HAND_OVER, EMPTY, false, true, answer_handed_over};
 
+/* That it ends is the answer; one that cannot be asked is killed after a time. */
+static void answer_end(struct provider *provider, uint32_t offer_id, int error, const ProtobufCMessage *msg)
+{
+}
+
+static const struct question question_end = {VSP_END, EMPTY, false, true, answer_end};
+
 static const struct question question_ping = {VSP_PING, &bulkhead__vsp__ping_reply__descriptor, false, true,
 					      answer_pinged};
 
@@ -219,6 +227,13 @@ static void vsp_hand_over(void *arg)
 	ask_or_drop(arg, &question_hand_over, &req.base, 0);
 }
 
+static void vsp_end(void *arg)
+{
+	Bulkhead__Empty req = BULKHEAD__EMPTY__INIT;
+
+	ask(arg, &question_end, &req.base, NULL, 0, 0);
+}
+
 static int vsp_ping(void *arg)
 {
 	Bulkhead__Empty req = BULKHEAD__EMPTY__INIT;
@@ -304,6 +319,7 @@ static const struct provider_ops provider_ops = {
 	.refused = vsp_refused,
 	.ping = vsp_ping,
 	.hand_over = vsp_hand_over,
+	.end = vsp_end,
 	.drop = vsp_drop,
 };
 
@@ -329,6 +345,10 @@ void vsp_handle_attach(struct rpc_conn *conn, struct rpc_call *call, const Proto
 		rpc_fail(call, -EBUSY, "provider %s: attached already", req->name);
 		return;
 	}
+	if (req->invocation[0] && !text_is_hex(req->invocation, VSP_INVOCATION_LEN)) {
+		rpc_fail(call, -EINVAL, "provider %s: malformed number of its run", req->name);
+		return;
+	}
 	link = calloc(1, sizeof(*link));
 	if (!link) {
 		rpc_fail(call, -ENOMEM, "out of memory");
@@ -336,6 +356,7 @@ void vsp_handle_attach(struct rpc_conn *conn, struct rpc_call *call, const Proto
 	}
 	*link = (struct vsp_link){.peer = peer, .vm = vm, .attach = call};
 	attachment.arg = link;
+	strcpy(attachment.invocation, req->invocation);
 	snprintf(attachment.program, sizeof(attachment.program), "%s", req->program);
 	peer->link = link;
 	if (provider_attach(vm_providers(vm), req->name, &attachment, &err, &link->provider) < 0) {

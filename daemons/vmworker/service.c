@@ -83,17 +83,20 @@ void service_away(struct provider *provider)
 
 /* ---- processes that we run ---- */
 
-void service_describe_end(struct service *s, int status)
+void service_describe_end(struct service *s, const char *program, int status)
 {
-	if (WIFEXITED(status))
-		snprintf(s->message, sizeof(s->message), "%s ended with status %d", s->program, WEXITSTATUS(status));
+	const char *name = status >= 0 && WIFSIGNALED(status) ? sigabbrev_np(WTERMSIG(status)) : NULL;
+
+	if (status >= 0 && WIFEXITED(status))
+		snprintf(s->message, sizeof(s->message), "%s ended with status %d", program, WEXITSTATUS(status));
 	else if (status >= 0 && WIFSIGNALED(status))
-		snprintf(s->message, sizeof(s->message), "%s was killed by signal %d", s->program, WTERMSIG(status));
+		snprintf(s->message, sizeof(s->message), "%s was killed by signal %d (%s)", program, WTERMSIG(status),
+			 name ? name : "?");
 	else
-		snprintf(s->message, sizeof(s->message), "%s has ended", s->program);
+		snprintf(s->message, sizeof(s->message), "%s has ended", program);
 }
 
-static bool own_fault(int status)
+bool service_own_fault(int status)
 {
 	static const int signals[] = {SIGSEGV, SIGABRT, SIGSYS, SIGBUS, SIGILL, SIGFPE};
 
@@ -108,18 +111,27 @@ static bool killed_from_outside(int status)
 	return status >= 0 && WIFSIGNALED(status) && (WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGTERM);
 }
 
-uint64_t service_count_death(struct service *s, int status, uint64_t ready_ns)
+void service_count_death(struct service *s)
 {
-	/* One that hung has done well until its last sign of life. */
-	uint64_t well_until_ns = s->hung ? s->watch.life_ns : clock_now_ns();
-	bool calm = ready_ns && well_until_ns >= ready_ns + SERVICE_CALM_NS;
-	bool outside = killed_from_outside(status) && ready_ns && !s->hung;
-
 	s->deaths++;
 	s->hangs += s->hung;
+}
+
+uint64_t service_back_off(struct service *s)
+{
+	if (s->failures++ == 0)
+		return 0;
+	return MIN(SERVICE_BACKOFF_NS << MIN(s->failures - 2, 10u), SERVICE_BACKOFF_MAX_NS);
+}
+
+uint64_t service_judge_death(struct service *s, const struct service_death *death)
+{
+	bool calm = death->ready_ns && death->well_until_ns >= death->ready_ns + SERVICE_CALM_NS;
+	bool outside = killed_from_outside(death->status) && death->ready_ns && !death->hung;
+
 	if (calm)
 		s->faults = 0;
-	if (s->hung || own_fault(status))
+	if (death->hung || service_own_fault(death->status))
 		s->faults++;
 	else if (!outside)
 		s->faults = 0;
@@ -127,9 +139,17 @@ uint64_t service_count_death(struct service *s, int status, uint64_t ready_ns)
 		s->failures = 0; /* it had begun well */
 		return 0;
 	}
-	if (s->failures++ == 0)
-		return 0;
-	return MIN(SERVICE_BACKOFF_NS << MIN(s->failures - 2, 10u), SERVICE_BACKOFF_MAX_NS);
+	return service_back_off(s);
+}
+
+/* Of a process that we run. Return: how long to wait before the next start. */
+static uint64_t take_death(struct service *s, int status, uint64_t ready_ns)
+{
+	/* One that hung has done well until its last sign of life. */
+	const struct service_death death = {status, ready_ns, s->hung ? s->watch.life_ns : clock_now_ns(), s->hung};
+
+	service_count_death(s);
+	return service_judge_death(s, &death);
 }
 
 static void process_ready(struct spawned *process, void *arg)
@@ -198,7 +218,10 @@ static void on_pause(void *arg)
 {
 	struct provider *provider = arg;
 
-	start_now(provider);
+	if (provider->service.program_fd >= 0)
+		start_now(provider);
+	else
+		service_foreign_go_on(provider);
 	service_changed(provider);
 }
 
@@ -227,13 +250,14 @@ static void upgrade_finish(struct service *s, const struct err *err)
 		done(s->upgrade_arg, err ? err : &none);
 }
 
-static void upgrade_fail(struct provider *provider, int code, const char *why)
+void service_upgrade_fail(struct provider *provider, int code, const char *why)
 {
 	struct err err;
 
 	err_set(&err, code, "upgrade of %s: %s", provider->name, why);
 	log_error(provider->name, "the upgrade fails: %s", why);
-	provider_refuse_next(provider, &err);
+	if (provider->service.program_fd >= 0)
+		provider_refuse_next(provider, &err);
 	upgrade_finish(&provider->service, &err);
 }
 
@@ -262,17 +286,17 @@ static void successor_ended(struct provider *provider, int status)
 		return;
 	/* The message is about those that have served. */
 	strcpy(before, s->message);
-	service_describe_end(s, status);
+	service_describe_end(s, s->program, status);
 	strcpy(why, *s->refusal ? s->refusal : s->message);
 	strcpy(s->message, before);
 	if (s->upgrade == UPGRADE_STARTING) {
 		if (!s->leaving) /* else it is the old one's: it has lost its connection */
 			loop_disarm(s->patience);
-		upgrade_fail(provider, -EREMOTEIO, why);
+		service_upgrade_fail(provider, -EREMOTEIO, why);
 		return;
 	}
 	/* The old one lets go already: its own program follows it. */
-	upgrade_fail(provider, -EREMOTEIO, why);
+	service_upgrade_fail(provider, -EREMOTEIO, why);
 	if (s->process) {
 		provider_drop_now(provider);
 		s->leaving = s->planned = true;
@@ -298,21 +322,21 @@ static void follow_end(struct provider *provider, int status, uint64_t ready_ns,
 	uint64_t delay_ns = 0;
 
 	if (!s->hung) /* which has told already */
-		service_describe_end(s, status);
-	s->at_fault = !planned && (s->hung || own_fault(status));
+		service_describe_end(s, s->program, status);
+	s->at_fault = !planned && (s->hung || service_own_fault(status));
 	if (planned) {
 		s->message[0] = 0;
 	} else {
 		if (!s->hung)
 			log_warn(provider->name, "%s", s->message);
 		if (upgrade != UPGRADE_TAKING_OVER)
-			delay_ns = service_count_death(s, status, ready_ns);
+			delay_ns = take_death(s, status, ready_ns);
 	}
 	s->hung = false;
 	if (s->successor) {
 		promote(provider);
 	} else if (upgrade == UPGRADE_TAKING_OVER) {
-		upgrade_fail(provider, -EREMOTEIO, *s->refusal ? s->refusal : s->message);
+		service_upgrade_fail(provider, -EREMOTEIO, *s->refusal ? s->refusal : s->message);
 		start_now(provider);
 	} else if (s->served) {
 		start_after(provider, delay_ns);
@@ -354,6 +378,10 @@ static void on_patience(void *arg)
 	struct service *s = &provider->service;
 	struct spawned *late = s->process;
 
+	if (s->program_fd < 0) {
+		service_foreign_late(provider);
+		return;
+	}
 	if (!late || (s->upgrade == UPGRADE_STARTING && !s->leaving))
 		late = s->successor;
 	if (!late)
@@ -408,8 +436,7 @@ void service_hung(struct provider *provider, const char *what)
 
 /* ---- attaching ---- */
 
-/* It could not read what the last one has left. Its process ends now; this is why. */
-static int refuse_version(struct service *s, const struct attachment *attachment, struct err *err)
+int service_refuse_version(struct service *s, const struct attachment *attachment, struct err *err)
 {
 	err_set(err, -EPROTO, "%s reads the state block up to version %u.%u, %s writes %u.%u: use a later program",
 		attachment->program, attachment->block_version, attachment->state_version, s->said, s->block_version,
@@ -418,7 +445,7 @@ static int refuse_version(struct service *s, const struct attachment *attachment
 	return err->code;
 }
 
-static bool reads_too_little(const struct service *s, const struct attachment *attachment)
+bool service_reads_too_little(const struct service *s, const struct attachment *attachment)
 {
 	return attachment->block_version < s->block_version || attachment->state_version < s->state_version;
 }
@@ -430,8 +457,8 @@ static int attach_successor(struct provider *provider, const struct attachment *
 
 	if (provider->next.ops)
 		return err_set(err, -EBUSY, "provider %s: it is attached already", provider->name);
-	if (reads_too_little(s, attachment))
-		return refuse_version(s, attachment, err);
+	if (service_reads_too_little(s, attachment))
+		return service_refuse_version(s, attachment, err);
 	provider->next = *attachment;
 	if (!now->ops || s->upgrade != UPGRADE_STARTING)
 		return 0;
@@ -456,8 +483,8 @@ int service_attach(struct provider *provider, const struct attachment *attachmen
 		return err_set(err, -EPERM, "provider %s: the worker runs %s itself", provider->name, s->program);
 	if (provider->now.ops || s->leaving)
 		return err_set(err, -EBUSY, "provider %s: attached already", provider->name);
-	if (s->upgrade == UPGRADE_TAKING_OVER && reads_too_little(s, attachment))
-		return refuse_version(s, attachment, err);
+	if (s->upgrade == UPGRADE_TAKING_OVER && service_reads_too_little(s, attachment))
+		return service_refuse_version(s, attachment, err);
 	provider_admit(provider, attachment);
 	return 0;
 }
@@ -468,6 +495,8 @@ void service_ready(struct provider *provider)
 
 	s->served = true;
 	s->ready_ns = clock_now_ns();
+	s->block_version = provider->now.block_version;
+	s->state_version = provider->now.state_version;
 	service_watch_begin(provider);
 	if (s->upgrade == UPGRADE_TAKING_OVER) {
 		int old = s->program_fd;
@@ -535,6 +564,10 @@ void service_handed_over(struct provider *provider, int error)
 	else
 		s->planned = true;
 	s->upgrade = UPGRADE_ENDING;
+	if (s->program_fd < 0) {
+		service_foreign_end(provider);
+		return;
+	}
 	/* In both cases its end is the fence: only then the next one is admitted. */
 	provider_drop_now(provider);
 	s->leaving = true;
@@ -551,36 +584,46 @@ bool service_at_fault(const struct provider *provider)
 	return provider->service.at_fault;
 }
 
+static int start_successor(struct provider *provider, int program_fd, struct err *err)
+{
+	struct service *s = &provider->service;
+	int fd = program_fd < 0 ? -EINVAL : fd_dup(program_fd), r;
+
+	if (fd < 0)
+		return err_set(err, fd, "provider %s: %s", provider->name,
+			       program_fd < 0 ? "its new program is missing" : strerror(-fd));
+	r = spawn(provider, fd, err, &s->successor);
+	if (r < 0) {
+		fd_close(&fd);
+		return r;
+	}
+	s->upgrade = UPGRADE_STARTING;
+	s->upgrade_fd = fd;
+	service_be_patient(provider, SERVICE_UPGRADE_NS);
+	return 0;
+}
+
 void service_upgrade(struct provider *provider, int program_fd, service_done_fn done, void *arg)
 {
 	struct service *s = &provider->service;
 	struct err err = {0};
-	int fd;
 
-	if (s->program_fd < 0)
-		err_set(&err, -EOPNOTSUPP, "provider %s: the worker does not run it", provider->name);
-	else if (s->upgrade || s->stopping)
+	if (s->upgrade || s->stopping)
 		err_set(&err, -EBUSY, "provider %s: it is being replaced or ends", provider->name);
 	else if (!provider->ready)
 		err_set(&err, -EAGAIN, "provider %s: it does not serve now (%s): try again", provider->name,
 			s->message[0] ? s->message : "it starts");
-	if (!err.code) {
-		fd = fd_dup(program_fd);
-		if (fd < 0)
-			err_set(&err, fd, "provider %s: %s", provider->name, strerror(-fd));
-		else if (spawn(provider, fd, &err, &s->successor) < 0)
-			fd_close(&fd);
-	}
+	else if (s->program_fd < 0)
+		service_foreign_upgrade(provider, program_fd, &err);
+	else
+		start_successor(provider, program_fd, &err);
 	if (err.code) {
 		done(arg, &err);
 		return;
 	}
-	s->upgrade = UPGRADE_STARTING;
 	s->refusal[0] = 0;
-	s->upgrade_fd = fd;
 	s->upgrade_done = done;
 	s->upgrade_arg = arg;
-	service_be_patient(provider, SERVICE_UPGRADE_NS);
 }
 
 /* ---- begin and end ---- */
@@ -629,9 +672,7 @@ void service_done(struct provider *provider)
 	service_watch_done(provider);
 	loop_remove(&s->pause);
 	loop_remove(&s->patience);
-	loop_remove(&s->before);
-	fd_close(&s->before_fd);
-	fd_close(&s->now_fd);
+	service_foreign_done(s);
 	fd_close(&s->upgrade_fd);
 	fd_close(&s->program_fd);
 	for (char **arg = s->args; arg && *arg; arg++)
@@ -651,7 +692,9 @@ void service_stop(struct provider *provider)
 	s->pausing = false;
 	loop_disarm(s->pause);
 	if (s->upgrade)
-		upgrade_fail(provider, -ECANCELED, "the VM ends");
+		service_upgrade_fail(provider, -ECANCELED, "the VM ends");
+	if (s->program_fd < 0)
+		service_foreign_go_on(provider);
 	err_set(&err, -ECANCELED, "provider %s: the VM ends", provider->name);
 	provider_refuse_next(provider, &err);
 	if (s->successor)

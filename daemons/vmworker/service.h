@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "ipc/loop.h"
+#include "proto/methods.h"
 #include "service_watch.h"
 
 struct attachment;
@@ -51,6 +52,24 @@ enum service_upgrade {
 
 typedef void (*service_done_fn)(void *arg, const struct err *err);
 
+/* How a process that somebody else runs has ended, as who runs it tells. */
+struct service_end {
+	char invocation[VSP_INVOCATION_LEN + 1]; /* which process: lower-case hexadecimal digits */
+	int status;				 /* as of waitpid(); -1: not known */
+	char result[VSP_RESULT_MAX + 1];	 /* what more there is to say: "oom-kill"; "" */
+};
+
+/* Processes that somebody else runs. */
+struct service_foreign {
+	char invocation[VSP_INVOCATION_LEN + 1]; /* of the last that was admitted; "": it gave none */
+	char told[VSP_INVOCATION_LEN + 1];	 /* whose end was told last */
+	bool untold;				 /* the last one was lost, and how it ended was not told */
+	bool hung, newcomer;			 /* that was killed for it; was the new one of an upgrade */
+	uint64_t ready_ns, lost_ns;		 /* since when that was ready, 0: never; until when it was well */
+	service_done_fn teller;			 /* to be answered when the next process may start */
+	void *teller_arg;
+};
+
 struct service {
 	/* what to run */
 	int program_fd; /* -1: somebody else does */
@@ -65,6 +84,7 @@ struct service {
 	int before_fd;		   /* pidfd of a predecessor that is not ours, until its end; else -1 */
 	int now_fd;		   /* the same, of who is attached */
 	struct loop_source *before;
+	struct service_foreign foreign;
 	bool stopping;
 
 	/* how it went */
@@ -73,7 +93,7 @@ struct service {
 	unsigned int failures, faults;	       /* in a row */
 	bool at_fault;			       /* the last one died of what it did */
 	char message[160];		       /* how the last one ended; why its successor did not take a channel up */
-	uint32_t block_version, state_version; /* that it reads, so at most what it has left */
+	uint32_t block_version, state_version; /* that the last one that was ready reads, so at most what it has left */
 	char said[64];			       /* name and version of the last that attached */
 	struct loop_source *pause;
 	bool pausing;
@@ -81,7 +101,7 @@ struct service {
 
 	enum service_upgrade upgrade;
 	int upgrade_fd;
-	char refusal[200]; /* why the successor may not take over; "" if it may */
+	char refusal[200]; /* why the next one may not take over; "" if it may */
 	service_done_fn upgrade_done;
 	void *upgrade_arg;
 	struct loop_source *patience; /* with a process that should do something, or end */
@@ -151,8 +171,17 @@ bool service_cautious(const struct provider *provider);
 bool service_at_fault(const struct provider *provider);
 
 /**
- * service_upgrade - replace the process that serves by one of @program_fd, which stays the caller's.
- * @done: once that one serves, or the old program goes on.
+ * service_told - how a process that somebody else runs has ended. What cannot be is refused: of one that has not ended,
+ * or of whose end was told before, or of another one than has attached.
+ * @done: once the next one may start; perhaps before this returns.
+ */
+void service_told(struct provider *provider, const struct service_end *end, service_done_fn done, void *arg);
+
+/**
+ * service_upgrade - replace the process that serves by one of @program_fd, which stays the caller's; -1, and only if
+ * somebody else runs it: by one of whatever program that starts then.
+ * @done: once that one serves, or the old program goes on; where there is none to go back to: or it is known that it
+ * does not.
  */
 void service_upgrade(struct provider *provider, int program_fd, service_done_fn done, void *arg);
 

@@ -27,9 +27,11 @@
 #include "ipc/rpc.h"
 #include "spin.h"
 #include "storaged.h"
+#include "vsp/end.h"
 #include "vsp/vsp.h"
 
 #define PROGRAM	       "vsp-storaged"
+#define PROVIDER       "storage"
 #define PATH_LEN       512
 #define STATUS_LEN     64
 #define EXIT_NO_WORKER 4    /* there is none, or none any more: who restarts us need not */
@@ -37,6 +39,7 @@
 
 struct options {
 	const char *worker, *runtime_dir, *name, *engine;
+	bool tell_end;
 	unsigned int poll_max_ns; /* 0: no polling */
 	char path[PATH_LEN];	  /* of the worker's socket */
 };
@@ -55,6 +58,11 @@ static const struct sandbox setup_sandbox = {
 	.narrows_later = true,
 };
 
+/* To tell of a predecessor's end. */
+static const struct sandbox tell_sandbox = {
+	.calls = (const struct syscall_list *const[]){&rpc_connect_calls, NULL},
+};
+
 /* What is left before the first byte of a guest or an image is read. */
 static const struct sandbox service_sandbox = {
 	.calls = (const struct syscall_list *const[]){&uring_calls, &threads_calls, NULL},
@@ -66,6 +74,7 @@ static const struct option long_options[] = {
 	{"name", required_argument, NULL, 'n'},
 	{"engine", required_argument, NULL, 'e'},
 	{"poll-max-ns", required_argument, NULL, 's'},
+	{"tell-end", no_argument, NULL, 't'},
 	{"probe", no_argument, NULL, 'p'},
 	{"help", no_argument, NULL, 'h'},
 	{0},
@@ -76,10 +85,12 @@ static void usage(FILE *to)
 	fprintf(to,
 		"Usage: %s --worker SOCKET | --runtime-dir DIR  [--name VM] [--engine io_uring|threads]\n"
 		"           [--poll-max-ns NS]\n"
+		"       %s --tell-end --runtime-dir DIR\n"
 		"       %s --probe\n"
 		"Serve a VM's disks, as its worker says. vmmgmtd starts it.\n"
-		"  --probe  look at the host instead: a line for each check, \"ID ok|warn|fail TEXT\"\n",
-		PROGRAM, PROGRAM);
+		"  --tell-end  tell the worker how its process has ended instead, as ExecStopPost= of systemd\n"
+		"  --probe     look at the host instead: a line for each check, \"ID ok|warn|fail TEXT\"\n",
+		PROGRAM, PROGRAM, PROGRAM);
 }
 
 /* What `vmctl doctor` asks. */
@@ -139,6 +150,9 @@ static int parse_options(int argc, char **argv, struct options *options)
 		case 's':
 			if (parse_budget(optarg, &options->poll_max_ns) < 0)
 				return -EINVAL;
+			break;
+		case 't':
+			options->tell_end = true;
 			break;
 		case 'p':
 			probe();
@@ -295,10 +309,11 @@ static int offer_controllers(struct server *server, struct err *err)
 static int serve(struct server *server, const struct options *options, struct err *err)
 {
 	struct vsp_config config = {
-		.name = "storage",
+		.name = PROVIDER,
 		.program = PROGRAM " " PACKAGE_VERSION,
 		.state_version = STORVSP_STATE_VERSION,
 		.worker_path = options->path,
+		.invocation = getenv("INVOCATION_ID"),
 		.worker_gone = worker_gone,
 		.arg = server,
 	};
@@ -327,10 +342,32 @@ static int serve(struct server *server, const struct options *options, struct er
 		return r;
 	snprintf(status, sizeof(status), "%zu disk%s", server->storaged->disks,
 		 server->storaged->disks == 1 ? "" : "s");
+	if (daemon_watchdog(server->loop) < 0)
+		log_warn(NULL, "no signs of life are given to the service manager");
 	daemon_ready(status);
 	if (options->poll_max_ns > 0)
 		return spin_run(server->loop, server->vsp, server->storaged->engine, options->poll_max_ns);
 	return loop_run(server->loop);
+}
+
+/* ---- its predecessor's end ---- */
+
+static int tell_end(struct loop *loop, const struct options *options, struct err *err)
+{
+	struct vsp_end end;
+	int r = daemon_drop_privileges(getuid(), getgid(), err);
+
+	if (r == 0)
+		r = sandbox_enter(&tell_sandbox, err);
+	if (r == 0)
+		r = vsp_end_read(getenv, &end, err);
+	return r < 0 ? r : vsp_end_tell(loop, options->path, PROVIDER, &end, err);
+}
+
+/* It has ended, or ends: the VM is over. */
+static bool no_worker(int error)
+{
+	return error == -ENOENT || error == -ECONNREFUSED || error == -ECONNRESET;
 }
 
 static void stop(struct server *server)
@@ -361,12 +398,17 @@ int main(int argc, char **argv)
 		if (r < 0)
 			err_set(&err, r, "cannot make an event loop: %s", strerror(-r));
 	}
-	if (r == 0)
+	if (r == 0 && options.tell_end) {
+		r = tell_end(server.loop, &options, &err);
+		if (no_worker(r))
+			r = 0;
+	} else if (r == 0) {
 		r = serve(&server, &options, &err);
+	}
 	if (r < 0)
 		log_error(NULL, "%s", err.text[0] ? err.text : strerror(-r));
 	stop(&server);
-	if (server.gone || r == -ENOENT || r == -ECONNREFUSED || r == -ECONNRESET)
+	if (server.gone || no_worker(r))
 		return EXIT_NO_WORKER;
 	return r < 0 ? 1 : 0;
 }

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/death.h"
 #include "base/fd.h"
+#include "base/text.h"
 #include "proto/methods.h"
 #include "proto/types.pb-c.h"
 #include "proto/vsp.pb-c.h"
@@ -149,6 +150,16 @@ static void handle_hand_over(struct rpc_conn *conn, struct rpc_call *call, const
 		rpc_fail(call, r, "quiescing already");
 }
 
+/* Whoever runs us starts the next one: not so if we went because the worker has gone. */
+static void handle_end(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,
+		       void *arg)
+{
+	const struct vsp *vsp = arg;
+
+	reply_empty(call);
+	loop_stop(vsp->loop);
+}
+
 static void handle_ping(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
 			size_t nfds, void *arg)
 {
@@ -170,6 +181,7 @@ static const struct rpc_method methods[] = {
 	 handle_quiesce},
 	{VSP_HAND_OVER, "HandOver", &bulkhead__empty__descriptor, &bulkhead__empty__descriptor, 0, 0, RPC_ROLE_ANY,
 	 handle_hand_over},
+	{VSP_END, "End", &bulkhead__empty__descriptor, &bulkhead__empty__descriptor, 0, 0, RPC_ROLE_ANY, handle_end},
 	{VSP_PING, "Ping", &bulkhead__empty__descriptor, &bulkhead__vsp__ping_reply__descriptor, 0, 0, RPC_ROLE_ANY,
 	 handle_ping},
 	{0},
@@ -279,6 +291,8 @@ int vsp_rpc_attach(struct vsp *vsp, struct err *err)
 	req.block_version = BLOCK_VERSION;
 	req.state_version = vsp->config.state_version;
 	req.program = (char *)(vsp->config.program ? vsp->config.program : "");
+	if (vsp->config.invocation && text_is_hex(vsp->config.invocation, VSP_INVOCATION_LEN))
+		req.invocation = (char *)vsp->config.invocation;
 	/* The worker answers once our predecessor, if there is one, has come to its end. */
 	r = rpc_call_wait(vsp->conn, WORKER_VSP_ATTACH, &req.base, &bulkhead__vsp__attach_reply__descriptor, NULL, 0,
 			  NO_DEADLINE, err, &reply, fds, &nfds);

@@ -98,6 +98,7 @@ struct vsp_config {
 	const char *program;	 /* name and version, for people; NULL: none */
 	uint32_t state_version;	 /* the newest of its devices' ops */
 	const char *worker_path; /* the worker's socket */
+	const char *invocation;	 /* a service manager's number for this run, $INVOCATION_ID; NULL: none */
 	/* The worker went away: the VSP must end. Do not vsp_free() inside. */
 	void (*worker_gone)(void *arg, const char *why);
 	void *arg;

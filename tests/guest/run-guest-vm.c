@@ -133,7 +133,7 @@ static int open_all(const struct run_config *config, int fds[], struct err *err)
 		path = config->initrd;
 		fds[++n] = open(path, O_RDONLY | O_CLOEXEC);
 	}
-	if (config->disks && fds[n] >= 0) {
+	if (config->disks && !config->as_a_unit && fds[n] >= 0) {
 		path = config->storaged;
 		fds[++n] = open(path, O_RDONLY | O_CLOEXEC);
 	}
@@ -173,7 +173,7 @@ static int create(struct run_vm *vm, const char *uuid, const struct run_config *
 		storage.name = (char *)"storage";
 		storage.config = (ProtobufCBinaryData){storage_config(config, buf), buf};
 		storage.fd_count = config->disks;
-		storage.has_program = true;
+		storage.has_program = !config->as_a_unit;
 		storage.program = (char *)"vsp-storaged";
 		storage.n_args = ARRAY_SIZE(args) - (config->engine ? 0 : 2);
 		storage.args = args;
@@ -223,14 +223,15 @@ int run_vm_call(struct run_vm *vm, uint32_t method, struct err *err)
 int run_vm_upgrade(struct run_vm *vm, const char *path, struct err *err)
 {
 	Bulkhead__Worker__UpgradeRequest req = BULKHEAD__WORKER__UPGRADE_REQUEST__INIT;
-	int fd = open(path, O_RDONLY | O_CLOEXEC), r;
+	int fd = *path ? open(path, O_RDONLY | O_CLOEXEC) : -1, r;
 
-	if (fd < 0)
+	if (*path && fd < 0)
 		return err_set(err, -errno, "%s: %s", path, strerror(errno));
 	req.name = (char *)"storage";
-	r = rpc_call_wait(vm->conn, WORKER_UPGRADE, &req.base, &bulkhead__empty__descriptor, &fd, 1, START_DEADLINE_MS,
-			  err, NULL, NULL, NULL);
-	close(fd);
+	r = rpc_call_wait(vm->conn, WORKER_UPGRADE, &req.base, &bulkhead__empty__descriptor, &fd, fd >= 0,
+			  START_DEADLINE_MS, err, NULL, NULL, NULL);
+	if (fd >= 0)
+		close(fd);
 	return r;
 }
 

@@ -59,7 +59,7 @@ struct run {
 	struct options options;
 	struct loop *loop;
 	struct run_vm *vm;
-	pid_t worker;
+	pid_t worker, manager; /* manager: as-a-unit; 0: none */
 	char dir[64], socket[80], last[80];
 	struct loop_source *console, *timer, *killer, *input;
 	int killed; /* pid */
@@ -108,6 +108,7 @@ static const struct option long_options[] = {
 	{"worker", required_argument, NULL, 'w'},
 	{"storaged", required_argument, NULL, 'S'},
 	{"engine", required_argument, NULL, 'E'},
+	{"as-a-unit", required_argument, NULL, 'y'},
 	{"help", no_argument, NULL, 'h'},
 	{0},
 };
@@ -147,7 +148,8 @@ static void usage(FILE *to)
 	      "                                        message has TEXT in it\n"
 	      "  --print-services                      print how often it died, and what became of requests\n"
 	      "  --worker PATH --storaged PATH         which daemons, if not this build's\n"
-	      "  --engine NAME                         of vsp-storaged\n",
+	      "  --engine NAME                         of vsp-storaged\n"
+	      "  --as-a-unit SCRIPT                    who runs that instead of the worker: tests/guest/as-a-unit\n",
 	      to);
 }
 
@@ -205,6 +207,7 @@ static const struct {
 	OPTION('w', TEXT, worker),
 	OPTION('E', TEXT, vm.engine),
 	OPTION('S', TEXT, storaged),
+	OPTION('y', TEXT, vm.as_a_unit),
 };
 
 static int set_member(struct options *o, size_t n)
@@ -354,6 +357,24 @@ static int start_worker(struct run *run)
 
 	run->worker = spawn(path, argv);
 	return run->worker < 0 ? -1 : 0;
+}
+
+/* What serves the disks ends with the worker, and it with that. */
+static int start_manager(struct run *run)
+{
+	const struct run_config *vm = &run->options.vm;
+	const char *const argv[] = {
+		"as-a-unit", vm->storaged, "--name", "test", "--worker", vm->socket, vm->engine ? "--engine" : NULL,
+		vm->engine,  NULL};
+
+	run->manager = fork();
+	if (run->manager == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		execv(vm->as_a_unit, (char *const *)argv);
+		fprintf(stderr, "run-guest: %s: %s\n", vm->as_a_unit, strerror(errno));
+		_exit(127);
+	}
+	return run->manager < 0 ? -errno : 0;
 }
 
 /* ---- the guest's words ---- */
@@ -582,6 +603,8 @@ static int watch(struct run *run, struct err *err)
 		r = run_vm_new(run->loop, run->socket, UUID, &run->options.vm, on_changed, run, err, &run->vm);
 	if (r < 0)
 		return r;
+	if (run->options.vm.as_a_unit && start_manager(run) < 0)
+		return err_set(err, -errno, "%s", strerror(errno));
 	fd = run_vm_start(run->vm, err);
 	if (fd < 0)
 		return fd;
@@ -630,6 +653,8 @@ static bool end(struct run *run)
 			well = false;
 		}
 	}
+	if (run->manager > 0 && reap(run->manager) != 0)
+		well = complain("who runs vsp-storaged has not ended well", NULL);
 	unlink(run->socket);
 	unlink(run->last);
 	if (run->dir[0] && rmdir(run->dir) < 0)

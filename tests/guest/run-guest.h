@@ -24,9 +24,10 @@ struct run_config {
 	} disk[RUN_DISKS_MAX];
 	unsigned int disks;
 	bool restart_on_crash;
-	const char *storaged; /* program that the worker runs for the disks */
-	const char *socket;   /* of the worker, for it */
-	const char *engine;   /* of it; NULL: as it likes */
+	const char *as_a_unit; /* who runs the disks' program as a service manager would; NULL: the worker does */
+	const char *storaged;  /* that program */
+	const char *socket;    /* of the worker, for it */
+	const char *engine;    /* of it; NULL: as it likes */
 };
 
 enum run_heartbeat { RUN_HEARTBEAT_UNKNOWN, RUN_HEARTBEAT_OK, RUN_HEARTBEAT_LOST };
@@ -55,7 +56,8 @@ int run_vm_new(struct loop *loop, const char *path, const char *uuid, const stru
 int run_vm_start(struct run_vm *vm, struct err *err);
 /** run_vm_call - WORKER_PAUSE and the like: methods without arguments. Waits. */
 int run_vm_call(struct run_vm *vm, uint32_t method, struct err *err);
-/** run_vm_upgrade - WORKER_UPGRADE of the disks' program to the one at @path. Waits. */
+/** run_vm_upgrade - WORKER_UPGRADE of the disks' program to the one at @path; "": to what the service manager starts.
+ * Waits. */
 int run_vm_upgrade(struct run_vm *vm, const char *path, struct err *err);
 /** run_vm_ask - WORKER_ASK: @what: 0: shutdown, 1: reboot. @done comes later, once. */
 int run_vm_ask(struct run_vm *vm, uint32_t what, uint32_t timeout_ms,

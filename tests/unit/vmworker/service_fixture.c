@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -45,6 +47,8 @@ void sx_setup(void)
 	fx_init();
 	memset(&sx.set, 0, sizeof(sx.set));
 	sx.failed = sx.done = false;
+	sx.answers = 0;
+	sx.invocation = NULL;
 	sx.set = (struct providers){.loop = fx.loop, .bus = fx.bus, .changed = on_changed, .failed = on_failed};
 	cr_assert_eq(spawner_new(fx.loop, fd, &sx.set.spawner), 0);
 }
@@ -57,6 +61,12 @@ void sx_teardown(void)
 			kill(spawned_pid(sx.set.at[i].service.process), SIGKILL);
 		if (sx.set.at[i].service.successor)
 			kill(spawned_pid(sx.set.at[i].service.successor), SIGKILL);
+	}
+	while (sx.foreigners) {
+		int pidfd = sx.foreign[--sx.foreigners];
+
+		pidfd_send_signal(pidfd, SIGKILL, NULL, 0); /* unless a test has waited for it */
+		close(pidfd);
 	}
 	providers_done(&sx.set);
 	spawner_free(sx.set.spawner);
@@ -104,6 +114,13 @@ static void on_hand_over(void *arg)
 	played->asked_to_hand_over = true;
 }
 
+static void on_end(void *arg)
+{
+	struct played *played = arg;
+
+	played->asked_to_end = true;
+}
+
 static int on_ping(void *arg)
 {
 	struct played *played = arg;
@@ -120,13 +137,17 @@ static void on_drop(void *arg)
 	played->dropped = true;
 }
 
-static const struct provider_ops ops = {
-	.admitted = on_admitted, .refused = on_refused, .ping = on_ping, .hand_over = on_hand_over, .drop = on_drop};
+static const struct provider_ops ops = {.admitted = on_admitted,
+					.refused = on_refused,
+					.ping = on_ping,
+					.hand_over = on_hand_over,
+					.end = on_end,
+					.drop = on_drop};
 
 int sx_attach(struct played *played, pid_t pid, uint32_t version)
 {
 	int pidfd = pidfd_open(pid, 0), r;
-	const struct attachment attachment = {
+	struct attachment attachment = {
 		.ops = &ops,
 		.arg = played,
 		.pid = pid,
@@ -136,6 +157,8 @@ int sx_attach(struct played *played, pid_t pid, uint32_t version)
 	};
 	struct err err = {0};
 
+	if (sx.invocation)
+		snprintf(attachment.invocation, sizeof(attachment.invocation), "%s", sx.invocation);
 	*played = (struct played){0};
 	r = provider_attach(&sx.set, "storage", &attachment, &err, &played->provider);
 	if (r < 0 || played->admitted || sx.storage->service.program_fd >= 0)
@@ -178,18 +201,36 @@ pid_t sx_foreign(void)
 	pid_t pid = fork();
 
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		pause();
 		_exit(0);
 	}
 	cr_assert(pid > 0);
+	cr_assert(sx.foreigners < SX_FOREIGN_MAX);
+	sx.foreign[sx.foreigners] = pidfd_open(pid, 0);
+	cr_assert_geq(sx.foreign[sx.foreigners++], 0);
 	return pid;
+}
+
+static void on_told(void *arg, const struct err *err)
+{
+	sx.answers++;
+	sx.answer = *err;
+}
+
+void sx_tell(const char *invocation, int status)
+{
+	struct service_end end = {.status = status};
+
+	snprintf(end.invocation, sizeof(end.invocation), "%s", invocation);
+	service_told(sx.storage, &end, on_told, NULL);
 }
 
 void sx_upgrade_to(const char *path)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 
-	cr_assert_geq(fd, 0);
+	cr_assert(!path || fd >= 0);
 	sx.done = false;
 	service_upgrade(sx.storage, fd, on_done, NULL);
 	fd_close(&fd);

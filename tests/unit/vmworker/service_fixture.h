@@ -19,12 +19,13 @@
 #include "service.h"
 
 #define SX_PING_NS     (5 * NS_PER_MS)
+#define SX_FOREIGN_MAX 16u
 #define SX_PATIENCE_NS (20 * NS_PER_MS)
 
 /* A process that has attached. */
 struct played {
 	struct provider *provider;
-	bool admitted, dropped, refused, asked_to_hand_over;
+	bool admitted, dropped, refused, asked_to_hand_over, asked_to_end;
 	bool pinged; /* and has not answered */
 	unsigned int pings;
 };
@@ -35,7 +36,13 @@ struct service_fixture {
 	bool failed; /* the first process has ended: failure */
 	bool done;   /* the upgrade is over: outcome */
 	struct err failure, outcome;
+	int foreign[SX_FOREIGN_MAX]; /* pidfds */
+	size_t foreigners;
 	int waiting_fd; /* of who waits to be admitted */
+	/* what the next that attaches gives as the number of its run; NULL: none */
+	const char *invocation;
+	unsigned int answers; /* to who has told of ends; the last: answer */
+	struct err answer;
 };
 
 extern struct service_fixture sx;
@@ -70,10 +77,13 @@ pid_t sx_serve(struct played *played);
 /* sx_kill_process - and wait until that is known. */
 void sx_kill_process(struct played *played, pid_t pid, int signal);
 
-/* sx_foreign - a process of somebody else. */
+/* sx_foreign - a process of somebody else, which may be waited for. */
 pid_t sx_foreign(void);
 
-/* sx_upgrade_to - a program. */
+/* sx_tell - how @invocation has ended, @status as of waitpid(). */
+void sx_tell(const char *invocation, int status);
+
+/* sx_upgrade_to - a program; NULL: none is given. */
 void sx_upgrade_to(const char *path);
 
 /* sx_hold_at_its_end - a process that is traced so stops on its way out, whatever it is sent, until we let it go: as
