@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A disk as the front ends see it: a number of logical blocks that are read, written and flushed. What is behind it is
- * a back end: one file and one constant struct disk_ops each.
+ * A disk as the front ends see it: a number of logical blocks that are read, written, flushed and given back. What is
+ * behind it is a back end: one file and one constant struct disk_ops each.
  */
 #ifndef STORAGED_DISK_H
 #define STORAGED_DISK_H
@@ -20,7 +20,9 @@
 enum disk_op {
 	DISK_READ,
 	DISK_WRITE,
-	DISK_FLUSH, /* what was written and completed before is on the medium */
+	DISK_FLUSH,   /* what was written and completed before is on the medium */
+	DISK_DISCARD, /* the blocks read as zeroes, and take no space if that can be */
+	DISK_ZERO,    /* the blocks read as zeroes, and keep their space */
 };
 
 /* Owned by the front end, who does not touch it from submit to done. */
@@ -28,10 +30,13 @@ struct disk_request {
 	enum disk_op op;
 	bool fua;	   /* writes: complete when the data is on the medium */
 	uint64_t offset;   /* bytes, within the disk, multiple of its block size */
-	uint32_t len;	   /* bytes, multiple of the block size, 1 to DISK_MAX_TRANSFER; 0 for flush */
-	struct iovec *iov; /* exactly @len bytes; any alignment; the array may be used up */
+	uint64_t len;	   /* bytes, multiple of the block size; reads, writes: 1 to DISK_MAX_TRANSFER; flush: 0 */
+	struct iovec *iov; /* of reads and writes: exactly @len bytes; any alignment; the array may be used up */
 	unsigned int iovs;
-	/* @result: 0 (all of it) or a negative errno. On the loop's thread; may be called inside disk_submit(). */
+	/*
+	 * @result: 0 (all of it) or a negative errno; -EOPNOTSUPP: this disk cannot discard or zero, write instead. On
+	 * the loop's thread; may be called inside disk_submit().
+	 */
 	void (*done)(struct disk_request *request, int result);
 
 	/* the back end's */
@@ -49,6 +54,7 @@ struct disk_config {
 	unsigned int file; /* the engine's number of @fd */
 	bool readonly;
 	bool unsafe_flush; /* flush and FUA are acknowledged without being done */
+	bool discard;	   /* what the guest gives back is given back to the host */
 	uint32_t block_bytes;
 };
 
@@ -70,6 +76,7 @@ struct disk {
 	uint32_t physical_block_bytes; /* a power of two, at least block_bytes: writes of less cost a read */
 	bool readonly;
 	bool write_through; /* a write is on the medium when it completes: there is no cache to flush */
+	bool discard;	    /* the guest may be told that it can give blocks back */
 };
 
 extern const struct disk_ops disk_raw;

@@ -6,6 +6,7 @@
  * and lengths aligned; a request that is not (or that the kernel refuses with EINVAL all the same) goes through a
  * buffer of a bounded pool instead, and waits in order for one where all are taken. A descriptor with O_DSYNC makes a
  * disk without a write cache: each write says so to the engine as well, and the guest is told that there is none.
+ * Blocks that are given back become a hole in the file, or are discarded on the device, whichever reads as zeroes.
  *
  * Limits: the capacity is what whole blocks fit in the image when it is opened; an image that shrinks afterwards gives
  * errors.
@@ -64,9 +65,8 @@ static struct raw *to_raw(struct disk *disk)
 static void raw_io_done(struct engine_io *io, int result);
 
 static const enum engine_op engine_op[] = {
-	[DISK_READ] = ENGINE_READ,
-	[DISK_WRITE] = ENGINE_WRITE,
-	[DISK_FLUSH] = ENGINE_SYNC,
+	[DISK_READ] = ENGINE_READ,	 [DISK_WRITE] = ENGINE_WRITE, [DISK_FLUSH] = ENGINE_SYNC,
+	[DISK_DISCARD] = ENGINE_DISCARD, [DISK_ZERO] = ENGINE_ZERO,
 };
 
 static void start(struct raw *raw, struct disk_request *request, struct iovec *iov, unsigned int iovs)
@@ -77,6 +77,7 @@ static void start(struct raw *raw, struct disk_request *request, struct iovec *i
 	io->file = raw->file;
 	io->dsync = (request->fua || raw->disk.write_through) && !raw->unsafe_flush;
 	io->offset = request->offset;
+	io->len = request->len;
 	io->iov = iov;
 	io->iovs = iovs;
 	io->done = raw_io_done;
@@ -140,6 +141,22 @@ static void give_back(struct raw *raw, struct disk_request *request)
 	start_bounced(raw, next);
 }
 
+static bool moves_data(const struct disk_request *request)
+{
+	return engine_moves_data(engine_op[request->op]);
+}
+
+/* Where the file system or the device has no such thing, or not in pieces of our block size. */
+static int without_holes(int result)
+{
+	static const int errors[] = {-EINVAL, -ENODEV, -ENOSYS, -ENOTTY};
+
+	for (size_t i = 0; i < ARRAY_SIZE(errors); i++)
+		if (result == errors[i])
+			return -EOPNOTSUPP;
+	return result;
+}
+
 static void raw_io_done(struct engine_io *io, int result)
 {
 	struct disk_request *request = CONTAINER_OF(io, struct disk_request, io);
@@ -149,7 +166,9 @@ static void raw_io_done(struct engine_io *io, int result)
 		if (result == 0 && request->op == DISK_READ)
 			copy_out(request);
 		give_back(raw, request);
-	} else if (result == -EINVAL && raw->pool && request->op != DISK_FLUSH && io->offset == request->offset) {
+	} else if (!moves_data(request) && request->op != DISK_FLUSH) {
+		result = without_holes(result);
+	} else if (result == -EINVAL && raw->pool && moves_data(request) && io->offset == request->offset) {
 		bounce(raw, request);
 		return;
 	}
@@ -176,7 +195,7 @@ static void raw_submit(struct disk *disk, struct disk_request *request)
 	request->bounce = NULL;
 	if (request->op == DISK_FLUSH && (raw->unsafe_flush || disk->readonly))
 		request->done(request, 0);
-	else if (request->op == DISK_FLUSH || !raw->pool || aligned(raw, request))
+	else if (!moves_data(request) || !raw->pool || aligned(raw, request))
 		start(raw, request, request->iov, request->iovs);
 	else
 		bounce(raw, request);
@@ -370,6 +389,7 @@ static int raw_open(const struct disk_config *config, struct engine *engine, str
 	raw->disk.ops = &disk_raw;
 	raw->disk.block_bytes = config->block_bytes;
 	raw->disk.readonly = config->readonly;
+	raw->disk.discard = config->discard && !config->readonly;
 	raw->engine = engine;
 	raw->file = config->file;
 	raw->unsafe_flush = config->unsafe_flush;

@@ -3,6 +3,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -62,7 +64,7 @@ void engine_batch_end(struct engine *engine)
 
 void engine_submit(struct engine *engine, struct engine_io *io)
 {
-	assert(io->op == ENGINE_SYNC || io->iovs > 0);
+	assert(io->iovs > 0 || !engine_moves_data(io->op));
 	io->next = NULL;
 	io->retries = 0;
 	io->result = 0;
@@ -112,13 +114,18 @@ static bool consume(struct engine_io *io, size_t bytes)
 	return io->iovs > 0;
 }
 
+int engine_fallocate_mode(enum engine_op op)
+{
+	return FALLOC_FL_KEEP_SIZE | (op == ENGINE_DISCARD ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
+}
+
 bool engine_io_advance(struct engine_io *io, int result)
 {
 	if (result == -EINTR || result == -EAGAIN) {
 		io->result = -EAGAIN;
 		return io->retries++ < ENGINE_RETRIES_MAX;
 	}
-	if (result < 0 || io->op == ENGINE_SYNC) {
+	if (result < 0 || !engine_moves_data(io->op)) {
 		io->result = result;
 		return false;
 	}

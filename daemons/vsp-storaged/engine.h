@@ -32,7 +32,9 @@ struct engine;
 enum engine_op {
 	ENGINE_READ,
 	ENGINE_WRITE,
-	ENGINE_SYNC, /* the data and what is needed to find it: fdatasync */
+	ENGINE_SYNC,	/* the data and what is needed to find it: fdatasync */
+	ENGINE_DISCARD, /* the range reads as zeroes and takes no space; never makes the file longer */
+	ENGINE_ZERO,	/* the range reads as zeroes and keeps its space */
 };
 
 /* Owned by the caller, who does not touch it from submit to done. */
@@ -41,10 +43,12 @@ struct engine_io {
 	unsigned int file; /* which of the descriptors given to engine_open() */
 	bool dsync;	   /* writes: complete when the data is on the medium */
 	uint64_t offset;
-	struct iovec *iov; /* the array is used up by short transfers */
-	unsigned int iovs; /* at least one with a byte, but for ENGINE_SYNC */
+	uint64_t len;	   /* bytes, of ENGINE_DISCARD and ENGINE_ZERO */
+	struct iovec *iov; /* of reads and writes; the array is used up by short transfers */
+	unsigned int iovs; /* at least one with a byte */
 	/*
-	 * @result: 0; -ENODATA (end of file before the last byte of a read), -ECANCELED, or the host's negative errno.
+	 * @result: 0; -ENODATA (end of file before the last byte of a read), -EOPNOTSUPP (nothing has been done: the
+	 * file cannot be punched), -ECANCELED, or the host's negative errno.
 	 */
 	void (*done)(struct engine_io *io, int result);
 
@@ -119,6 +123,15 @@ bool engine_cancel(struct engine *engine, struct engine_io *io);
 int engine_keep(struct engine *engine);
 
 /* ---- for implementations ---- */
+
+/** engine_moves_data - whether I/Os of this kind have iovecs; the others are done in one step. */
+static inline bool engine_moves_data(enum engine_op op)
+{
+	return op == ENGINE_READ || op == ENGINE_WRITE;
+}
+
+/** engine_fallocate_mode - of ENGINE_DISCARD and ENGINE_ZERO. */
+int engine_fallocate_mode(enum engine_op op);
 
 /**
  * engine_io_advance - what the outcome of one attempt means for @io, whose offset and iovecs move forward.

@@ -10,6 +10,7 @@
 #include "engine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -31,10 +32,7 @@ static const struct syscall_rule setup_rules[] = {
 const struct syscall_list threads_setup_calls = {.name = "threads, set-up", .rules = setup_rules};
 
 static const struct syscall_rule service_rules[] = {
-	{SYS_preadv},
-	{SYS_pwritev2},
-	{SYS_fdatasync},
-	{-1},
+	{SYS_preadv}, {SYS_pwritev2}, {SYS_fdatasync}, {SYS_fallocate}, {-1},
 };
 
 const struct syscall_list threads_calls = {.name = "threads", .rules = service_rules};
@@ -71,6 +69,10 @@ static int attempt(int fd, const struct engine_io *io)
 		break;
 	case ENGINE_SYNC:
 		n = fdatasync(fd);
+		break;
+	case ENGINE_DISCARD:
+	case ENGINE_ZERO:
+		n = fallocate(fd, engine_fallocate_mode(io->op), (off_t)io->offset, (off_t)io->len);
 		break;
 	}
 	return n < 0 ? -errno : (int)n;

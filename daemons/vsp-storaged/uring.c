@@ -63,7 +63,7 @@ static const struct syscall_rule service_rules[] = {
 
 const struct syscall_list uring_calls = {.name = "io_uring", .rules = service_rules};
 
-static const uint8_t opcodes[] = {IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC};
+static const uint8_t opcodes[] = {IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE};
 
 static struct uring *to_uring(struct engine *engine)
 {
@@ -98,6 +98,10 @@ static bool give(struct uring *uring, struct engine_io *io)
 		break;
 	case ENGINE_SYNC:
 		io_uring_prep_fsync(sqe, (int)io->file, IORING_FSYNC_DATASYNC);
+		break;
+	case ENGINE_DISCARD:
+	case ENGINE_ZERO:
+		io_uring_prep_fallocate(sqe, (int)io->file, engine_fallocate_mode(io->op), io->offset, io->len);
 		break;
 	}
 	io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);

@@ -149,6 +149,35 @@ static void reads_and_writes(void)
 	cr_assert_eq(run(&write, ENGINE_SYNC, RW, 0, 0), 0);
 }
 
+/* A hole, and zeroes that take space; where the file system of the tests has none, the engine says so. */
+static void holes(void)
+{
+	static const enum engine_op ops[] = {ENGINE_DISCARD, ENGINE_ZERO};
+	static uint8_t buf[3 * 4096], zeroes[4096];
+
+	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
+		struct test_io write = one(buf, sizeof(buf)), hole = {.io.len = 4096}, read = one(buf, sizeof(buf));
+		struct stat st;
+		int r;
+
+		memset(buf, 0x5a, sizeof(buf));
+		cr_assert_eq(run(&write, ENGINE_WRITE, RW, 0, 1), 0);
+		r = run(&hole, ops[i], RW, 4096, 0);
+		cr_assert(r == 0 || r == -EOPNOTSUPP, "%d", r);
+		cr_assert_eq(run(&read, ENGINE_READ, RW, 0, 1), 0);
+		cr_assert_eq(buf[4095], 0x5a);
+		cr_assert_eq(buf[8192], 0x5a);
+		cr_assert(r < 0 || memcmp(buf + 4096, zeroes, 4096) == 0);
+		/* Beyond the end: the file stays as long as it is. */
+		hole.io.len = FILE_LEN;
+		r = run(&hole, ops[i], RW, FILE_LEN - 4096, 0);
+		cr_assert(r == 0 || r == -EOPNOTSUPP, "%d", r);
+		cr_assert_eq(fstat(fds[RW], &st), 0);
+		cr_assert_eq(st.st_size, FILE_LEN);
+		cr_assert_eq(run(&hole, ops[i], RO, 0, 0), -EBADF);
+	}
+}
+
 static void errors(void)
 {
 	uint8_t buf[4096] = {0};
@@ -311,6 +340,7 @@ ParameterizedTest(struct engine_name *param, engine, each, .timeout = 60)
 {
 	start(param->name);
 	reads_and_writes();
+	holes();
 	errors();
 	many();
 	chain();
