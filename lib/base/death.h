@@ -30,6 +30,7 @@
 	X(ACCEPT_SLOT, "accept-slot", "the slot is ACCEPTED, the cursor is old")                                       \
 	X(ACCEPT_CURSOR, "accept-cursor", "the cursor is new")                                                         \
 	X(ACCEPT_PUBLISHED, "accept-published", "read_index is published")                                             \
+	X(MARKED, "marked", "the slot has a mark, the request has no outcome")                                         \
 	X(OUTCOME_REPLY, "outcome-reply", "the reply's bytes are in the slot")                                         \
 	X(OUTCOME_DONE, "outcome-done", "the slot is DONE")                                                            \
 	X(OUTCOME_STATE, "outcome-state", "half of the device's state is new")                                         \

@@ -167,6 +167,13 @@ void block_outcome(struct block *block, uint32_t n, const void *reply, uint32_t 
 		block_store_state(block, n);
 }
 
+void block_mark(struct block *block, uint32_t n, uint32_t mark)
+{
+	/* pairs with a successor's read after the fence: what the device does next comes after the mark */
+	store32(&block_slot(block, n)->mark, mark);
+	DEATH(MARKED);
+}
+
 void block_commit_add(struct block *block, uint32_t n)
 {
 	block->header->commit.slots[n / 64] |= UINT64_C(1) << (n % 64);

@@ -13,6 +13,8 @@
  *   outcome   block_outcome():  reply bytes, and the device's new state if it has one -> slot.state = DONE -> the state
  *             into the state area -> header.state_sequence. A slot waits DONE for room in the ring. A DONE slot whose
  *             state_sequence is one ahead of the header's died in between: its state is stored again.
+ *   mark      block_mark():     slot.mark, while the slot is ACCEPTED: what a successor that does the request again
+ *             must know of the first time, before it takes effect.
  *   commit    block_commit_add() for each completion that was written into the ring, and for each request that wants
  *             none, then block_commit_begin(): old and new write index, the new count of completions -> commit.valid;
  *             the caller then publishes write_index;
@@ -80,7 +82,7 @@ struct block_slot {
 	uint32_t ranges; /* checked against guest memory */
 	uint32_t reply_len;
 	uint32_t state_sequence; /* DONE: the state behind the reply is the device's; 0: it has none */
-	uint32_t reserved0;
+	_Atomic uint32_t mark;	 /* the device's: how far it has come with the request; 0: it has just begun */
 	uint64_t reserved1;
 	struct guest_range range[BLOCK_RANGES_MAX];
 	uint8_t bytes[]; /* packet_max, then reply_max, then state_len */
@@ -186,6 +188,9 @@ void block_accept(struct block *block, uint32_t n, uint32_t in_read);
  * @state: state_len bytes that the device's state becomes with it; NULL: it stays.
  */
 void block_outcome(struct block *block, uint32_t n, const void *reply, uint32_t len, const void *state);
+
+/** block_mark - a successor that finds the request in slot @n ACCEPTED finds @mark with it. */
+void block_mark(struct block *block, uint32_t n, uint32_t mark);
 
 /** block_commit_add - the next commit publishes the completion of slot @n. */
 void block_commit_add(struct block *block, uint32_t n);

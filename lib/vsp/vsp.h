@@ -57,6 +57,7 @@ struct vsp_request {
 	struct iovec iov[VSP_IOV_MAX];
 	unsigned int iovs;
 	uint32_t data_len;
+	uint32_t mark;	   /* vsp_mark() of a predecessor, which died of or with this request; 0: none */
 	void *device_data; /* @request_size bytes of the device's own, zeroed at accept */
 };
 
@@ -181,6 +182,12 @@ void vsp_complete(struct vsp_request *request, const void *payload, size_t len);
 
 /** vsp_complete_state - the same, and the device's state becomes @state (state_size bytes) with it: both or neither. */
 void vsp_complete_state(struct vsp_request *request, const void *payload, size_t len, const void *state);
+
+/**
+ * vsp_mark - before the device does what could not be told afterwards from not having been done: whoever is given this
+ * request again, after us, finds @mark with it. @mark: not 0.
+ */
+void vsp_mark(struct vsp_request *request, uint32_t mark);
 
 /**
  * vsp_batch_begin, vsp_batch_end - a back end reaps many results: what is completed in between, on any channel of @vsp,

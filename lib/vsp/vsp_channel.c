@@ -254,6 +254,7 @@ int vsp_channel_fill(struct vsp_channel *channel, uint32_t n)
 	request->payload_len = slot->packet_len - slot->payload_offset;
 	request->data_len = r < 0 ? 0 : iov_bytes(request);
 	request->data_error = slot->data_error;
+	request->mark = atomic_load_explicit(&slot->mark, memory_order_relaxed);
 	memset(request->device_data, 0, channel->ops->request_size);
 	return r < 0 ? r : 0;
 }
@@ -276,6 +277,7 @@ static int accept_packet(struct vsp_channel *channel, uint32_t n)
 	slot->payload_offset = packet.payload_offset;
 	slot->data_error = 0;
 	slot->data_len = slot->ranges = slot->reply_len = 0;
+	atomic_store_explicit(&slot->mark, 0, memory_order_relaxed);
 	if (packet.type == VMPACKET_DATA_GPA_DIRECT) {
 		r = take_pages(slot, bytes);
 		if (r < 0)
@@ -534,6 +536,15 @@ void vsp_complete_state(struct vsp_request *request, const void *payload, size_t
 	vsp_channel_touched(channel);
 	if (channel->state == VSP_CHANNEL_CLOSING && channel->in_flight == 0)
 		loop_wake(channel->vsp->work);
+}
+
+void vsp_mark(struct vsp_request *request, uint32_t mark)
+{
+	struct vsp_channel *channel = request->channel;
+
+	assert(channel->busy[request->slot] && mark != 0);
+	if (!channel->failed)
+		block_mark(&channel->block, request->slot, mark);
 }
 
 void vsp_complete(struct vsp_request *request, const void *payload, size_t len)
