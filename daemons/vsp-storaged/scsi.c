@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table of commands, and what is not a disk's own business: addresses, sense data, lists of LUNs.
+ * Addresses, the way of a command to its handler and to its end, and what is not a disk's own business.
  *
- * Limits: no task management, no reservations, no MODE SELECT, no thin provisioning; a unit attention is never
- * raised, for nothing changes under a guest yet. FUA of a read is ignored.
+ * Limits: no task management but abort and reset, no reservations.
  */
 #include "scsi.h"
 
@@ -16,44 +15,7 @@
 #include "base/bytes.h"
 #include "scsi_command.h"
 
-#define PATH_WITH_LUNS 0u /* storvsc scans eight paths; the disks are on the first */
-#define LUNS_MAX       64u
-
-struct scsi_command {
-	const char *name;
-	uint8_t cdb_len;
-	enum scsi_direction direction;
-	bool any_lun; /* answers for LUNs that are not there, too */
-	void (*handler)(struct scsi_controller *controller, struct scsi_request *request);
-};
-
-static void test_unit_ready(struct scsi_controller *controller, struct scsi_request *request);
-static void request_sense(struct scsi_controller *controller, struct scsi_request *request);
-static void report_luns(struct scsi_controller *controller, struct scsi_request *request);
-
-/* By operation code. */
-static const struct scsi_command commands[256] = {
-	[SCSI_TEST_UNIT_READY] = {"TEST UNIT READY", 6, SCSI_NONE, false, test_unit_ready},
-	[SCSI_REQUEST_SENSE] = {"REQUEST SENSE", 6, SCSI_IN, false, request_sense},
-	[SCSI_READ_6] = {"READ(6)", 6, SCSI_IN, false, scsi_read},
-	[SCSI_WRITE_6] = {"WRITE(6)", 6, SCSI_OUT, false, scsi_write},
-	[SCSI_INQUIRY] = {"INQUIRY", 6, SCSI_IN, true, scsi_inquiry},
-	[SCSI_MODE_SENSE_6] = {"MODE SENSE(6)", 6, SCSI_IN, false, scsi_mode_sense_6},
-	[SCSI_START_STOP_UNIT] = {"START STOP UNIT", 6, SCSI_NONE, false, scsi_start_stop_unit},
-	[SCSI_READ_CAPACITY_10] = {"READ CAPACITY(10)", 10, SCSI_IN, false, scsi_read_capacity_10},
-	[SCSI_READ_10] = {"READ(10)", 10, SCSI_IN, false, scsi_read},
-	[SCSI_WRITE_10] = {"WRITE(10)", 10, SCSI_OUT, false, scsi_write},
-	[SCSI_VERIFY_10] = {"VERIFY(10)", 10, SCSI_OUT, false, scsi_verify_10},
-	[SCSI_SYNCHRONIZE_CACHE_10] = {"SYNCHRONIZE CACHE(10)", 10, SCSI_NONE, false, scsi_synchronize_cache},
-	[SCSI_MODE_SENSE_10] = {"MODE SENSE(10)", 10, SCSI_IN, false, scsi_mode_sense_10},
-	[SCSI_READ_16] = {"READ(16)", 16, SCSI_IN, false, scsi_read},
-	[SCSI_WRITE_16] = {"WRITE(16)", 16, SCSI_OUT, false, scsi_write},
-	[SCSI_SYNCHRONIZE_CACHE_16] = {"SYNCHRONIZE CACHE(16)", 16, SCSI_NONE, false, scsi_synchronize_cache},
-	[SCSI_SERVICE_ACTION_IN_16] = {"SERVICE ACTION IN(16)", 16, SCSI_IN, false, scsi_service_action_in_16},
-	[SCSI_REPORT_LUNS] = {"REPORT LUNS", 12, SCSI_IN, true, report_luns},
-	[SCSI_READ_12] = {"READ(12)", 12, SCSI_IN, false, scsi_read},
-	[SCSI_WRITE_12] = {"WRITE(12)", 12, SCSI_OUT, false, scsi_write},
-};
+#define LUNS_MAX 64u
 
 /* ---- LUNs ---- */
 
@@ -78,9 +40,12 @@ int scsi_lun_init(struct scsi_lun *lun, const struct abi_guid *instance, uint8_t
 	hash = fnv(hash, address, sizeof(address));
 	hash = fnv(hash, serial, strlen(serial));
 	memset(lun, 0, sizeof(*lun));
-	lun->scratch = aligned_alloc(4096, SCSI_VERIFY_CHUNK);
-	if (!lun->scratch)
+	for (size_t i = 0; i < ARRAY_SIZE(lun->scratch); i++)
+		lun->scratch[i] = aligned_alloc(4096, SCSI_SCRATCH_LEN);
+	if (!lun->scratch[0] || !lun->scratch[1]) {
+		scsi_lun_done(lun);
 		return -ENOMEM;
+	}
 	lun->target = target;
 	lun->lun = number;
 	lun->disk = disk;
@@ -96,13 +61,15 @@ int scsi_lun_init(struct scsi_lun *lun, const struct abi_guid *instance, uint8_t
 
 void scsi_lun_done(struct scsi_lun *lun)
 {
-	free(lun->scratch);
-	lun->scratch = NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(lun->scratch); i++) {
+		free(lun->scratch[i]);
+		lun->scratch[i] = NULL;
+	}
 }
 
 static struct scsi_lun *find_lun(struct scsi_controller *controller, const struct scsi_request *request)
 {
-	if (request->path != PATH_WITH_LUNS)
+	if (request->path != SCSI_PATH_WITH_LUNS)
 		return NULL;
 	for (size_t i = 0; i < controller->luns; i++)
 		if (controller->lun[i].target == request->target && controller->lun[i].lun == request->lun)
@@ -118,34 +85,22 @@ void scsi_good(struct scsi_request *request)
 	scsi_end(request, SCSI_COMPLETE);
 }
 
-void scsi_check(struct scsi_request *request, uint8_t key, uint16_t asc)
-{
-	memset(request->sense, 0, sizeof(request->sense));
-	request->sense[0] = SCSI_SENSE_FIXED_CURRENT;
-	request->sense[2] = key;
-	request->sense[7] = SCSI_SENSE_FIXED_ADDITIONAL;
-	put_be16(&request->sense[12], asc);
-	request->sense_len = SCSI_SENSE_FIXED_LEN;
-	request->status = SCSI_STATUS_CHECK_CONDITION;
-	scsi_end(request, SCSI_COMPLETE);
-}
-
 void scsi_fail(struct scsi_request *request)
 {
 	scsi_check(request, SCSI_SENSE_HARDWARE_ERROR, SCSI_ASC_INTERNAL_TARGET_FAILURE);
 }
 
-void scsi_invalid_field(struct scsi_request *request)
-{
-	scsi_check(request, SCSI_SENSE_ILLEGAL_REQUEST, SCSI_ASC_INVALID_FIELD_IN_CDB);
-}
-
 void scsi_end(struct scsi_request *request, enum scsi_outcome outcome)
 {
+	struct scsi_lun *unit = request->unit;
+	bool go_on = scsi_lane_leave(request);
+
 	if (outcome != SCSI_COMPLETE || request->status != SCSI_STATUS_GOOD)
 		request->transferred = 0;
 	request->outcome = outcome;
 	request->done(request);
+	if (go_on)
+		scsi_lane_go_on(unit);
 }
 
 void scsi_data_in(struct scsi_request *request, const void *data, size_t len, uint32_t allocation_len)
@@ -167,26 +122,28 @@ void scsi_data_in(struct scsi_request *request, const void *data, size_t len, ui
 
 /* ---- commands ---- */
 
-static void test_unit_ready(struct scsi_controller *controller, struct scsi_request *request)
+void scsi_test_unit_ready(struct scsi_controller *controller, struct scsi_request *request)
 {
 	(void)controller;
 	scsi_good(request);
 }
 
-/* Sense data always comes with the command that it is about, so there is never any left. */
-static void request_sense(struct scsi_controller *controller, struct scsi_request *request)
+/* Sense data always comes with the command that it is about; what is left are unit attentions. */
+void scsi_request_sense(struct scsi_controller *controller, struct scsi_request *request)
 {
-	uint8_t fixed[SCSI_SENSE_FIXED_LEN] = {[0] = SCSI_SENSE_FIXED_CURRENT, [7] = SCSI_SENSE_FIXED_ADDITIONAL};
-	uint8_t descriptor[SCSI_SENSE_DESCRIPTOR_LEN] = {[0] = SCSI_SENSE_DESCRIPTOR_CURRENT};
+	uint16_t attention = scsi_attention(request->unit);
+	uint8_t sense[SCSI_SENSE_LEN_MAX];
+	uint8_t len =
+		scsi_build_sense(sense, request->cdb[1] & SCSI_REQUEST_SENSE_DESC,
+				 attention ? SCSI_SENSE_UNIT_ATTENTION : SCSI_SENSE_NO_SENSE, attention, NULL, NULL);
 
 	(void)controller;
-	if (request->cdb[1] & SCSI_REQUEST_SENSE_DESC)
-		scsi_data_in(request, descriptor, sizeof(descriptor), request->cdb[4]);
-	else
-		scsi_data_in(request, fixed, sizeof(fixed), request->cdb[4]);
+	if (attention)
+		scsi_attention_told(request, attention);
+	scsi_data_in(request, sense, len, request->cdb[4]);
 }
 
-static void report_luns(struct scsi_controller *controller, struct scsi_request *request)
+void scsi_report_luns(struct scsi_controller *controller, struct scsi_request *request)
 {
 	uint8_t list[SCSI_REPORT_LUNS_HEADER_LEN + LUNS_MAX * SCSI_REPORT_LUNS_ENTRY_LEN] = {0};
 	uint32_t allocation_len = get_be32(&request->cdb[6]);
@@ -194,12 +151,12 @@ static void report_luns(struct scsi_controller *controller, struct scsi_request 
 	size_t len = SCSI_REPORT_LUNS_HEADER_LEN;
 
 	if (allocation_len < SCSI_REPORT_LUNS_ALLOC_MIN || what > SCSI_REPORT_LUNS_ALL) {
-		scsi_invalid_field(request);
+		scsi_invalid_field(request, what > SCSI_REPORT_LUNS_ALL ? 2 : 6, 7);
 		return;
 	}
 	/* On the other paths there is nothing: an empty list, or storvsc removes LUN 0 of the first path. */
 	for (size_t i = 0; i < controller->luns && len < sizeof(list); i++) {
-		if (request->path != PATH_WITH_LUNS || controller->lun[i].target != request->target ||
+		if (request->path != SCSI_PATH_WITH_LUNS || controller->lun[i].target != request->target ||
 		    what == SCSI_REPORT_LUNS_WELL_KNOWN)
 			continue;
 		list[len + 1] = controller->lun[i].lun;
@@ -217,7 +174,7 @@ static void report_luns(struct scsi_controller *controller, struct scsi_request 
  */
 static void absent(struct scsi_request *request)
 {
-	if (request->path == PATH_WITH_LUNS)
+	if (request->path == SCSI_PATH_WITH_LUNS)
 		scsi_end(request, SCSI_NO_LUN);
 	else
 		scsi_check(request, SCSI_SENSE_ILLEGAL_REQUEST, SCSI_ASC_LUN_NOT_SUPPORTED);
@@ -232,30 +189,92 @@ static bool contradicts(const struct scsi_command *command, const struct scsi_re
 	return command->direction != request->direction;
 }
 
+/* Bits that mean nothing here. Return: whether there are none; if there are, the command has ended. */
+static bool known_bits(struct scsi_request *request, uint8_t action_bits)
+{
+	const struct scsi_command *command = request->command;
+	uint8_t last = request->cdb[command->cdb_len - 1];
+
+	for (unsigned int i = 1; i < command->cdb_len - 1u; i++) {
+		uint8_t known = command->usage[i] | (i == 1 ? action_bits : 0);
+		uint8_t wrong = request->cdb[i] & (uint8_t)~known;
+
+		if (wrong) {
+			scsi_invalid_field(request, i, 31u - (unsigned int)__builtin_clz(wrong));
+			return false;
+		}
+	}
+	if (last & SCSI_CONTROL_NACA)
+		scsi_invalid_field(request, command->cdb_len - 1u, 2);
+	return !(last & SCSI_CONTROL_NACA);
+}
+
+/* What the LUN has to say first. Return: whether nothing; if it has, the command has ended. */
+static bool admitted(struct scsi_request *request)
+{
+	const struct scsi_lun *unit = request->unit;
+	uint8_t flags = request->command->flags, modes = unit->state.modes;
+	uint16_t attention = (flags & SCSI_NO_ATTENTION) ? SCSI_ASC_NONE : scsi_attention(unit);
+
+	if (attention) {
+		scsi_attention_told(request, attention);
+		scsi_check(request, SCSI_SENSE_UNIT_ATTENTION, attention);
+		return false;
+	}
+	if ((flags & SCSI_NEEDS_MEDIUM) && (modes & SCSI_MODES_STOPPED)) {
+		scsi_check(request, SCSI_SENSE_NOT_READY, SCSI_ASC_LOGICAL_UNIT_STOPPED);
+		return false;
+	}
+	if ((flags & SCSI_WRITES) && (unit->disk->readonly || (modes & SCSI_MODES_PROTECTED))) {
+		scsi_check(request, SCSI_SENSE_DATA_PROTECT,
+			   unit->disk->readonly ? SCSI_ASC_WRITE_PROTECTED : SCSI_ASC_SOFTWARE_WRITE_PROTECTED);
+		return false;
+	}
+	return true;
+}
+
+static void start(struct scsi_controller *controller, struct scsi_request *request, bool has_actions)
+{
+	if (contradicts(request->command, request))
+		scsi_end(request, SCSI_BAD_REQUEST);
+	else if (known_bits(request, has_actions ? SCSI_SERVICE_ACTION_MASK : 0) &&
+		 (!request->unit || admitted(request)))
+		request->command->handler(controller, request);
+}
+
 void scsi_execute(struct scsi_controller *controller, struct scsi_request *request)
 {
-	const struct scsi_command *command = &commands[request->cdb[0]];
+	bool has_actions;
 
 	request->outcome = SCSI_COMPLETE;
 	request->status = SCSI_STATUS_GOOD;
 	request->sense_len = 0;
 	request->transferred = 0;
+	request->unit_changed = false;
 	request->on_disk = false;
 	request->abort = false;
+	request->place = SCSI_NOWHERE;
 	request->unit = find_lun(controller, request);
-	if (!request->unit && !command->any_lun)
+	request->command = scsi_find_command(request->unit, request->cdb, &has_actions);
+	if (!request->unit && !(request->command && (request->command->flags & SCSI_FOR_ANY_LUN)))
 		absent(request);
-	else if (!command->handler)
-		scsi_check(request, SCSI_SENSE_ILLEGAL_REQUEST, SCSI_ASC_INVALID_OPCODE);
-	else if (contradicts(command, request))
-		scsi_end(request, SCSI_BAD_REQUEST);
-	else if (request->cdb[command->cdb_len - 1] & SCSI_CONTROL_NACA)
-		scsi_invalid_field(request);
+	else if (request->command)
+		start(controller, request, has_actions);
+	else if (has_actions)
+		scsi_invalid_field(request, 1, 4);
 	else
-		command->handler(controller, request);
+		scsi_check(request, SCSI_SENSE_ILLEGAL_REQUEST, SCSI_ASC_INVALID_OPCODE);
 }
 
 void scsi_abort(struct scsi_request *request)
 {
-	scsi_block_abort(request);
+	request->abort = true;
+	if (request->on_disk) {
+		if (!disk_cancel(request->unit->disk, &request->disk))
+			return;
+		request->on_disk = false;
+	} else if (request->place != SCSI_IN_LANE || request->running) {
+		return;
+	}
+	scsi_end(request, SCSI_ABORTED);
 }

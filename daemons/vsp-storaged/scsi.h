@@ -19,8 +19,8 @@
 #define SCSI_ALIAS_MAX	   32u
 #define SCSI_SERIAL_MAX	   36u
 #define SCSI_OBJECT_MAX	   (SCSI_ALIAS_MAX + 6u)
-#define SCSI_VERIFY_CHUNK  (64u * 1024u)
-#define SCSI_SENSE_LEN_MAX SCSI_SENSE_FIXED_LEN
+#define SCSI_SCRATCH_LEN   (64u * 1024u)
+#define SCSI_SENSE_LEN_MAX (SCSI_SENSE_DESCRIPTOR_LEN + SCSI_SENSE_INFORMATION_LEN)
 
 enum scsi_direction {
 	SCSI_NONE,
@@ -36,6 +36,17 @@ enum scsi_outcome {
 };
 
 struct scsi_lun;
+struct scsi_command;
+
+/* What scsi_mark() can say of a request. */
+#define SCSI_MARK_NONE	  0u
+#define SCSI_MARK_MATCHED 1u /* COMPARE AND WRITE: the blocks were equal, they may be written already */
+
+enum scsi_place {
+	SCSI_NOWHERE,
+	SCSI_WRITING, /* a write that went past the lane */
+	SCSI_IN_LANE,
+};
 
 /* Owned by the front end, who does not touch it from execute to done. */
 struct scsi_request {
@@ -46,6 +57,10 @@ struct scsi_request {
 	struct iovec *iov;	       /* the initiator's buffer; the array may be used up */
 	unsigned int iovs;
 	uint32_t data_len; /* bytes in it, at most DISK_MAX_TRANSFER for reads and writes to succeed */
+	/* A predecessor executed this request up to there; SCSI_MARK_NONE: this is the first time. */
+	uint32_t mark;
+	/* Keep @mark where a successor finds it when it executes this request again; NULL: there are none. */
+	void (*set_mark)(struct scsi_request *request, uint32_t mark);
 	/* On the loop's thread; may be called inside scsi_execute() and scsi_abort(). */
 	void (*done)(struct scsi_request *request);
 
@@ -53,22 +68,55 @@ struct scsi_request {
 	enum scsi_outcome outcome;
 	uint8_t status; /* SCSI_STATUS_... */
 	uint8_t sense[SCSI_SENSE_LEN_MAX];
-	uint8_t sense_len;    /* 0 unless status is CHECK CONDITION */
-	uint32_t transferred; /* bytes of the buffer that were used */
+	uint8_t sense_len;     /* 0 unless status is CHECK CONDITION */
+	uint32_t transferred;  /* bytes of the buffer that were used */
+	struct scsi_lun *unit; /* NULL: none is there */
+	bool unit_changed;     /* unit->state is another than before: to be kept together with the outcome */
 
 	/* ours */
-	struct scsi_lun *unit;
+	const struct scsi_command *command;
 	struct disk_request disk;
-	bool on_disk;	      /* the disk has it */
-	bool abort;	      /* stop at the next step */
-	uint32_t wanted;      /* bytes */
-	uint64_t verify_at;   /* bytes */
-	uint64_t verify_left; /* bytes */
-	struct iovec verify_iov;
-	struct scsi_request *next;
+	bool on_disk; /* the disk has it */
+	bool abort;   /* stop at the next step */
+	enum scsi_place place;
+	bool alone;	    /* in the lane: no write may be under way beside it */
+	bool running;	    /* in the lane: its turn has come */
+	uint8_t phase;	    /* of a command of several steps */
+	uint8_t modes;	    /* what they become */
+	uint32_t wanted;    /* bytes of the buffer that the command is about */
+	uint64_t at, left;  /* bytes on the disk */
+	struct iovec piece; /* of the scratch, for the step under way */
+	void (*step)(struct scsi_request *request, int result);
+	struct scsi_request *next; /* in the lane */
 };
 
-/* A disk at an address. Made by scsi_lun_init(), constant but for the verification. */
+/* Bits of scsi_lun_state.modes; what they are when clear is the default. */
+#define SCSI_MODES_NO_CACHE    0x01u /* WCE is off: each write is on the medium when it completes */
+#define SCSI_MODES_DESCRIPTORS 0x02u /* D_SENSE: sense data as descriptors */
+#define SCSI_MODES_PROTECTED   0x04u /* SWP: writes are refused */
+#define SCSI_MODES_STOPPED     0x08u /* START STOP UNIT: medium access is refused */
+#define SCSI_MODES_ALL	       0x0fu
+
+enum scsi_lun_greeting {
+	SCSI_POWERED_ON = 0, /* the initiator does not know yet */
+	SCSI_GREETED = 1,
+	SCSI_WAS_RESET = 2, /* and the initiator does not know yet */
+};
+
+/*
+ * What has become of a LUN while an initiator used it, and what of that it knows: for a successor, and for another
+ * host. All zero: powered on. A fixed layout; it changes only together with the front end's state_version.
+ */
+struct scsi_lun_state {
+	uint64_t blocks;       /* the capacity that the initiator knows */
+	uint32_t sequence;     /* counts the changes, wraps; 0: there were none */
+	uint8_t modes;	       /* SCSI_MODES_... */
+	uint8_t greeting;      /* enum scsi_lun_greeting */
+	uint8_t write_through; /* the disk's, as the initiator knows it: 0 or 1 */
+	uint8_t reserved;
+};
+
+/* A disk at an address. Made by scsi_lun_init(). */
 struct scsi_lun {
 	uint8_t target, lun;
 	char alias[SCSI_ALIAS_MAX + 1];
@@ -77,9 +125,14 @@ struct scsi_lun {
 	uint64_t naa; /* a locally assigned name */
 	struct disk *disk;
 	struct log_limit errors;
-	uint8_t *scratch; /* SCSI_VERIFY_CHUNK bytes for VERIFY, one at a time */
-	struct scsi_request *verify_head, *verify_tail;
+	struct scsi_lun_state state;
+	struct scsi_request *lane_head, *lane_tail; /* see scsi_lane.c */
+	unsigned int writers;			    /* writes with the disk that went past the lane */
+	unsigned int alone;			    /* requests in the lane that want no write beside them */
+	uint8_t *scratch[2]; /* SCSI_SCRATCH_LEN bytes each, of the first in the lane; touched on use */
 };
+
+#define SCSI_PATH_WITH_LUNS 0u /* storvsc scans eight paths; the disks are on the first */
 
 struct scsi_controller {
 	struct scsi_lun *lun; /* sorted by target, then lun */
@@ -97,6 +150,19 @@ struct scsi_controller {
 int scsi_lun_init(struct scsi_lun *lun, const struct abi_guid *instance, uint8_t target, uint8_t number,
 		  const char *alias, const char *serial, struct disk *disk);
 void scsi_lun_done(struct scsi_lun *lun);
+
+/**
+ * scsi_lun_restore - what a predecessor left of this LUN becomes its state.
+ * Return: 0; -EPROTO: it is not one that a LUN can be in.
+ */
+int scsi_lun_restore(struct scsi_lun *lun, const struct scsi_lun_state *state);
+
+/** scsi_lun_greet - as if the initiator had been told of everything: no unit attention waits. */
+void scsi_lun_greet(struct scsi_lun *lun);
+
+/** scsi_lun_power_on, scsi_lun_reset - modes as at the start, and a unit attention that says why. */
+void scsi_lun_power_on(struct scsi_lun *lun);
+void scsi_lun_reset(struct scsi_lun *lun);
 
 /**
  * scsi_execute - run a command; done() is called exactly once.

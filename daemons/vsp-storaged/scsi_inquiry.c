@@ -48,10 +48,20 @@ static size_t vpd_device_id(const struct scsi_lun *lun, uint8_t *page)
 static size_t vpd_block_limits(const struct scsi_lun *lun, uint8_t *page)
 {
 	const struct disk *disk = lun->disk;
+	uint32_t per_physical = disk->physical_block_bytes / disk->block_bytes;
 
 	/* Offsets as in the specification, which counts the header. */
-	put_be16(&page[6 - 4], (uint16_t)(disk->physical_block_bytes / disk->block_bytes));
+	page[4 - 4] = SCSI_BLOCK_LIMITS_WSNZ;
+	page[5 - 4] = (uint8_t)scsi_compare_and_write_max(disk);
+	put_be16(&page[6 - 4], (uint16_t)per_physical);
 	put_be32(&page[8 - 4], DISK_MAX_TRANSFER / disk->block_bytes);
+	put_be64(&page[36 - 4], SCSI_WRITE_SAME_MAX / disk->block_bytes);
+	if (disk->discard) {
+		put_be32(&page[20 - 4], UINT32_MAX); /* blocks at once */
+		put_be32(&page[24 - 4], SCSI_UNMAP_DESCRIPTORS_MAX);
+		put_be32(&page[28 - 4], per_physical);
+		put_be32(&page[32 - 4], SCSI_BLOCK_LIMITS_UGAVALID); /* aligned with block 0 */
+	}
 	return SCSI_VPD_BLOCK_LIMITS_LEN;
 }
 
@@ -64,8 +74,12 @@ static size_t vpd_block_device(const struct scsi_lun *lun, uint8_t *page)
 
 static size_t vpd_provisioning(const struct scsi_lun *lun, uint8_t *page)
 {
-	(void)lun;
-	(void)page; /* all zero: fully provisioned, no UNMAP, no WRITE SAME with it */
+	/* All zero: fully provisioned, no UNMAP, no WRITE SAME with it. */
+	if (lun->disk->discard) {
+		page[5 - 4] = SCSI_PROVISIONING_LBPU | SCSI_PROVISIONING_LBPWS | SCSI_PROVISIONING_LBPWS10 |
+			      SCSI_PROVISIONING_LBPRZ;
+		page[6 - 4] = SCSI_PROVISIONING_THIN;
+	}
 	return SCSI_VPD_PROVISIONING_LEN;
 }
 
@@ -100,16 +114,19 @@ static void inquire_page(struct scsi_request *request, uint32_t allocation_len)
 		scsi_data_in(request, page, SCSI_VPD_HEADER_LEN + len, allocation_len);
 		return;
 	}
-	scsi_invalid_field(request);
+	scsi_invalid_field(request, 2, 7);
 }
+
+static const uint16_t standards[] = {SCSI_STANDARD_SAM_5, SCSI_STANDARD_SPC_4, SCSI_STANDARD_SBC_3};
 
 void scsi_inquiry(struct scsi_controller *controller, struct scsi_request *request)
 {
 	uint32_t allocation_len = get_be16(&request->cdb[3]);
-	uint8_t data[SCSI_INQUIRY_LEN] = {
+	size_t len = request->unit ? SCSI_INQUIRY_LONG_LEN : SCSI_INQUIRY_LEN;
+	uint8_t data[SCSI_INQUIRY_LONG_LEN] = {
 		[2] = SCSI_VERSION_SPC4,
 		[3] = SCSI_INQUIRY_HISUP | SCSI_INQUIRY_FORMAT_2,
-		[4] = SCSI_INQUIRY_LEN - 5,
+		[4] = (uint8_t)(len - 5),
 		[7] = SCSI_INQUIRY_CMDQUE,
 	};
 
@@ -119,12 +136,14 @@ void scsi_inquiry(struct scsi_controller *controller, struct scsi_request *reque
 		return;
 	}
 	if (request->cdb[2] != 0) {
-		scsi_invalid_field(request);
+		scsi_invalid_field(request, 2, 7);
 		return;
 	}
 	data[0] = request->unit ? SCSI_INQUIRY_DEVICE_DISK : SCSI_INQUIRY_DEVICE_ABSENT;
 	memcpy(&data[8], SCSI_VENDOR, 8);
 	memcpy(&data[16], SCSI_PRODUCT, 16);
 	memcpy(&data[32], SCSI_REVISION, 4);
-	scsi_data_in(request, data, sizeof(data), allocation_len);
+	for (size_t i = 0; i < ARRAY_SIZE(standards); i++)
+		put_be16(&data[SCSI_INQUIRY_VERSIONS + 2 * i], standards[i]);
+	scsi_data_in(request, data, len, allocation_len);
 }

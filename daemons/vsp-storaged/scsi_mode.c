@@ -1,42 +1,70 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MODE SENSE: nothing can be changed, so there is no MODE SELECT. */
+/* Mode pages, as a table of the bits that can be changed, and MODE SENSE. Spec: SPC-4, SBC-3. */
 #include <string.h>
 
 #include "base/bytes.h"
 #include "scsi_command.h"
 
-#define CONTROL_UNRESTRICTED_REORDERING 0x10u /* of byte 3 */
-#define BUFFER_MAX			128u
+#define BUFFER_MAX 128u
 
-struct mode_page {
-	uint8_t code;
-	uint8_t len; /* with its two bytes of header */
-	void (*build)(const struct scsi_lun *lun, uint8_t *page);
-};
-
-static void page_caching(const struct scsi_lun *lun, uint8_t *page)
+static bool has_cache(const struct scsi_lun *lun)
 {
-	if (!lun->disk->readonly && !lun->disk->write_through)
-		page[2] = SCSI_MODE_CACHING_WCE;
+	return !lun->disk->readonly && !lun->disk->write_through;
 }
 
-static void page_control(const struct scsi_lun *lun, uint8_t *page)
+static const struct scsi_mode_bit caching_bits[] = {
+	{2, SCSI_MODE_CACHING_WCE, SCSI_MODES_NO_CACHE, true, has_cache},
+};
+
+static const struct scsi_mode_bit control_bits[] = {
+	{2, SCSI_MODE_CONTROL_D_SENSE, SCSI_MODES_DESCRIPTORS, false, NULL},
+	{4, SCSI_MODE_CONTROL_SWP, SCSI_MODES_PROTECTED, false, NULL},
+};
+
+static void build_control(uint8_t *page)
 {
-	(void)lun;
-	page[3] = CONTROL_UNRESTRICTED_REORDERING;
+	page[3] = SCSI_MODE_CONTROL_QAM_1;
 }
 
 /* In ascending order. */
-static const struct mode_page pages[] = {
-	{SCSI_MODE_PAGE_CACHING, SCSI_MODE_PAGE_CACHING_LEN, page_caching},
-	{SCSI_MODE_PAGE_CONTROL_MODE, SCSI_MODE_PAGE_CONTROL_LEN, page_control},
+static const struct scsi_mode_page pages[] = {
+	{SCSI_MODE_PAGE_CACHING, SCSI_MODE_PAGE_CACHING_LEN, caching_bits, ARRAY_SIZE(caching_bits), NULL},
+	{SCSI_MODE_PAGE_CONTROL_MODE, SCSI_MODE_PAGE_CONTROL_LEN, control_bits, ARRAY_SIZE(control_bits),
+	 build_control},
 };
+
+const struct scsi_mode_page *scsi_mode_page(uint8_t code)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++)
+		if (pages[i].code == code)
+			return &pages[i];
+	return NULL;
+}
+
+void scsi_build_mode_page(const struct scsi_mode_page *page, const struct scsi_lun *lun, uint8_t control, uint8_t modes,
+			  uint8_t *at)
+{
+	memset(at, 0, page->len);
+	at[0] = page->code;
+	at[1] = page->len - 2;
+	if (page->build && control != SCSI_MODE_PAGE_CHANGEABLE)
+		page->build(at);
+	for (size_t i = 0; i < page->bits_count; i++) {
+		const struct scsi_mode_bit *bit = &page->bits[i];
+		bool set = !(modes & bit->modes) == bit->inverted;
+
+		if (bit->changeable && !bit->changeable(lun))
+			continue;
+		if (set || control == SCSI_MODE_PAGE_CHANGEABLE)
+			at[bit->byte] |= bit->mask;
+	}
+}
 
 /* The pages that the CDB asks for, at @at. Return: their length, 0 if there are no such pages. */
 static size_t build_pages(const struct scsi_lun *lun, const uint8_t *cdb, uint8_t *at)
 {
-	uint8_t code = cdb[2] & SCSI_MODE_PAGE_CODE;
-	uint8_t control = cdb[2] & SCSI_MODE_PAGE_CONTROL;
+	uint8_t code = cdb[2] & SCSI_MODE_PAGE_CODE, control = cdb[2] & SCSI_MODE_PAGE_CONTROL;
+	uint8_t modes = control == SCSI_MODE_PAGE_DEFAULT ? 0 : lun->state.modes;
 	bool all = code == SCSI_MODE_PAGE_ALL;
 	size_t len = 0;
 
@@ -45,23 +73,28 @@ static size_t build_pages(const struct scsi_lun *lun, const uint8_t *cdb, uint8_
 	for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
 		if (!all && pages[i].code != code)
 			continue;
-		at[len] = pages[i].code;
-		at[len + 1] = pages[i].len - 2;
-		if (control != SCSI_MODE_PAGE_CHANGEABLE)
-			pages[i].build(lun, at + len);
+		scsi_build_mode_page(&pages[i], lun, control, modes, at + len);
 		len += pages[i].len;
 	}
 	return len;
 }
 
-static void block_descriptor(const struct disk *disk, uint8_t *at)
+/* Return: its length. */
+static size_t block_descriptor(const struct disk *disk, bool is_long, uint8_t *at)
 {
+	if (is_long) {
+		put_be64(at, disk->blocks);
+		put_be32(at + 12, disk->block_bytes);
+		return SCSI_MODE_LONG_DESC_LEN;
+	}
 	put_be32(at, (uint32_t)MIN(disk->blocks, (uint64_t)UINT32_MAX));
 	put_be32(at + 4, disk->block_bytes); /* 24 bits, below a reserved byte */
+	return SCSI_MODE_BLOCK_DESC_LEN;
 }
 
 /* Header of @header bytes, block descriptor, pages. Return: length; 0: the command has ended. */
-static size_t build(struct scsi_request *request, size_t header, uint8_t *buffer, uint8_t *ret_descriptor_len)
+static size_t build(struct scsi_request *request, size_t header, bool is_long, uint8_t *buffer,
+		    uint8_t *ret_descriptor_len)
 {
 	size_t len = header, pages_len;
 
@@ -71,13 +104,12 @@ static size_t build(struct scsi_request *request, size_t header, uint8_t *buffer
 	}
 	*ret_descriptor_len = 0;
 	if (!(request->cdb[1] & SCSI_MODE_SENSE_DBD)) {
-		block_descriptor(request->unit->disk, buffer + len);
-		*ret_descriptor_len = SCSI_MODE_BLOCK_DESC_LEN;
-		len += SCSI_MODE_BLOCK_DESC_LEN;
+		*ret_descriptor_len = (uint8_t)block_descriptor(request->unit->disk, is_long, buffer + len);
+		len += *ret_descriptor_len;
 	}
 	pages_len = build_pages(request->unit, request->cdb, buffer + len);
 	if (pages_len == 0) {
-		scsi_invalid_field(request);
+		scsi_invalid_field(request, 2, 5);
 		return 0;
 	}
 	return len + pages_len;
@@ -85,13 +117,15 @@ static size_t build(struct scsi_request *request, size_t header, uint8_t *buffer
 
 static uint8_t device_specific(const struct scsi_lun *lun)
 {
-	return SCSI_MODE_DPOFUA | (lun->disk->readonly ? SCSI_MODE_WP : 0);
+	bool protected = lun->disk->readonly || (lun->state.modes & SCSI_MODES_PROTECTED);
+
+	return SCSI_MODE_DPOFUA | (protected ? SCSI_MODE_WP : 0);
 }
 
 void scsi_mode_sense_6(struct scsi_controller *controller, struct scsi_request *request)
 {
 	uint8_t buffer[BUFFER_MAX] = {0};
-	size_t len = build(request, SCSI_MODE_HEADER_6_LEN, buffer, &buffer[3]);
+	size_t len = build(request, SCSI_MODE_HEADER_6_LEN, false, buffer, &buffer[3]);
 
 	(void)controller;
 	if (len == 0)
@@ -103,13 +137,15 @@ void scsi_mode_sense_6(struct scsi_controller *controller, struct scsi_request *
 
 void scsi_mode_sense_10(struct scsi_controller *controller, struct scsi_request *request)
 {
+	bool is_long = request->cdb[1] & SCSI_MODE_SENSE_LLBAA;
 	uint8_t buffer[BUFFER_MAX] = {0};
-	size_t len = build(request, SCSI_MODE_HEADER_10_LEN, buffer, &buffer[7]);
+	size_t len = build(request, SCSI_MODE_HEADER_10_LEN, is_long, buffer, &buffer[7]);
 
 	(void)controller;
 	if (len == 0)
 		return;
 	put_be16(buffer, (uint16_t)(len - 2));
 	buffer[3] = device_specific(request->unit);
+	buffer[4] = is_long && buffer[7] ? SCSI_MODE_LONGLBA : 0;
 	scsi_data_in(request, buffer, len, get_be16(&request->cdb[7]));
 }

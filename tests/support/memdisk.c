@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/memdisk.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,14 @@ static void perform(struct memdisk *mem, struct disk_request *request)
 		request->done(request, mem->fail);
 		return;
 	}
+	if ((request->op == DISK_DISCARD || request->op == DISK_ZERO) && mem->solid) {
+		request->done(request, -EOPNOTSUPP);
+		return;
+	}
+	if (request->op == DISK_DISCARD || request->op == DISK_ZERO)
+		memset(at, 0, request->len);
+	mem->discards += request->op == DISK_DISCARD;
+	mem->zeroings += request->op == DISK_ZERO;
 	mem->flushes += request->op == DISK_FLUSH;
 	mem->fua_writes += request->op == DISK_WRITE && request->fua;
 	for (unsigned int i = 0; i < request->iovs; i++) {
@@ -70,7 +79,12 @@ static const struct disk_ops mem_ops = {
 void memdisk_init(struct memdisk *mem, uint64_t blocks, uint32_t block_bytes, bool readonly)
 {
 	memset(mem, 0, sizeof(*mem));
-	mem->disk = (struct disk){&mem_ops, blocks, block_bytes, 4096, readonly};
+	mem->disk = (struct disk){.ops = &mem_ops,
+				  .blocks = blocks,
+				  .block_bytes = block_bytes,
+				  .physical_block_bytes = 4096,
+				  .readonly = readonly,
+				  .discard = !readonly};
 	/* Tests of huge disks do not touch the data. */
 	if (blocks * block_bytes <= 64u << 20)
 		mem->data = calloc(blocks, block_bytes);

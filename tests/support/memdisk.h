@@ -10,8 +10,9 @@ struct memdisk {
 	uint8_t *data;
 	bool hold;  /* keep requests until memdisk_release() */
 	bool begun; /* what is held cannot be cancelled */
+	bool solid; /* it can neither discard nor zero */
 	int fail;   /* result of the next requests, if not 0 */
-	unsigned int flushes, fua_writes;
+	unsigned int flushes, fua_writes, discards, zeroings;
 	struct disk_request *head; /* held, first in first out */
 };
 

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Modes and unit attentions of a LUN.
+ *
+ * Theory of operation: the state holds what the initiator knows; where that is not what is so, a unit attention waits.
+ * So a successor, which takes the state over and opens the disk anew, finds by itself what has changed meanwhile, and
+ * nothing is forgotten or told twice: the state changes only together with the outcome of a request.
+ * Spec: SAM-5 (5.14, unit attention condition), SPC-4, SBC-3.
+ *
+ * Limits: one initiator: what it changes itself is no news to it.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "scsi_command.h"
+
+static void changed(struct scsi_lun *lun)
+{
+	lun->state.sequence++;
+	if (lun->state.sequence == 0)
+		lun->state.sequence++;
+}
+
+static void start_over(struct scsi_lun *lun, enum scsi_lun_greeting greeting)
+{
+	lun->state = (struct scsi_lun_state){.sequence = lun->state.sequence, .greeting = (uint8_t)greeting};
+	changed(lun);
+}
+
+void scsi_lun_power_on(struct scsi_lun *lun)
+{
+	lun->state = (struct scsi_lun_state){0};
+}
+
+void scsi_lun_reset(struct scsi_lun *lun)
+{
+	start_over(lun, SCSI_WAS_RESET);
+}
+
+static void tell_all(struct scsi_lun *lun)
+{
+	lun->state.greeting = SCSI_GREETED;
+	lun->state.blocks = lun->disk->blocks;
+	lun->state.write_through = lun->disk->write_through;
+	changed(lun);
+}
+
+void scsi_lun_greet(struct scsi_lun *lun)
+{
+	tell_all(lun);
+}
+
+int scsi_lun_restore(struct scsi_lun *lun, const struct scsi_lun_state *state)
+{
+	if ((state->modes & ~SCSI_MODES_ALL) || state->greeting > SCSI_WAS_RESET || state->write_through > 1 ||
+	    state->reserved)
+		return -EPROTO;
+	lun->state = *state;
+	return 0;
+}
+
+uint16_t scsi_attention(const struct scsi_lun *lun)
+{
+	const struct scsi_lun_state *state = &lun->state;
+
+	if (state->greeting == SCSI_POWERED_ON)
+		return SCSI_ASC_POWER_ON_OCCURRED;
+	if (state->greeting == SCSI_WAS_RESET)
+		return SCSI_ASC_BUS_DEVICE_RESET_OCCURRED;
+	if (state->blocks != lun->disk->blocks)
+		return SCSI_ASC_CAPACITY_CHANGED;
+	if (state->write_through != lun->disk->write_through)
+		return SCSI_ASC_MODE_PARAMETERS_CHANGED;
+	return SCSI_ASC_NONE;
+}
+
+void scsi_attention_told(struct scsi_request *request, uint16_t asc)
+{
+	struct scsi_lun *lun = request->unit;
+
+	/* Whoever hears that the power was off or that there was a reset asks for the rest again. */
+	if (lun->state.greeting != SCSI_GREETED) {
+		tell_all(lun);
+	} else {
+		if (asc == SCSI_ASC_CAPACITY_CHANGED)
+			lun->state.blocks = lun->disk->blocks;
+		else
+			lun->state.write_through = lun->disk->write_through;
+		changed(lun);
+	}
+	request->unit_changed = true;
+}
+
+void scsi_set_modes(struct scsi_request *request, uint8_t modes)
+{
+	if (request->unit->state.modes == modes)
+		return;
+	request->unit->state.modes = modes;
+	changed(request->unit);
+	request->unit_changed = true;
+}
