@@ -12,15 +12,20 @@
  * The table below says in which state an operation is allowed; anywhere else it gets INVALID_DEVICE_STATE and changes
  * nothing. Each packet is parsed (vstor_parse.c) and answered by exactly one completion, which starts as a copy of the
  * request. An SRB becomes a scsi_request; its outcome is put into SRB and SCSI status. A reset takes back what the host
- * has not begun, and is answered when the requests that came before it are.
+ * has not begun, and is answered when the requests that came before it are; then the LUNs are as after power-on.
+ *
+ * What becomes of the LUNs (struct scsi_lun_state) is kept in the state block, together with the completion that
+ * changed it. Of several channels' blocks the one with the higher sequence counts, LUN by LUN.
  *
  * Sub-channels: a guest that is in END or READY asks for some of those that the properties promise, and opens what it
- * is shown then. On them it executes SRBs and resets from the start; they have no state of their own. All channels of a
- * controller share its LUNs, and a reset on any of them concerns the SRBs of all. One thread serves them: nothing is
- * locked. At a recovery each channel is taken over by itself: a reset may be answered before what other channels had
- * accepted is done again; a guest waits for its own SRBs after a reset, and a host does not forget them.
+ * is shown then. On them it executes SRBs and resets from the start; they have no state of their own but that of the
+ * LUNs. All channels of a controller share its LUNs, and a reset on any of them concerns the SRBs of all. One thread
+ * serves them: nothing is locked. At a recovery each channel is taken over by itself: a reset may be answered before
+ * what other channels had accepted is done again; a guest waits for its own SRBs after a reset, and a host does not
+ * forget them.
  *
- * Limits: STORVSP_SLOTS requests at a time on each channel, the rest waits in its ring.
+ * Limits: STORVSP_SLOTS requests at a time on each channel, the rest waits in its ring. What became of a LUN by a
+ * request on one channel, a successor knows only when it has taken over that one.
  */
 #include "storvsp.h"
 
@@ -50,6 +55,7 @@ struct storvsp_negotiated {
 	uint32_t state; /* enum storvsp_state */
 	uint16_t version;
 	uint16_t reserved;
+	struct scsi_lun_state lun[STORVSP_ADDRESSES];
 };
 
 /* Of each packet, from packet() to its completion. */
@@ -123,7 +129,18 @@ static const struct srb_outcome srb_outcomes[] = {
 	[SCSI_ABORTED] = {SRB_STATUS_ABORTED, VSTOR_STATUS_CANCELLED},
 };
 
-static void reply_srb(struct storvsp_request *request, enum scsi_outcome outcome)
+static const struct storvsp_negotiated *negotiated(struct vsp_channel *channel)
+{
+	return vsp_channel_state(channel);
+}
+
+static size_t address_of(const struct scsi_lun *lun)
+{
+	return (size_t)lun->target * SETTINGS_LUNS_MAX + lun->lun;
+}
+
+/* @changed: the LUN whose state is another now, NULL: none. */
+static void reply_srb(struct storvsp_request *request, enum scsi_outcome outcome, const struct scsi_lun *changed)
 {
 	struct vmscsi_request *srb = &request->vstor.packet.vm_srb;
 	const struct scsi_request *scsi = &request->scsi;
@@ -145,7 +162,14 @@ static void reply_srb(struct storvsp_request *request, enum scsi_outcome outcome
 		memcpy(srb->sense_data, scsi->sense, sense_len);
 	}
 	srb->sense_info_length = sense_len;
-	reply(request, status);
+	if (changed) {
+		struct storvsp_negotiated next = *negotiated(request->vsp->channel);
+
+		next.lun[address_of(changed)] = changed->state;
+		reply_state(request, status, &next);
+	} else {
+		reply(request, status);
+	}
 }
 
 /* ---- SRBs and resets ---- */
@@ -167,6 +191,24 @@ static bool reset_waits(const struct storvsp *storvsp, const struct storvsp_requ
 	return false;
 }
 
+static void reply_reset(struct storvsp_request *reset)
+{
+	struct storvsp_negotiated next = *negotiated(reset->vsp->channel);
+	struct scsi_controller *controller = &storvsp_of(reset->vsp->channel)->scsi;
+	const struct vstor_srb *of = &reset->vstor.srb;
+
+	for (size_t i = 0; i < controller->luns; i++) {
+		struct scsi_lun *lun = &controller->lun[i];
+
+		if (reset->vstor.operation == VSTOR_OPERATION_RESET_LUN &&
+		    (of->path != SCSI_PATH_WITH_LUNS || of->target != lun->target || of->lun != lun->lun))
+			continue;
+		scsi_lun_reset(lun);
+		next.lun[address_of(lun)] = lun->state;
+	}
+	reply_state(reset, VSTOR_STATUS_SUCCESS, &next);
+}
+
 static void finish_resets(struct storvsp *storvsp)
 {
 	struct storvsp_request *next;
@@ -176,7 +218,7 @@ static void finish_resets(struct storvsp *storvsp)
 		if (reset_waits(storvsp, reset))
 			continue;
 		list_remove(&storvsp->resets, reset);
-		reply(reset, VSTOR_STATUS_SUCCESS);
+		reply_reset(reset);
 	}
 }
 
@@ -186,8 +228,13 @@ static void srb_done(struct scsi_request *scsi)
 	struct storvsp *storvsp = storvsp_of(request->vsp->channel);
 
 	list_remove(&storvsp->srbs, request);
-	reply_srb(request, scsi->outcome);
+	reply_srb(request, scsi->outcome, scsi->unit_changed ? scsi->unit : NULL);
 	finish_resets(storvsp);
+}
+
+static void srb_mark(struct scsi_request *scsi, uint32_t mark)
+{
+	vsp_mark(CONTAINER_OF(scsi, struct storvsp_request, scsi)->vsp, mark);
 }
 
 static const enum scsi_direction scsi_directions[] = {
@@ -206,7 +253,7 @@ static void op_execute_srb(struct vsp_channel *channel, struct storvsp_request *
 
 	if (vsp->data_error || srb->data_len > vsp->data_len) {
 		complain(channel, "an SRB without the pages for its data", request->vstor.operation);
-		reply_srb(request, SCSI_BAD_REQUEST);
+		reply_srb(request, SCSI_BAD_REQUEST, NULL);
 		return;
 	}
 	scsi->path = srb->path;
@@ -218,6 +265,8 @@ static void op_execute_srb(struct vsp_channel *channel, struct storvsp_request *
 	scsi->iov = vsp->iov;
 	scsi->iovs = vsp->iovs;
 	scsi->data_len = srb->data_len;
+	scsi->mark = vsp->mark;
+	scsi->set_mark = srb_mark;
 	scsi->done = srb_done;
 	list_add(&storvsp->srbs, request);
 	state->unsubmitted = true;
@@ -245,11 +294,6 @@ static void op_reset(struct vsp_channel *channel, struct storvsp_request *reques
 
 /* ---- initialization ---- */
 
-static const struct storvsp_negotiated *negotiated(struct vsp_channel *channel)
-{
-	return vsp_channel_state(channel);
-}
-
 static void advance(struct vsp_channel *channel, struct storvsp_request *request, enum storvsp_state state)
 {
 	struct storvsp_negotiated next = *negotiated(channel);
@@ -269,11 +313,12 @@ static const uint16_t versions[] = {
 
 static void op_version(struct vsp_channel *channel, struct storvsp_request *request)
 {
-	struct storvsp_negotiated next = {.state = STORVSP_PROPERTIES};
+	struct storvsp_negotiated next = *negotiated(channel);
 
 	for (size_t i = 0; i < ARRAY_SIZE(versions); i++) {
 		if (versions[i] != request->vstor.version)
 			continue;
+		next.state = STORVSP_PROPERTIES;
 		next.version = versions[i];
 		reply_state(request, VSTOR_STATUS_SUCCESS, &next);
 		return;
@@ -399,7 +444,11 @@ static void storvsp_batch_end(struct vsp_channel *channel)
 
 static int storvsp_open(struct vsp_channel *channel, const uint8_t user_data[120])
 {
+	struct scsi_controller *controller = &storvsp_of(channel)->scsi;
+
 	(void)user_data; /* storvsc sends zeroes */
+	for (size_t i = 0; i < controller->luns; i++)
+		scsi_lun_power_on(&controller->lun[i]);
 	storvsp_of(channel)->channel = channel;
 	return 0;
 }
@@ -408,6 +457,21 @@ static int storvsp_sub_open(struct vsp_channel *channel, const uint8_t user_data
 {
 	(void)channel;
 	(void)user_data;
+	return 0;
+}
+
+/* LUNs that were given to the guest since have no state in the block: all zero. */
+static int recover_luns(struct vsp_channel *channel)
+{
+	struct scsi_controller *controller = &storvsp_of(channel)->scsi;
+
+	for (size_t i = 0; i < controller->luns; i++) {
+		struct scsi_lun *lun = &controller->lun[i];
+		const struct scsi_lun_state *state = &negotiated(channel)->lun[address_of(lun)];
+
+		if ((int32_t)(state->sequence - lun->state.sequence) > 0 && scsi_lun_restore(lun, state) < 0)
+			return -EPROTO;
+	}
 	return 0;
 }
 
@@ -422,12 +486,12 @@ static int storvsp_recover(struct vsp_channel *channel)
 	if (!known)
 		return -EPROTO;
 	storvsp_of(channel)->channel = channel;
-	return 0;
+	return recover_luns(channel);
 }
 
 static void srb_failed(struct scsi_request *scsi)
 {
-	reply_srb(CONTAINER_OF(scsi, struct storvsp_request, scsi), scsi->outcome);
+	reply_srb(CONTAINER_OF(scsi, struct storvsp_request, scsi), scsi->outcome, NULL);
 }
 
 /* As a disk that breaks on it. */
@@ -504,8 +568,10 @@ const struct vsp_device_ops storvsp_sub_ops = {
 	.request_size = sizeof(struct storvsp_request),
 	.channel_size = sizeof(struct storvsp_channel),
 	.slots = STORVSP_SLOTS,
+	.state_size = sizeof(struct storvsp_negotiated), /* of which only the LUNs count */
 	.state_version = STORVSP_STATE_VERSION,
 	.open = storvsp_sub_open,
+	.recover = recover_luns,
 	.packet = storvsp_sub_packet,
 	.fail = storvsp_fail,
 	.batch_end = storvsp_batch_end,

@@ -30,6 +30,21 @@ static void converse(struct vmbus_channel *channel, struct vstor_packet *packet)
 	*packet = reply;
 }
 
+/* Each LUN says first that it was powered on, once; those that are not there say so, too. */
+static void hear_power_on(struct vmbus_channel *channel)
+{
+	static const uint8_t test_unit_ready[6];
+	struct storvsc_result result;
+
+	for (uint8_t lun = 0; lun < STORVSC_LUNS; lun++) {
+		if (!storvsc_submit(channel, 1, lun, test_unit_ready, sizeof(test_unit_ready), false, NULL, 0))
+			rt_fail("storvsc: the ring is full");
+		vmbus_wait_packet(channel);
+		if (!storvsc_poll(channel, &result) || result.id != 1)
+			rt_fail("storvsc: not the request's completion");
+	}
+}
+
 void storvsc_start(struct vmbus_channel *channel)
 {
 	struct vstor_packet packet = {.operation = VSTOR_OPERATION_BEGIN_INITIALIZATION};
@@ -47,6 +62,7 @@ void storvsc_start(struct vmbus_channel *channel)
 	memset(&packet, 0, sizeof(packet));
 	packet.operation = VSTOR_OPERATION_END_INITIALIZATION;
 	converse(channel, &packet);
+	hear_power_on(channel);
 }
 
 void storvsc_create_subs(struct vmbus_channel *channel, uint32_t count)

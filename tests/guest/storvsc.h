@@ -8,6 +8,7 @@
 #include "vmbus.h"
 
 #define STORVSC_DATA_MAX (256u * 1024u)
+#define STORVSC_LUNS	 16u
 
 /* The outcome of an SRB. */
 struct storvsc_result {
@@ -18,7 +19,8 @@ struct storvsc_result {
 	uint8_t sense[VSTOR_SENSE_LEN_MAX];
 };
 
-/** storvsc_start - versions, properties: the five messages that a driver begins with. */
+/** storvsc_start - what a driver begins with: versions, properties, and TEST UNIT READY to LUNs 0 to STORVSC_LUNS - 1.
+ */
 void storvsc_start(struct vmbus_channel *channel);
 
 /** storvsc_create_subs - ask for @count sub-channels; their offers come as messages. */

@@ -162,18 +162,6 @@ static void call(uint32_t operation, uint16_t version)
 	cr_assert_eq(answer.status, 0);
 }
 
-static void connect_guest(void)
-{
-	cr_assert_eq(fake_worker_wait_ready(worker), 0, "%s", said());
-	cr_assert_eq(fake_worker_offers(worker), 2, "a channel for each vCPU");
-	cr_assert_eq(fake_worker_offer(worker, 0)->instance_guid.b[0], 7);
-	cr_assert_eq(fake_worker_open(worker, 0, &peer), 0);
-	call(VSTOR_OPERATION_BEGIN_INITIALIZATION, 0);
-	call(VSTOR_OPERATION_QUERY_PROTOCOL_VERSION, VSTOR_VERSION_WIN10);
-	call(VSTOR_OPERATION_QUERY_PROPERTIES, 0);
-	call(VSTOR_OPERATION_END_INITIALIZATION, 0);
-}
-
 static void put(uint64_t id, uint8_t opcode, uint8_t flags, uint32_t lba, uint64_t page, uint32_t len)
 {
 	struct vstor_packet packet = {.operation = VSTOR_OPERATION_EXECUTE_SRB, .flags = VSTOR_REQUEST_COMPLETION_FLAG};
@@ -191,6 +179,29 @@ static void put(uint64_t id, uint8_t opcode, uint8_t flags, uint32_t lba, uint64
 		cr_assert_eq(fake_put_pages(&peer, id, &page, 1, 0, len, &packet, sizeof(packet)), 0);
 	else
 		cr_assert_eq(fake_put_inband(&peer, id, &packet, sizeof(packet)), 0);
+}
+
+static void hear_power_on(void)
+{
+	uint64_t id;
+
+	put(5, SCSI_TEST_UNIT_READY, 0, 0, 0, 0);
+	receive(&id);
+	cr_assert_eq(answer.vm_srb.scsi_status, SCSI_STATUS_CHECK_CONDITION);
+	cr_assert_eq(answer.vm_srb.sense_data[2], SCSI_SENSE_UNIT_ATTENTION);
+}
+
+static void connect_guest(void)
+{
+	cr_assert_eq(fake_worker_wait_ready(worker), 0, "%s", said());
+	cr_assert_eq(fake_worker_offers(worker), 2, "a channel for each vCPU");
+	cr_assert_eq(fake_worker_offer(worker, 0)->instance_guid.b[0], 7);
+	cr_assert_eq(fake_worker_open(worker, 0, &peer), 0);
+	call(VSTOR_OPERATION_BEGIN_INITIALIZATION, 0);
+	call(VSTOR_OPERATION_QUERY_PROTOCOL_VERSION, VSTOR_VERSION_WIN10);
+	call(VSTOR_OPERATION_QUERY_PROPERTIES, 0);
+	call(VSTOR_OPERATION_END_INITIALIZATION, 0);
+	hear_power_on();
 }
 
 static void run(uint8_t opcode, uint8_t flags, uint32_t lba, uint64_t page, uint32_t len)

@@ -123,17 +123,6 @@ static uint32_t query_version(uint16_t version)
 	return call_len(packet, 64);
 }
 
-static void initialize(void)
-{
-	cr_assert_eq(call(VSTOR_OPERATION_BEGIN_INITIALIZATION), 0);
-	cr_assert_eq(query_version(VSTOR_VERSION_WIN10), 0);
-	cr_assert_eq(call(VSTOR_OPERATION_QUERY_PROPERTIES), 0);
-	cr_assert_eq(answer.storage_channel_properties.max_transfer_bytes, 0x40000);
-	cr_assert_eq(answer.storage_channel_properties.max_channel_cnt, 0);
-	cr_assert_eq(answer.storage_channel_properties.flags, 0);
-	cr_assert_eq(call(VSTOR_OPERATION_END_INITIALIZATION), 0);
-}
-
 static struct vstor_packet srb(uint8_t lun_number, uint8_t opcode, uint8_t lba, uint8_t blocks)
 {
 	struct vstor_packet packet = {.operation = VSTOR_OPERATION_EXECUTE_SRB, .flags = VSTOR_REQUEST_COMPLETION_FLAG};
@@ -162,6 +151,27 @@ static void execute(struct vstor_packet packet, uint32_t offset, uint32_t len)
 {
 	put_srb(7, packet, offset, len);
 	receive(7, 64);
+}
+
+/* The disk has something to say, once. */
+static void hear_attention(uint16_t asc)
+{
+	execute(srb(0, SCSI_TEST_UNIT_READY, 0, 0), 0, 0);
+	cr_assert_eq(answer.vm_srb.scsi_status, SCSI_STATUS_CHECK_CONDITION);
+	cr_assert_eq(answer.vm_srb.sense_data[2], SCSI_SENSE_UNIT_ATTENTION);
+	cr_assert_eq(get_be16(&answer.vm_srb.sense_data[12]), asc);
+}
+
+static void initialize(void)
+{
+	cr_assert_eq(call(VSTOR_OPERATION_BEGIN_INITIALIZATION), 0);
+	cr_assert_eq(query_version(VSTOR_VERSION_WIN10), 0);
+	cr_assert_eq(call(VSTOR_OPERATION_QUERY_PROPERTIES), 0);
+	cr_assert_eq(answer.storage_channel_properties.max_transfer_bytes, 0x40000);
+	cr_assert_eq(answer.storage_channel_properties.max_channel_cnt, 0);
+	cr_assert_eq(answer.storage_channel_properties.flags, 0);
+	cr_assert_eq(call(VSTOR_OPERATION_END_INITIALIZATION), 0);
+	hear_attention(SCSI_ASC_POWER_ON_OCCURRED);
 }
 
 static void srb_ok(uint32_t transferred)
