@@ -136,13 +136,27 @@ static void run_program(const struct storage_ours *how, const struct ours *ours)
 	_exit(127);
 }
 
+/* The disk says first that it was powered on. */
+static int hear_power_on(struct ours *ours)
+{
+	struct vstor_packet packet = {.operation = VSTOR_OPERATION_EXECUTE_SRB,
+				      .flags = VSTOR_REQUEST_COMPLETION_FLAG,
+				      .vm_srb.cdb_length = 6,
+				      .vm_srb.sense_info_length = 20};
+	struct fake_packet answer;
+
+	if (fake_put_inband(&ours->channel, 99, &packet, sizeof(packet)) < 0)
+		return -EIO;
+	return fake_worker_get(ours->worker, &ours->channel, &answer);
+}
+
 static int shake_hands(struct ours *ours)
 {
 	if (fake_worker_wait_ready(ours->worker) < 0 || fake_worker_open(ours->worker, 0, &ours->channel) < 0 ||
 	    call(ours, VSTOR_OPERATION_BEGIN_INITIALIZATION, 0) < 0 ||
 	    call(ours, VSTOR_OPERATION_QUERY_PROTOCOL_VERSION, VSTOR_VERSION_WIN10) < 0 ||
 	    call(ours, VSTOR_OPERATION_QUERY_PROPERTIES, 0) < 0 ||
-	    call(ours, VSTOR_OPERATION_END_INITIALIZATION, 0) < 0)
+	    call(ours, VSTOR_OPERATION_END_INITIALIZATION, 0) < 0 || hear_power_on(ours) < 0)
 		return -EIO;
 	fake_mask(&ours->channel);
 	return clock_getcpuclockid(ours->pid, &ours->target.clock) == 0 ? 0 : -ESRCH;

@@ -27,15 +27,18 @@
 #include "fake_storage.h"
 
 #define EXIT_NO_WORKER 4 /* vsp-storaged(8): its worker let go of it */
-#define PROGRAM	   "tests/deaths/vsp-storaged-deaths"
-#define TEXT(s)	   ((char *)(s)) /* argv has no const */
-#define DISK_LEN   (1u << 20)
-#define IO_LEN	   4096u
-#define BURST	   48u /* more than a ring of one page holds */
-#define ROUNDS	   3u
-#define RING_PAGES 2u
-#define PATIENCE   (20 * NS_PER_SEC)
-#define CONTROL_ID 1000u
+#define PROGRAM	       "tests/deaths/vsp-storaged-deaths"
+#define TEXT(s)	       ((char *)(s)) /* argv has no const */
+#define DISK_LEN       (1u << 20)
+#define IO_LEN	       4096u
+#define BURST	       48u /* more than a ring of one page holds */
+#define ROUNDS	       3u
+#define RING_PAGES     2u
+#define PATIENCE       (20 * NS_PER_SEC)
+#define CONTROL_ID     1000u
+#define SWAP_ID	       999u
+#define SWAP_AT	       (DISK_LEN - 512u) /* a block that COMPARE AND WRITE counts up */
+#define SWAP_OUTCOME   6u		 /* its first outcome is that of the sixth request */
 
 /* Everything of one run. */
 static struct {
@@ -53,7 +56,8 @@ static struct {
 	uint32_t replayed, refused;
 	bool poison; /* successors are cautious: one request is refused, and sent again */
 	int refused_id;
-	uint64_t page[BURST];
+	uint64_t page[BURST], swap_page;
+	bool hearing; /* a unit attention */
 	bool in_flight[CONTROL_ID + 1];
 	unsigned int waiting;
 	struct vstor_packet answer;
@@ -155,7 +159,7 @@ static void receive(void)
 		run.in_flight[packet.transaction_id] = false;
 		run.waiting--;
 		memcpy(&run.answer, packet.payload, sizeof(run.answer));
-		if (run.answer.status == 0)
+		if (run.answer.status == 0 || run.hearing)
 			continue;
 		if (!run.poison || run.refused++ > 0 || run.answer.vm_srb.scsi_status != SCSI_STATUS_CHECK_CONDITION)
 			fail("a request failed", packet.transaction_id);
@@ -196,6 +200,51 @@ static bool control(uint32_t operation, uint16_t version)
 		abort();
 	sent(CONTROL_ID);
 	return wait_for(all_answered, "a control message is not answered");
+}
+
+/* The disk says first that it was powered on; once, however often its service dies. */
+static bool hear_power_on(void)
+{
+	struct vstor_packet packet = {.operation = VSTOR_OPERATION_EXECUTE_SRB,
+				      .flags = VSTOR_REQUEST_COMPLETION_FLAG,
+				      .vm_srb.cdb_length = 6,
+				      .vm_srb.sense_info_length = 20};
+	bool ok;
+
+	if (fake_put_inband(&run.peer, CONTROL_ID, &packet, sizeof(packet)) < 0)
+		abort();
+	run.hearing = true;
+	sent(CONTROL_ID);
+	ok = wait_for(all_answered, "TEST UNIT READY is not answered");
+	run.hearing = false;
+	if (ok && (run.answer.vm_srb.scsi_status != SCSI_STATUS_CHECK_CONDITION ||
+		   run.answer.vm_srb.sense_data[12] != SCSI_ASC_POWER_ON_OCCURRED >> 8))
+		fail("the disk was not powered on", run.answer.vm_srb.scsi_status);
+	return ok;
+}
+
+/* What would fail if it were done twice: it compares with what the round before has written. */
+static bool swap(void)
+{
+	struct vstor_packet packet = {.operation = VSTOR_OPERATION_EXECUTE_SRB, .flags = VSTOR_REQUEST_COMPLETION_FLAG};
+	struct vmscsi_request *srb = &packet.vm_srb;
+	uint8_t *page = fake_guest_ptr(&run.guest, run.swap_page);
+
+	memcpy(page, run.model + SWAP_AT, 512);
+	memcpy(page + 512, run.model + SWAP_AT, 512);
+	page[512]++;
+	run.model[SWAP_AT]++;
+	srb->cdb_length = 16;
+	srb->sense_info_length = 20;
+	srb->data_in = VSTOR_DATA_OUT;
+	srb->data_transfer_length = 1024;
+	srb->cdb[0] = SCSI_COMPARE_AND_WRITE;
+	put_be64(&srb->cdb[2], SWAP_AT / 512);
+	srb->cdb[13] = 1;
+	if (fake_put_pages(&run.peer, SWAP_ID, &run.swap_page, 1, 0, 1024, &packet, sizeof(packet)) < 0)
+		abort();
+	sent(SWAP_ID);
+	return wait_for(all_answered, "COMPARE AND WRITE is not answered");
 }
 
 static void put(uint32_t i, uint8_t opcode)
@@ -241,6 +290,8 @@ static void check_pages(void)
 
 static bool one_round(unsigned int round)
 {
+	if (!run.poison && !swap())
+		return false;
 	for (uint32_t i = 0; i < BURST; i++) {
 		memset(run.model + (size_t)i * IO_LEN, (int)(round * 61 + i + 1), IO_LEN);
 		memcpy(fake_guest_ptr(&run.guest, run.page[i]), run.model + (size_t)i * IO_LEN, IO_LEN);
@@ -263,7 +314,8 @@ static bool shake_hands(void)
 	fake_worker_open_begin(run.worker, 0, &run.peer, false, &run.recovered, &run.opened);
 	return wait_for(is_open, "it does not open the channel") && control(VSTOR_OPERATION_BEGIN_INITIALIZATION, 0) &&
 	       control(VSTOR_OPERATION_QUERY_PROTOCOL_VERSION, VSTOR_VERSION_WIN10) &&
-	       control(VSTOR_OPERATION_QUERY_PROPERTIES, 0) && control(VSTOR_OPERATION_END_INITIALIZATION, 0);
+	       control(VSTOR_OPERATION_QUERY_PROPERTIES, 0) && control(VSTOR_OPERATION_END_INITIALIZATION, 0) &&
+	       hear_power_on();
 }
 
 /* A planned end: with requests in the ring that nobody has read. */
@@ -297,6 +349,7 @@ static void set_up(void)
 	fake_channel_init(&run.peer, &run.guest, 9, 0, RING_PAGES);
 	for (uint32_t i = 0; i < BURST; i++)
 		run.page[i] = fake_guest_alloc(&run.guest, 1);
+	run.swap_page = fake_guest_alloc(&run.guest, 1);
 	run.worker = fake_storage_new(run.loop, &run.guest, 7, run.image, NULL);
 }
 
@@ -399,7 +452,7 @@ static bool run_poison(void)
 static bool run_all(void)
 {
 	bool is_long = getenv("BULKHEAD_CHECK_LONG") && strcmp(getenv("BULKHEAD_CHECK_LONG"), "1") == 0;
-	bool ok = run_poison();
+	bool ok = run_poison() && run_point("", DEATH_AT_OUTCOME_REPLY, SWAP_OUTCOME, true);
 
 	for (size_t i = 0; i < ARRAY_SIZE(points); i++) {
 		if (i == DEATH_AT_RECOVER_TRIAL) /* the cautious only */

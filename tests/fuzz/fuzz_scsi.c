@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Input: commands of 24 bytes each: path, target, LUN, CDB length, direction, flags, buffer length (16 bits), CDB.
+ * The buffer begins with the rest of the input, so that lists of parameters can be in there.
  * Every command must be done exactly once, within its buffer, with an outcome that makes sense.
  *
  * Disks and buffers stay from input to input: to get megabytes from the system and to touch them anew for each would
@@ -30,6 +31,8 @@
 #define FLAG_HOLD    1u
 #define FLAG_FAIL    2u
 #define FLAG_ABORT   4u
+#define FLAG_SOLID   8u
+#define FLAG_RESET   16u
 #define BUFFER_LEN   65536u /* one byte longer than any */
 
 struct command {
@@ -48,16 +51,19 @@ static void done(struct scsi_request *request)
 
 	command->dones++;
 	assert(request->transferred <= request->data_len);
+	assert(request->sense_len <= SCSI_SENSE_LEN_MAX);
 	assert((request->sense_len == 0) ==
 	       (request->outcome != SCSI_COMPLETE || request->status != SCSI_STATUS_CHECK_CONDITION));
 }
 
-static void start(struct scsi_controller *controller, struct command *command, uint8_t *buf, const uint8_t *in)
+static void start(struct scsi_controller *controller, struct command *command, uint8_t *buf, const uint8_t *in,
+		  size_t rest)
 {
 	struct scsi_request *request = &command->request;
 	uint32_t buf_len = get_le16(&in[6]);
 
 	/* A buffer of its own for each, so that a byte too much shows. */
+	memcpy(buf, in + COMMAND_LEN, MIN(rest, (size_t)buf_len));
 	ASAN_POISON_MEMORY_REGION(buf + buf_len, BUFFER_LEN - buf_len);
 	command->iov[0] = (struct iovec){buf, buf_len / 3};
 	command->iov[1] = (struct iovec){buf + buf_len / 3, buf_len - buf_len / 3};
@@ -91,14 +97,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	}
 	assert(!scsi_lun_init(&lun[0], &instance, 0, 0, "sda", "", &disk[0].disk));
 	assert(!scsi_lun_init(&lun[1], &instance, 0, 1, "sdb", "S", &disk[1].disk));
+	scsi_lun_greet(&lun[0]);
+	scsi_lun_greet(&lun[1]);
 	for (size_t i = 0; i < count; i++) {
 		const uint8_t *in = data + i * COMMAND_LEN;
 
 		for (int d = 0; d < 2; d++) {
 			disk[d].hold = in[5] & FLAG_HOLD;
 			disk[d].fail = in[5] & FLAG_FAIL ? -EIO : 0;
+			disk[d].solid = in[5] & FLAG_SOLID;
 		}
-		start(&controller, &command[i], buffers[i], in);
+		if (in[5] & FLAG_RESET)
+			scsi_lun_reset(&lun[0]);
+		start(&controller, &command[i], buffers[i], in, len - (i + 1) * COMMAND_LEN);
 	}
 	while (memdisk_release(&disk[0]) || memdisk_release(&disk[1]))
 		;
@@ -106,7 +117,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		assert(command[i].dones == 1);
 		ASAN_UNPOISON_MEMORY_REGION(buffers[i], BUFFER_LEN);
 	}
-	for (int d = 0; d < 2; d++)
+	for (int d = 0; d < 2; d++) {
+		assert(!lun[d].lane_head && !lun[d].writers && !lun[d].alone);
 		scsi_lun_done(&lun[d]);
+	}
 	return 0;
 }

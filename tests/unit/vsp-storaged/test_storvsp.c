@@ -584,8 +584,8 @@ static struct block_header *map_block(void)
 	return header;
 }
 
-/* The VSP ends, and another one takes over. Return: what it says to the channel. */
-static int succeed(void)
+/* Another VSP takes over. Return: what it says to the channel. */
+static int take_over(void)
 {
 	struct vsp_config config = {.name = "storage",
 				    .state_version = STORVSP_STATE_VERSION,
@@ -594,17 +594,26 @@ static int succeed(void)
 	struct err err = {0};
 	static int outcome;
 
-	vsp_free(vsp);
-	fake_worker_disconnect(worker);
 	storvsp.srbs = storvsp.resets = (struct storvsp_list){0};
-	memdisk_done(&disk);
-	memdisk_init(&disk, 2048, 512, false);
+	disk.hold = disk.begun = false;
+	disk.head = NULL;
+	scsi_lun_power_on(&lun);
+	lun.lane_head = lun.lane_tail = NULL;
+	lun.writers = lun.alone = 0;
 	cr_assert_eq(vsp_attach(loop, &config, &vsp, &err), 0, "%s", err.text);
 	offer_channels();
 	cr_assert_eq(vsp_ready(vsp, &err), 0, "%s", err.text);
 	fake_worker_open_begin(worker, 0, &peer, true, NULL, &outcome);
 	cr_assert_eq(fake_worker_run_until(worker, is_answered, &outcome), 0);
 	return outcome;
+}
+
+/* The VSP ends before it. */
+static int succeed(void)
+{
+	vsp_free(vsp);
+	fake_worker_disconnect(worker);
+	return take_over();
 }
 
 Test(storvsp, a_successor_goes_on)
@@ -619,6 +628,7 @@ Test(storvsp, a_successor_goes_on)
 	srb_ok(4096);
 	receive(2, 64);
 	cr_assert_eq(answer.status, 0);
+	hear_attention(SCSI_ASC_BUS_DEVICE_RESET_OCCURRED);
 	execute(srb(0, 0x00, 0, 0), 0, 0);
 	srb_ok(0);
 }
@@ -647,6 +657,55 @@ Test(storvsp, a_successor_goes_on_over_sub_channels)
 	srb_ok(0);
 }
 
+/* Modes, and what the guest has been told and what not. */
+Test(storvsp, a_successor_has_the_luns_state)
+{
+	initialize();
+	execute(srb(0, SCSI_START_STOP_UNIT, 0, 0), 0, 0);
+	srb_ok(0);
+	cr_assert_eq(succeed(), 0);
+	cr_assert_eq(lun.state.modes, SCSI_MODES_STOPPED);
+	cr_assert_eq(lun.state.greeting, SCSI_GREETED);
+	put_reset(2, VSTOR_OPERATION_RESET_BUS, 0);
+	receive(2, 64);
+	cr_assert_eq(succeed(), 0);
+	hear_attention(SCSI_ASC_BUS_DEVICE_RESET_OCCURRED);
+	cr_assert_eq(succeed(), 0);
+	execute(srb(0, 0x00, 0, 0), 0, 0);
+	srb_ok(0);
+}
+
+/* COMPARE AND WRITE, of which the predecessor died after it had compared. */
+Test(storvsp, a_successor_finds_the_mark)
+{
+	struct vstor_packet packet = srb(0, SCSI_COMPARE_AND_WRITE, 0, 0);
+
+	initialize();
+	packet.vm_srb.cdb_length = 16;
+	packet.vm_srb.data_in = VSTOR_DATA_OUT;
+	packet.vm_srb.cdb[13] = 1;
+	memset(fake_guest_ptr(&guest, pages[0]), 0, 512);
+	memset((uint8_t *)fake_guest_ptr(&guest, pages[0]) + 512, 0x22, 512);
+	disk.hold = disk.begun = true;
+	put_srb(1, packet, 0, 1024);
+	fake_worker_run(worker);
+	cr_assert(memdisk_release(&disk), "it reads");
+	fake_worker_run(worker);
+	cr_assert_not_null(disk.head, "it writes");
+	cr_assert_eq(disk.head->op, DISK_WRITE);
+	vsp_free(vsp);
+	fake_worker_disconnect(worker);
+	memset(disk.data, 0x22, 512); /* it has written */
+	cr_assert_eq(take_over(), 0);
+	receive(1, 64);
+	srb_ok(1024);
+	cr_assert_eq(disk.data[0], 0x22);
+	/* The slot's next request is not marked. */
+	packet.vm_srb.cdb[13] = 1;
+	execute(packet, 0, 1024);
+	cr_assert_eq(answer.vm_srb.sense_data[2], SCSI_SENSE_MISCOMPARE);
+}
+
 Test(storvsp, a_successor_checks_the_state)
 {
 	struct block_header *header;
@@ -661,6 +720,9 @@ Test(storvsp, a_successor_checks_the_state)
 	state[1] = 0x0603;
 	cr_assert_lt(succeed(), 0);
 	state[1] = 0x0602;
+	((struct scsi_lun_state *)(state + 2))->modes = 0xff;
+	cr_assert_lt(succeed(), 0);
+	((struct scsi_lun_state *)(state + 2))->modes = 0;
 	cr_assert_eq(succeed(), 0);
 	execute(srb(0, 0x00, 0, 0), 0, 0);
 	srb_ok(0);
