@@ -50,11 +50,13 @@ struct domain_disk {
 	enum domain_disk_type type;
 	unsigned int lun; /* of the one controller: sda 0, sdb 1 ... */
 	bool readonly;
-	bool shareable;		  /* others may write it meanwhile, if they say so, too */
-	bool direct;		  /* cache none, directsync */
-	bool sync;		  /* cache writethrough, directsync */
-	bool unsafe_flush;	  /* cache unsafe */
-	unsigned int block_bytes; /* 512 or 4096 */
+	bool shareable;			   /* others may write it meanwhile, if they say so, too */
+	bool direct;			   /* cache none, directsync */
+	bool sync;			   /* cache writethrough, directsync */
+	bool unsafe_flush;		   /* cache unsafe */
+	bool discard;			   /* what the guest gives back is given back to the host */
+	unsigned int block_bytes;	   /* 512 or 4096 */
+	unsigned int physical_block_bytes; /* 0: the medium's; a power of two from block_bytes to 1 MiB */
 	char serial[DOMAIN_SERIAL_MAX];
 };
 

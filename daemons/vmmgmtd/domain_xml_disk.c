@@ -54,6 +54,15 @@ static void disk_cache(struct domain_parser *p, struct domain_disk *disk, xmlNod
 		      "driver cache '%s' is not known: use none, writeback, writethrough, directsync or unsafe", cache);
 }
 
+static void disk_discard(struct domain_parser *p, struct domain_disk *disk, xmlNode *driver, const char *where)
+{
+	_cleanup_free_ char *text = domain_xml_attr(driver, "discard");
+
+	disk->discard = !text || !strcmp(text, "unmap");
+	if (text && !disk->discard && strcmp(text, "ignore"))
+		domain_refuse(p, -EINVAL, where, "driver discard '%s' is not known: use unmap or ignore", text);
+}
+
 /* One process, and so one engine, for all: what any disk asks for must suit the others. */
 static void disk_io(struct domain_parser *p, xmlNode *driver, const char *where)
 {
@@ -122,15 +131,31 @@ static void disk_target(struct domain_parser *p, struct domain_disk *disk, xmlNo
 	}
 }
 
+#define PHYSICAL_BLOCK_MAX (1u << 20)
+
+static void disk_blocks(struct domain_parser *p, struct domain_disk *disk, xmlNode *blockio, const char *where)
+{
+	_cleanup_free_ char *logical = domain_xml_attr(blockio, "logical_block_size");
+	_cleanup_free_ char *physical = domain_xml_attr(blockio, "physical_block_size");
+	uint64_t bytes = 512, more = 0;
+
+	if (logical && (domain_xml_u64(logical, &bytes) < 0 || (bytes != 512 && bytes != 4096)))
+		domain_refuse(p, -EOPNOTSUPP, where, "logical_block_size '%s': only 512 and 4096 are supported",
+			      logical);
+	if (physical && (domain_xml_u64(physical, &more) < 0 || more < bytes || more > PHYSICAL_BLOCK_MAX ||
+			 (more & (more - 1)) != 0))
+		domain_refuse(p, -EINVAL, where,
+			      "physical_block_size '%s': use a power of two, from logical_block_size to %u", physical,
+			      PHYSICAL_BLOCK_MAX);
+	disk->block_bytes = (unsigned int)bytes;
+	disk->physical_block_bytes = (unsigned int)more;
+}
+
 static void disk_details(struct domain_parser *p, struct domain_disk *disk, xmlNode *node, const char *where)
 {
-	xmlNode *blockio = domain_xml_child(node, "blockio"), *serial = domain_xml_child(node, "serial");
-	_cleanup_free_ char *bytes = domain_xml_attr(blockio, "logical_block_size"), *text = domain_xml_text(serial);
-	uint64_t value = 512;
+	_cleanup_free_ char *text = domain_xml_text(domain_xml_child(node, "serial"));
 
-	if (bytes && (domain_xml_u64(bytes, &value) < 0 || (value != 512 && value != 4096)))
-		domain_refuse(p, -EOPNOTSUPP, where, "logical_block_size '%s': only 512 and 4096 are supported", bytes);
-	disk->block_bytes = (unsigned int)value;
+	disk_blocks(p, disk, domain_xml_child(node, "blockio"), where);
 	disk->readonly = domain_xml_child(node, "readonly") != NULL;
 	disk->shareable = domain_xml_child(node, "shareable") != NULL;
 	for (const char *s = text; s && *s; s++) {
@@ -176,6 +201,7 @@ void domain_xml_disk(struct domain_parser *p, xmlNode *node, const char *where)
 			      "backing files are not supported: qemu-img convert -O raw makes one image");
 	disk_source(p, &disk, node, where);
 	disk_cache(p, &disk, domain_xml_child(node, "driver"), where);
+	disk_discard(p, &disk, domain_xml_child(node, "driver"), where);
 	disk_io(p, domain_xml_child(node, "driver"), where);
 	disk_target(p, &disk, node, where);
 	disk_details(p, &disk, node, where);

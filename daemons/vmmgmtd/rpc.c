@@ -284,7 +284,9 @@ static int storage_config(const struct domain *domain, uint8_t **ret, size_t *re
 		luns[i].fd_index = (uint32_t)i;
 		luns[i].readonly = disk->readonly;
 		luns[i].unsafe_flush = disk->unsafe_flush;
+		luns[i].discard = disk->discard;
 		luns[i].logical_block_bytes = disk->block_bytes;
+		luns[i].physical_block_bytes = disk->physical_block_bytes;
 		luns[i].serial = (char *)disk->serial;
 		luns[i].image = disk->image;
 		list[i] = &luns[i];

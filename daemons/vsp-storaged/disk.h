@@ -56,6 +56,7 @@ struct disk_config {
 	bool unsafe_flush; /* flush and FUA are acknowledged without being done */
 	bool discard;	   /* what the guest gives back is given back to the host */
 	uint32_t block_bytes;
+	uint32_t physical_block_bytes; /* 0: the medium's */
 };
 
 struct disk;

@@ -263,6 +263,8 @@ static uint32_t physical_block(const struct disk_config *config, const struct st
 {
 	unsigned int bytes = PHYSICAL_BLOCK_DEFAULT;
 
+	if (config->physical_block_bytes)
+		return config->physical_block_bytes;
 	if (S_ISBLK(st->st_mode) && ioctl(config->fd, BLKPBSZGET, &bytes) < 0)
 		bytes = PHYSICAL_BLOCK_DEFAULT;
 	if (bytes < config->block_bytes || bytes > 1u << 20 || (bytes & (bytes - 1)) != 0)

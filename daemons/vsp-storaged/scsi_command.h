@@ -10,7 +10,7 @@
 #define SCSI_REVISION "1.0 "
 
 #define SCSI_UNMAP_DESCRIPTORS_MAX 256u
-#define SCSI_WRITE_SAME_MAX	   (64u << 20) /* bytes */
+#define SCSI_WRITE_SAME_MAX	   (16u << 20) /* bytes */
 
 /* ---- the table (scsi_table.c) ---- */
 

@@ -179,7 +179,7 @@ void scsi_write_same(struct scsi_controller *controller, struct scsi_request *re
 	if (!scsi_extent_ok(request, &extent))
 		return;
 	if (extent.blocks == 0 || extent.blocks > SCSI_WRITE_SAME_MAX / disk->block_bytes ||
-	    request->data_len < request->wanted) {
+	    (request->wanted && request->data_len != request->wanted)) {
 		scsi_invalid_field(request, length_byte, 7);
 		return;
 	}

@@ -37,6 +37,14 @@ static void take_image_name(struct lun_settings *lun, const char *image)
 		strcpy(lun->image, "(no name)");
 }
 
+static bool physical_ok(const Bulkhead__Storage__Lun *msg)
+{
+	uint32_t bytes = msg->physical_block_bytes;
+
+	return bytes == 0 ||
+	       (bytes >= msg->logical_block_bytes && bytes <= SETTINGS_PHYSICAL_MAX && (bytes & (bytes - 1)) == 0);
+}
+
 /* @controller already holds the LUNs that were accepted before. */
 static int parse_lun(struct controller_settings *controller, const Bulkhead__Storage__Lun *msg, size_t fds,
 		     struct err *err)
@@ -55,6 +63,10 @@ static int parse_lun(struct controller_settings *controller, const Bulkhead__Sto
 	if (msg->logical_block_bytes != 512 && msg->logical_block_bytes != 4096)
 		return err_set(err, -EINVAL, "disk %s: logical blocks of %u bytes: use 512 or 4096", msg->alias,
 			       msg->logical_block_bytes);
+	if (!physical_ok(msg))
+		return err_set(err, -EINVAL,
+			       "disk %s: physical blocks of %u bytes: use a power of two from the logical ones' to %u",
+			       msg->alias, msg->physical_block_bytes, SETTINGS_PHYSICAL_MAX);
 	if (!printable(msg->serial, SETTINGS_SERIAL_MAX))
 		return err_set(err, -EINVAL, "disk %s: the serial number is not up to %u printable characters",
 			       msg->alias, SETTINGS_SERIAL_MAX);
@@ -71,7 +83,9 @@ static int parse_lun(struct controller_settings *controller, const Bulkhead__Sto
 	lun->fd_index = msg->fd_index;
 	lun->readonly = msg->readonly;
 	lun->unsafe_flush = msg->unsafe_flush;
+	lun->discard = msg->discard;
 	lun->block_bytes = msg->logical_block_bytes;
+	lun->physical_block_bytes = msg->physical_block_bytes;
 	controller->luns++;
 	return 0;
 }

@@ -17,6 +17,7 @@
 #define SETTINGS_ALIAS_MAX	 32u
 #define SETTINGS_SERIAL_MAX	 36u
 #define SETTINGS_IMAGE_MAX	 255u
+#define SETTINGS_PHYSICAL_MAX	 (1u << 20)
 
 /* One disk. The strings are never empty but for serial; alias and serial are printable ASCII. */
 struct lun_settings {
@@ -27,7 +28,9 @@ struct lun_settings {
 	unsigned int fd_index;		    /* below the provider's count of descriptors; no other LUN has the same */
 	bool readonly;
 	bool unsafe_flush;
-	uint32_t block_bytes; /* 512 or 4096 */
+	bool discard;
+	uint32_t block_bytes;	       /* 512 or 4096 */
+	uint32_t physical_block_bytes; /* 0: the medium's; a power of two, block_bytes to SETTINGS_PHYSICAL_MAX */
 };
 
 /* target and lun are unique within a controller. */

@@ -20,7 +20,9 @@ static int open_disk(struct storaged *storaged, struct storaged_controller *cont
 		.file = settings->fd_index,
 		.readonly = settings->readonly,
 		.unsafe_flush = settings->unsafe_flush,
+		.discard = settings->discard,
 		.block_bytes = settings->block_bytes,
+		.physical_block_bytes = settings->physical_block_bytes,
 	};
 	struct disk *disk;
 	int r;

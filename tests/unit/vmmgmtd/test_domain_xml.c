@@ -37,8 +37,9 @@ Test(domain_xml, all_that_is_implemented)
 		"<on_poweroff>restart</on_poweroff><on_reboot>destroy</on_reboot><on_crash>preserve</on_crash><devices>"
 		"<disk type='file' device='disk'><driver name='qemu' type='raw' cache='none'/><source file='/d.raw'/>"
 		"<target dev='sdaa' bus='scsi'/><readonly/><serial>S-1</serial><blockio "
-		"logical_block_size='4096'/></disk>"
-		"<disk type='block' device='disk'><driver cache='unsafe'/><source dev='/dev/x'/><target "
+		"logical_block_size='4096' physical_block_size='16384'/></disk>"
+		"<disk type='block' device='disk'><driver cache='unsafe' discard='ignore'/><source "
+		"dev='/dev/x'/><target "
 		"dev='sdb'/></disk>"
 		"<serial type='pty'><log file='/l' append='on'/><target port='0'/></serial>"
 		"<console type='pty'><target type='serial' port='0'/></console></devices></domain>";
@@ -61,6 +62,9 @@ Test(domain_xml, all_that_is_implemented)
 	cr_assert_eq(d.disks[0].lun, 26);
 	cr_assert(d.disks[0].readonly && d.disks[0].direct && !d.disks[0].unsafe_flush);
 	cr_assert_eq(d.disks[0].block_bytes, 4096);
+	cr_assert_eq(d.disks[0].physical_block_bytes, 16384);
+	cr_assert(d.disks[0].discard && !d.disks[1].discard);
+	cr_assert_eq(d.disks[1].physical_block_bytes, 0);
 	cr_assert_str_eq(d.disks[0].serial, "S-1");
 	cr_assert_eq(d.disks[1].type, DOMAIN_DISK_BLOCK);
 	cr_assert_str_eq(d.disks[1].image, "/dev/x");
@@ -160,6 +164,11 @@ static const struct {
 	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<driver type='qcow2'/>")), -EOPNOTSUPP, "only 'raw'"},
 	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<driver cache='x'/>")), -EINVAL, "cache 'x'"},
 	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<driver io='x'/>")), -EINVAL, "io 'x'"},
+	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<driver discard='on'/>")), -EINVAL, "discard 'on'"},
+	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<blockio physical_block_size='1000'/>")), -EINVAL, "1000"},
+	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'",
+			 "<blockio logical_block_size='4096' physical_block_size='512'/>")),
+	 -EINVAL, "physical_block_size '512'"},
 	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<driver io='threads'/>")
 			 DISK_OF("file", "file='/b'", "dev='sdb'", "<driver io='native'/>")),
 	 -EOPNOTSUPP, "/domain/devices/disk[2]: driver io 'native', and another disk has 'threads'"},

@@ -85,7 +85,7 @@ Test(scsi_inquiry, block_limits)
 	cr_assert_eq(get_be32(&buf[24]), 256, "and descriptors");
 	cr_assert_eq(get_be32(&buf[28]), 8);
 	cr_assert_eq(get_be32(&buf[32]), 0x80000000u);
-	cr_assert_eq(get_be64(&buf[36]), 131072, "WRITE SAME");
+	cr_assert_eq(get_be64(&buf[36]), 32768, "WRITE SAME");
 	IN(3, 255, 6, 0x12, 1, 0xb0, 0, 255);
 	cr_assert_eq(buf[5], 16);
 	cr_assert_eq(get_be32(&buf[8]), 64);

@@ -187,6 +187,8 @@ Test(scsi_provision, write_same_that_is_wrong)
 	field(true, 10, 7);
 	OUT(0, 511, 10, 0x41, 0, 0, 0, 0, 9, 0, 0, 1);
 	check(INVALID_FIELD);
+	OUT(0, 1024, 10, 0x41, 0, 0, 0, 0, 9, 0, 0, 1);
+	check(INVALID_FIELD);
 	OUT(0, 512, 10, 0x41, 0, 0, 0, 0x10, 0, 0, 0, 1);
 	check(OUT_OF_RANGE);
 	OUT(0, 512, 10, 0x41, 0x18, 0, 0, 0, 9, 0, 0, 1);
@@ -197,7 +199,7 @@ Test(scsi_provision, write_same_that_is_wrong)
 	memdisk_done(&disk);
 	memdisk_init(&disk, UINT64_C(1) << 33, 512, false);
 	scsi_lun_greet(&luns[0]);
-	OUT(0, 512, 16, 0x93, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 0, 1);
+	OUT(0, 512, 16, 0x93, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0x80, 1);
 	field(true, 10, 7);
 }
 

@@ -157,6 +157,21 @@ Test(settings, numbers)
 	refused(-EINVAL);
 	lun[0].logical_block_bytes = 4096;
 	cr_assert_eq(parse(), 0);
+	cr_assert_eq(settings->controller[0].lun[0].physical_block_bytes, 0);
+	cr_assert_not(settings->controller[0].lun[0].discard);
+	free(settings);
+	settings = NULL;
+	lun[0].physical_block_bytes = 512;
+	refused(-EINVAL);
+	lun[0].physical_block_bytes = 12288;
+	refused(-EINVAL);
+	lun[0].physical_block_bytes = 2u << 20;
+	refused(-EINVAL);
+	lun[0].physical_block_bytes = 16384;
+	lun[0].discard = true;
+	cr_assert_eq(parse(), 0);
+	cr_assert_eq(settings->controller[0].lun[0].physical_block_bytes, 16384);
+	cr_assert(settings->controller[0].lun[0].discard);
 }
 
 Test(settings, guids)
