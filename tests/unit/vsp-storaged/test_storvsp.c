@@ -462,6 +462,7 @@ static void initialize_with_subs(void)
 	cr_assert_eq(create_sub_channels(SUBS), 0);
 	expect_shown(SUBS);
 	cr_assert_eq(fake_worker_open(worker, 1, &sub), 0);
+	hear_attention(SCSI_ASC_POWER_ON_OCCURRED);
 }
 
 Test(storvsp, sub_channels_are_divided)
@@ -671,6 +672,27 @@ Test(storvsp, a_successor_has_the_luns_state)
 	cr_assert_eq(succeed(), 0);
 	hear_attention(SCSI_ASC_BUS_DEVICE_RESET_OCCURRED);
 	cr_assert_eq(succeed(), 0);
+	execute(srb(0, 0x00, 0, 0), 0, 0);
+	srb_ok(0);
+}
+
+Test(storvsp, the_newest_of_several_channels_counts)
+{
+	static int outcome;
+
+	initialize_with_subs();
+	execute(srb(0, SCSI_START_STOP_UNIT, 0, 0), 0, 0);
+	at = &sub;
+	put_reset(2, VSTOR_OPERATION_RESET_BUS, 0);
+	receive(2, 64);
+	cr_assert_eq(answer.status, 0);
+	cr_assert_eq(succeed(), 0);
+	cr_assert_eq(lun.state.modes, SCSI_MODES_STOPPED, "the primary one's block says so");
+	fake_worker_open_begin(worker, 1, &sub, true, NULL, &outcome);
+	cr_assert_eq(fake_worker_run_until(worker, is_answered, &outcome), 0);
+	cr_assert_eq(outcome, 0);
+	at = &peer;
+	hear_attention(SCSI_ASC_BUS_DEVICE_RESET_OCCURRED);
 	execute(srb(0, 0x00, 0, 0), 0, 0);
 	srb_ok(0);
 }
