@@ -222,9 +222,8 @@ void scsi_report_operation_codes(struct scsi_controller *controller, struct scsi
 		cdb[1] = (uint8_t)action;
 	if (what == SCSI_REPORT_OPS_ALL)
 		report_all(request, with_timeouts, allocation_len);
-	else if (what > SCSI_REPORT_OPS_EITHER)
-		scsi_invalid_field(request, 2, 2);
-	else if (has_actions ? what == SCSI_REPORT_OPS_OPCODE : what == SCSI_REPORT_OPS_ACTION)
+	else if (what > SCSI_REPORT_OPS_EITHER ||
+		 (has_actions ? what == SCSI_REPORT_OPS_OPCODE : what == SCSI_REPORT_OPS_ACTION))
 		scsi_invalid_field(request, 2, 2);
 	else if (action > SCSI_SERVICE_ACTION_MASK)
 		scsi_invalid_field(request, 4, 7);
