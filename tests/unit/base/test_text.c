@@ -59,3 +59,10 @@ Test(text, clean_lines_keeps_newlines)
 		free(s);
 	}
 }
+
+Test(text, hexadecimal_digits)
+{
+	cr_assert(text_is_hex("", 0) && text_is_hex("09af", 4));
+	cr_assert(!text_is_hex("09af", 3) && !text_is_hex("09af", 5));
+	cr_assert(!text_is_hex("09AF", 4) && !text_is_hex("09ag", 4) && !text_is_hex("09a ", 4));
+}

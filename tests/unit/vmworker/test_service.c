@@ -30,7 +30,7 @@ Test(service, killed_again_and_again_without_a_pause)
 {
 	struct played played;
 
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	for (unsigned int i = 0; i < 6; i++) {
 		pid_t pid = sx_serve(&played);
 
@@ -49,7 +49,7 @@ Test(service, own_faults_make_pauses_and_successors_cautious)
 {
 	struct played played;
 
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	for (unsigned int i = 0; i < 3; i++) {
 		pid_t pid = sx_serve(&played);
 
@@ -71,7 +71,7 @@ Test(service, a_strange_process_is_refused)
 {
 	struct played played, other;
 
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	cr_assert_eq(sx_attach(&other, getpid(), 1), -EPERM);
 	sx_serve(&played);
 	cr_assert_eq(sx_attach(&other, getpid(), 1), -EPERM);
@@ -83,7 +83,7 @@ Test(service, a_process_that_loses_its_connection_must_end)
 	struct played played;
 	pid_t pid;
 
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	pid = sx_serve(&played);
 	provider_detach(sx.storage, &played);
 	cr_assert_eq(sx_attach(&played, pid, 1), -EBUSY, "it may not come back");
@@ -95,7 +95,7 @@ Test(service, stop)
 {
 	struct played played;
 
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	sx_serve(&played);
 	providers_stop(&sx.set);
 	cr_assert(played.dropped && !providers_stopped(&sx.set));
@@ -125,7 +125,7 @@ Test(service, who_does_not_answer_is_replaced)
 	pid_t pid;
 
 	sx.set.ping_ns = SX_PING_NS;
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	pid = sx_serve(&played);
 	answer_pings(&played, "");
 	cr_assert(sx.storage->ready && sx_status().pid == pid && sx_status().hangs == 0);
@@ -146,7 +146,7 @@ Test(service, a_stopped_process_is_replaced)
 	pid_t pid;
 
 	sx.set.ping_ns = SX_PING_NS;
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	pid = sx_serve(&played);
 	kill(pid, SIGSTOP);
 	UNTIL(sx_status().hangs == 1 && sx_status().pid != pid);
@@ -157,7 +157,7 @@ Test(service, who_hangs_again_and_again_has_cautious_successors)
 	struct played played;
 
 	sx.set.ping_ns = SX_PING_NS;
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	for (unsigned int i = 1; i <= SERVICE_FAULTS_MAX; i++) {
 		cr_assert(!service_cautious(sx.storage));
 		sx_serve(&played);
@@ -172,7 +172,7 @@ Test(service, who_waits_for_its_predecessors_io_is_left_in_peace)
 	pid_t pid;
 
 	sx.set.ping_ns = SX_PING_NS;
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	sx_kill_process(&played, sx_serve(&played), SIGKILL);
 	UNTIL(sx.storage->service.process);
 	pid = sx_status().pid;
@@ -191,7 +191,7 @@ Test(service, who_waits_for_its_predecessors_io_is_left_in_peace)
 Test(service, the_first_one_does_not_attach)
 {
 	sx.set.ping_ns = SX_PING_NS;
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	UNTIL(sx.failed);
 	cr_assert(strstr(sx.failure.text, "does not attach: killed"), "%s", sx.failure.text);
 }
@@ -204,7 +204,7 @@ Test(service, who_cannot_be_killed_is_waited_for)
 	pid_t pid;
 
 	sx.set.patience_ns = SX_PATIENCE_NS;
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	pid = sx_serve(&played);
 	sx_hold_at_its_end(pid);
 	provider_detach(sx.storage, &played);

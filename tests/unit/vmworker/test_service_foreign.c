@@ -241,7 +241,7 @@ Test(service_foreign, who_runs_it_itself_is_told_nothing)
 {
 	struct played played;
 
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	sx.invocation = RUN_A;
 	sx_serve(&played);
 	sx_tell(RUN_A, CRASHED);

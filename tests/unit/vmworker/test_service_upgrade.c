@@ -15,7 +15,7 @@ Test(service_upgrade, upgrade)
 	struct played old, new;
 	pid_t pid, successor;
 
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	pid = sx_serve(&old);
 	sx_upgrade_to("/bin/sh");
 	cr_assert(!sx.done && sx.storage->ready, "the old one serves on");
@@ -39,7 +39,7 @@ Test(service_upgrade, the_old_one_refuses_to_hand_over)
 	struct played old, new;
 	pid_t pid;
 
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	pid = sx_serve(&old);
 	sx_upgrade_to("/bin/sh");
 	cr_assert_eq(sx_attach(&new, spawned_pid(sx.storage->service.successor), 1), 0);
@@ -63,7 +63,7 @@ Test(service_upgrade, upgrade_to_what_ends_at_once)
 	struct played old;
 	pid_t pid;
 
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	pid = sx_serve(&old);
 	sx_upgrade_to("/bin/false");
 	UNTIL(sx.done);
@@ -76,7 +76,7 @@ Test(service_upgrade, upgrade_to_what_cannot_read_the_state)
 {
 	struct played old, new;
 
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	sx_serve(&old);
 	sx_upgrade_to("/bin/sh");
 	cr_assert_eq(sx_attach(&new, spawned_pid(sx.storage->service.successor), 0), -EPROTO);
@@ -91,7 +91,7 @@ Test(service_upgrade, the_new_one_ends_before_it_is_ready)
 	struct played old, new;
 	pid_t pid, successor;
 
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	pid = sx_serve(&old);
 	sx_upgrade_to("/bin/sh");
 	successor = spawned_pid(sx.storage->service.successor);
@@ -111,7 +111,7 @@ Test(service_upgrade, the_old_one_dies_while_it_hands_over)
 	struct played old, new;
 	pid_t pid;
 
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	pid = sx_serve(&old);
 	sx_upgrade_to("/bin/sh");
 	cr_assert_eq(sx_attach(&new, spawned_pid(sx.storage->service.successor), 1), 0);
@@ -126,7 +126,7 @@ Test(service_upgrade, the_old_one_dies_before_the_new_one_attaches)
 	struct played old, new;
 	pid_t pid;
 
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	pid = sx_serve(&old);
 	sx_upgrade_to("/bin/sh");
 	sx_kill_process(&old, pid, SIGKILL);
@@ -138,7 +138,7 @@ Test(service_upgrade, only_one_upgrade_of_what_is_ours)
 {
 	struct played old;
 
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	sx_upgrade_to("/bin/sh");
 	cr_assert(sx.done && sx.outcome.code == -EAGAIN, "it does not serve yet");
 	sx_serve(&old);
@@ -256,7 +256,7 @@ Test(service_upgrade, each_event_in_each_state_of_an_upgrade)
 			sx_teardown();
 			sx_setup();
 		}
-		sx_add("sleep 100");
+		sx_add("exec sleep 100");
 		successor = reach(c, &old, &new);
 		pid = sx_status().pid;
 		cr_assert_eq(sx.storage->service.upgrade, c->state, "case %zu: state %d", i,
@@ -279,7 +279,7 @@ Test(service_upgrade, the_old_one_hangs_while_it_hands_over)
 	pid_t pid;
 
 	sx.set.patience_ns = SX_PATIENCE_NS;
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	pid = sx_serve(&old);
 	sx_upgrade_to("/bin/sh");
 	cr_assert_eq(sx_attach(&new, spawned_pid(sx.storage->service.successor), 1), 0);
@@ -298,7 +298,7 @@ Test(service_upgrade, the_old_one_has_handed_over_and_does_not_end)
 	pid_t pid;
 
 	sx.set.patience_ns = SX_PATIENCE_NS;
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	pid = sx_serve(&old);
 	sx_upgrade_to("/bin/sh");
 	cr_assert_eq(sx_attach(&new, spawned_pid(sx.storage->service.successor), 1), 0);
@@ -315,7 +315,7 @@ Test(service_upgrade, the_new_one_does_not_attach)
 	pid_t pid, successor;
 
 	sx.set.patience_ns = SX_PATIENCE_NS;
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	pid = sx_serve(&old);
 	sx_upgrade_to("/bin/sh");
 	successor = spawned_pid(sx.storage->service.successor);
@@ -336,7 +336,7 @@ Test(service_upgrade, the_new_one_attaches_and_hangs)
 			sx_teardown();
 			sx_setup();
 		}
-		sx_add("sleep 100");
+		sx_add("exec sleep 100");
 		pid = sx_serve(&old);
 		sx_upgrade_to("/bin/sh");
 		successor = spawned_pid(sx.storage->service.successor);
@@ -369,7 +369,7 @@ Test(service_upgrade, who_cannot_be_killed_holds_up_the_end)
 	pid_t pid, successor;
 
 	sx.set.patience_ns = SX_PATIENCE_NS;
-	sx_add("sleep 100");
+	sx_add("exec sleep 100");
 	pid = sx_serve(&played);
 	sx_upgrade_to("/bin/sh");
 	successor = spawned_pid(sx.storage->service.successor);
