@@ -19,7 +19,7 @@
 #include "base/text.h"
 #include "domain.h"
 
-#define STATE_VERSION 2u
+#define STATE_VERSION 3u
 #define STATE_MAX     4096u
 
 static const struct syscall_rule rules[] = {
@@ -72,11 +72,11 @@ int runtime_save(const char *base, const char *uuid, const struct runtime_state 
 		return fd;
 	len = snprintf(text, sizeof(text),
 		       "version %u\nup %d\npersistent %d\nworker %d %llu\nstorage %d %llu\n"
-		       "again %d %" PRIu64 "\nbegan %" PRIu64 "\n",
+		       "again %d %" PRIu64 "\nbegan %" PRIu64 "\ndestroyed %d\n",
 		       STATE_VERSION, state->up, state->persistent, (int)state->worker.pid,
 		       (unsigned long long)state->worker.start_time, (int)state->storage.pid,
 		       (unsigned long long)state->storage.start_time, state->again, state->again_pause_ns,
-		       state->began_ns);
+		       state->began_ns, state->destroyed);
 	return file_replace(fd, "state", text, (size_t)len, 0600);
 }
 
@@ -90,7 +90,7 @@ static int read_file(int dir_fd, const char *name, size_t limit, char **ret, siz
 int runtime_parse_state(const char *text, struct runtime_state *ret)
 {
 	unsigned long long worker_time, storage_time;
-	int up, persistent, worker, storage, again = 0, at = 0;
+	int up, persistent, worker, storage, again = 0, destroyed = 0, at = 0, more = 0;
 	uint64_t pause = 0, began = 0;
 	unsigned int version;
 
@@ -102,10 +102,15 @@ int runtime_parse_state(const char *text, struct runtime_state *ret)
 		   &worker, &worker_time, &storage, &storage_time, &at) != 6 ||
 	    !at)
 		return -EINVAL;
-	if (version >= 2 && sscanf(text + at, "again %d %" SCNu64 "\nbegan %" SCNu64 "\n", &again, &pause, &began) != 3)
+	if (version >= 2 &&
+	    (sscanf(text + at, "again %d %" SCNu64 "\nbegan %" SCNu64 "\n%n", &again, &pause, &began, &more) != 3 ||
+	     !more))
+		return -EINVAL;
+	if (version >= 3 && sscanf(text + at + more, "destroyed %d\n", &destroyed) != 1)
 		return -EINVAL;
 	*ret = (struct runtime_state){
 		.again = again,
+		.destroyed = destroyed,
 		.again_pause_ns = pause,
 		.began_ns = began,
 		.up = up,

@@ -250,6 +250,7 @@ void vm_save_runtime(struct vm *vm, bool up)
 		.again = vm->again_start,
 		.again_pause_ns = vm->again_pause_ns,
 		.began_ns = vm->began_ns,
+		.destroyed = vm->destroyed,
 	};
 	int r;
 

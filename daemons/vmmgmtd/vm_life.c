@@ -576,11 +576,14 @@ void vm_destroy(struct vm *vm, vm_done_fn done, void *arg)
 		return;
 	if (vm->ending || vm->destroyed)
 		return;
+	/* Written down before it is done: who comes after us must not take it for a crash. */
+	vm->destroyed = true;
+	if (vm->has_folder)
+		vm_save_runtime(vm, !vm->starting);
 	if (vm->starting) {
 		vm_fail(vm, -ECANCELED, "destroyed while it was starting");
 		return;
 	}
-	vm->destroyed = true;
 	vm_set_state(vm, VM_STOPPING, "destroyed");
 	loop_arm(vm->kill_timer, STOP_GRACE_NS);
 	if (!vm->conn || worker_do(vm->conn, WORKER_DO_STOP, on_stopped, vm) < 0)
@@ -593,7 +596,7 @@ static void on_adopted(int error, const char *text, void *arg)
 {
 	struct vm *vm = arg;
 
-	if (error && error != -ECANCELED && vm->conn && !vm->ending) {
+	if (error && error != -ECANCELED && vm->conn && !vm->ending && !vm->destroyed) {
 		log_error(vm->domain.name, "vmworker does not tell its state: %s", *text ? text : strerror(-error));
 		worker_free(take_ptr(vm->conn));
 		loop_arm(vm->retry_timer, RECONNECT_NS);
@@ -610,9 +613,29 @@ void vm_connect_again(void *arg)
 	r = connect_worker(vm);
 	if (r == 0)
 		r = worker_do(vm->conn, WORKER_DO_SUBSCRIBE, on_adopted, vm);
+	if (r == 0 && vm->destroyed) /* it may have been asked before */
+		r = worker_do(vm->conn, WORKER_DO_STOP, on_stopped, vm);
 	if (r < 0) {
 		worker_free(take_ptr(vm->conn));
 		loop_arm(vm->retry_timer, RECONNECT_NS);
+	}
+}
+
+/* How it ended without us. */
+static void adopt_end(struct vm *vm, const struct runtime_state *state)
+{
+	char text[REASON_MAX];
+
+	if (state->destroyed) {
+		last_set(vm, VM_SHUT_OFF, 0, "destroyed");
+	} else if (!state->up) {
+		last_set(vm, state->again ? VM_CRASHED : VM_SHUT_OFF, -ECANCELED,
+			 state->again ? "vmmgmtd ended while it was starting again"
+				      : "vmmgmtd ended while it was starting");
+	} else {
+		vm_put_text(text, sizeof(text), "vmworker was killed while vmmgmtd was not there: see %s",
+			    vm->log_path);
+		last_from_worker(vm, text);
 	}
 }
 
@@ -627,9 +650,9 @@ static void adopt_log(struct vm *vm)
 void vm_adopt(struct vm *vm, const struct runtime_state *state)
 {
 	const struct launcher_ops *ops = vm->env->launcher->ops;
-	char text[REASON_MAX];
 
 	vm->has_folder = true;
+	vm->destroyed = state->destroyed;
 	vm->state = VM_STARTING;
 	vm_set_reason(vm, "found again");
 	vm->again_start = state->again && !state->up;
@@ -639,18 +662,16 @@ void vm_adopt(struct vm *vm, const struct runtime_state *state)
 	if (ops->adopt(vm->env->launcher, &state->worker, &worker_launch_events, vm, &vm->worker) == 0)
 		vm->worker_pid = state->worker.pid;
 	ops->adopt(vm->env->launcher, &state->storage, &vm_storage_launch_events, vm, &vm->storage);
-	if (!state->up) {
-		last_set(vm, state->again ? VM_CRASHED : VM_SHUT_OFF, -ECANCELED,
-			 state->again ? "vmmgmtd ended while it was starting again"
-				      : "vmmgmtd ended while it was starting");
-		vm_kill_all(vm);
+	if (!state->up || !vm->worker) {
+		adopt_end(vm, state);
+		if (!state->up)
+			vm_kill_all(vm);
 		end_begin(vm);
-	} else if (!vm->worker) {
-		vm_put_text(text, sizeof(text), "vmworker was killed while vmmgmtd was not there: see %s",
-			    vm->log_path);
-		last_from_worker(vm, text);
-		end_begin(vm);
-	} else {
-		vm_connect_again(vm);
+		return;
 	}
+	if (vm->destroyed) {
+		vm_set_state(vm, VM_STOPPING, "destroyed");
+		loop_arm(vm->kill_timer, STOP_GRACE_NS);
+	}
+	vm_connect_again(vm);
 }

@@ -119,34 +119,64 @@ Test(program, must_be_executable)
 	cr_assert_eq(broker_open_program("/nonexistent", &err, &fd), -ENOENT);
 }
 
-Test(state, of_this_version_and_the_first)
+#define STATE_UUID "0f1a7c3e-2222-4222-8333-123456789abc"
+
+Test(state, of_this_version_and_earlier_ones)
 {
 	static const char first[] = "version 1\nup 1\npersistent 0\nworker 12 34\nstorage 56 78\n";
-	static const char now[] =
+	static const char second[] =
 		"version 2\nup 0\npersistent 1\nworker 12 34\nstorage 0 0\nagain 1 2000000000\nbegan 99\n";
+	static const char now[] = "version 3\nup 1\npersistent 1\nworker 12 34\nstorage 0 0\nagain 0 0\nbegan 99\n"
+				  "destroyed 1\n";
 	struct runtime_state state;
 
 	cr_assert_eq(runtime_parse_state(first, &state), 0);
-	cr_assert(state.up && !state.persistent && !state.again);
+	cr_assert(state.up && !state.persistent && !state.again && !state.destroyed);
 	cr_assert_eq(state.worker.pid, 12);
 	cr_assert_eq(state.storage.start_time, 78);
 	cr_assert_eq(state.again_pause_ns, 0);
-	cr_assert_eq(runtime_parse_state(now, &state), 0);
-	cr_assert(!state.up && state.persistent && state.again);
+	cr_assert_eq(runtime_parse_state(second, &state), 0);
+	cr_assert(!state.up && state.persistent && state.again && !state.destroyed);
 	cr_assert_eq(state.again_pause_ns, 2 * NS_PER_SEC);
 	cr_assert_eq(state.began_ns, 99);
+	cr_assert_eq(runtime_parse_state(now, &state), 0);
+	cr_assert(state.up && !state.again && state.began_ns == 99 && state.destroyed);
+}
+
+Test(state, written_and_read_again)
+{
+	const struct runtime_state written = {.up = true, .worker = {12, 34}, .began_ns = 99, .destroyed = true};
+	struct err err = {0};
+	struct runtime_state state;
+	char *xml = NULL, base[256];
+	size_t len = 0;
+
+	scratch_new(base, sizeof(base));
+	cr_assert_eq(runtime_make(base, STATE_UUID, "<domain/>", false, &err), 0, "%s", err.text);
+	cr_assert_eq(runtime_save(base, STATE_UUID, &written), 0);
+	cr_assert_eq(runtime_load(base, STATE_UUID, &state, &xml, &len), 0);
+	cr_assert(state.up && state.destroyed && !state.again && state.began_ns == 99);
+	cr_assert(state.worker.pid == 12 && state.worker.start_time == 34);
+	cr_assert(len == 9 && !strncmp(xml, "<domain/>", len));
+	free(xml);
+	runtime_remove(base, STATE_UUID);
+	scratch_remove(base);
 }
 
 Test(state, nonsense_is_refused)
 {
-	static const char *const texts[] = {"", "version\n", "version 1\n",
+	static const char *const texts[] = {"",
+					    "version\n",
+					    "version 1\n",
 					    "version 1\nup 1\npersistent 0\nworker 1 2\n",
-					    "version 2\nup 1\npersistent 0\nworker 12 34\nstorage 56 78\n"};
+					    "version 2\nup 1\npersistent 0\nworker 12 34\nstorage 56 78\n",
+					    "version 3\nup 1\npersistent 0\nworker 12 34\nstorage 56 78\n"
+					    "again 0 0\nbegan 99\n"};
 	struct runtime_state state;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
 		cr_expect_eq(runtime_parse_state(texts[i], &state), -EINVAL, "%zu", i);
-	cr_assert_eq(runtime_parse_state("version 3\nwhatever\n", &state), -EPROTONOSUPPORT);
+	cr_assert_eq(runtime_parse_state("version 4\nwhatever\n", &state), -EPROTONOSUPPORT);
 	cr_assert_eq(runtime_parse_state("version 0\n", &state), -EPROTONOSUPPORT);
 }
 
