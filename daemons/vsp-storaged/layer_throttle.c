@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "layer_throttle.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+
+enum { READS, WRITES, DIRECTIONS };
+
+struct queue {
+	struct disk_request *head, *tail;
+};
+
+/* A disk's layer, and one of the group's ring of members. */
+struct member {
+	struct disk disk;
+	struct disk *below;
+	struct throttle_group *group;
+	struct member *next;
+	struct queue queue[DIRECTIONS];
+};
+
+struct throttle_group {
+	char name[THROTTLE_GROUP_MAX + 1]; /* "": of one disk */
+	struct throttle_groups *all;
+	struct throttle_group *next;
+	struct throttle throttle;
+	struct loop_source *timer;
+	struct member *turn[DIRECTIONS]; /* somewhere in the ring; NULL: no members */
+	unsigned int waiting[DIRECTIONS];
+};
+
+struct throttle_groups {
+	struct loop *loop;
+	struct engine *engine;
+	struct throttle_group *first;
+};
+
+static struct member *to_member(struct disk *disk)
+{
+	return CONTAINER_OF(disk, struct member, disk);
+}
+
+/* ---- those that wait ---- */
+
+static void push(struct queue *queue, struct disk_request *request)
+{
+	request->next = NULL;
+	*(queue->tail ? &queue->tail->next : &queue->head) = request;
+	queue->tail = request;
+}
+
+static struct disk_request *pop(struct queue *queue)
+{
+	struct disk_request *request = queue->head;
+
+	queue->head = request->next;
+	if (!queue->head)
+		queue->tail = NULL;
+	return request;
+}
+
+static bool take_out(struct queue *queue, struct disk_request *request)
+{
+	struct disk_request *before = NULL;
+
+	for (struct disk_request *at = queue->head; at; before = at, at = at->next) {
+		if (at != request)
+			continue;
+		*(before ? &before->next : &queue->head) = at->next;
+		if (queue->tail == at)
+			queue->tail = before;
+		return true;
+	}
+	return false;
+}
+
+/* The next one of this direction starts; some member has one. */
+static void start_one(struct throttle_group *group, unsigned int direction)
+{
+	struct member *member = group->turn[direction];
+	struct disk_request *request;
+
+	while (!member->queue[direction].head)
+		member = member->next;
+	group->turn[direction] = member->next;
+	request = pop(&member->queue[direction]);
+	group->waiting[direction]--;
+	throttle_take(&group->throttle, direction == WRITES, request->len);
+	disk_submit(member->below, request);
+}
+
+/* All that may start, one read and one write in turn; the timer for those that may not. */
+static void start_those_who_may(struct throttle_group *group)
+{
+	uint64_t now = clock_now_ns(), wait, next;
+	bool started;
+
+	do {
+		started = false;
+		next = UINT64_MAX;
+		for (unsigned int d = 0; d < DIRECTIONS; d++) {
+			if (!group->waiting[d])
+				continue;
+			wait = throttle_wait(&group->throttle, d == WRITES, now);
+			next = MIN(next, wait);
+			if (wait)
+				continue;
+			start_one(group, d);
+			started = true;
+		}
+	} while (started);
+	if (next != UINT64_MAX)
+		loop_arm(group->timer, next);
+	else
+		loop_disarm(group->timer);
+}
+
+static void on_timer(void *arg)
+{
+	struct throttle_group *group = arg;
+	struct engine *engine = group->all->engine;
+
+	start_those_who_may(group);
+	engine_flush(engine);
+}
+
+/* ---- requests ---- */
+
+static void throttle_submit(struct disk *disk, struct disk_request *request)
+{
+	struct member *member = to_member(disk);
+	struct throttle_group *group = member->group;
+	unsigned int direction = request->op == DISK_READ ? READS : WRITES;
+
+	if (request->op != DISK_READ && request->op != DISK_WRITE) {
+		disk_submit(member->below, request);
+		return;
+	}
+	if (!group->waiting[direction] && !throttle_wait(&group->throttle, direction == WRITES, clock_now_ns())) {
+		throttle_take(&group->throttle, direction == WRITES, request->len);
+		disk_submit(member->below, request);
+		return;
+	}
+	push(&member->queue[direction], request);
+	if (group->waiting[direction]++ == 0)
+		start_those_who_may(group);
+}
+
+static bool throttle_cancel(struct disk *disk, struct disk_request *request)
+{
+	struct member *member = to_member(disk);
+
+	for (unsigned int d = 0; d < DIRECTIONS; d++) {
+		if (!take_out(&member->queue[d], request))
+			continue;
+		member->group->waiting[d]--;
+		return true;
+	}
+	return disk_cancel(member->below, request);
+}
+
+/* ---- groups ---- */
+
+static struct throttle_group *find_group(struct throttle_groups *groups, const char *name)
+{
+	struct throttle_group *group = groups->first;
+
+	while (group && (!name[0] || strcmp(group->name, name)))
+		group = group->next;
+	return group;
+}
+
+static struct throttle_group *new_group(struct throttle_groups *groups, const char *name)
+{
+	struct throttle_group *group;
+
+	if (strlen(name) > THROTTLE_GROUP_MAX)
+		return NULL;
+	group = calloc(1, sizeof(*group));
+	if (!group)
+		return NULL;
+	if (loop_add_timer(groups->loop, on_timer, group, &group->timer) < 0) {
+		free(group);
+		return NULL;
+	}
+	strcpy(group->name, name);
+	group->all = groups;
+	group->throttle.at_ns = clock_now_ns();
+	group->next = groups->first;
+	groups->first = group;
+	return group;
+}
+
+static void free_group(struct throttle_group *group)
+{
+	struct throttle_group **at = &group->all->first;
+
+	while (*at != group)
+		at = &(*at)->next;
+	*at = group->next;
+	loop_remove(&group->timer);
+	free(group);
+}
+
+int throttle_groups_new(struct loop *loop, struct engine *engine, struct throttle_groups **ret_groups)
+{
+	struct throttle_groups *groups = calloc(1, sizeof(*groups));
+
+	if (!groups)
+		return -ENOMEM;
+	groups->loop = loop;
+	groups->engine = engine;
+	*ret_groups = groups;
+	return 0;
+}
+
+void throttle_groups_free(struct throttle_groups *groups)
+{
+	free(groups);
+}
+
+/* ---- the ring of a group's members ---- */
+
+static void join(struct throttle_group *group, struct member *member)
+{
+	struct member *other = group->turn[READS];
+
+	member->group = group;
+	member->next = other ? other->next : member;
+	if (other) {
+		other->next = member;
+		return;
+	}
+	for (unsigned int d = 0; d < DIRECTIONS; d++)
+		group->turn[d] = member;
+}
+
+static void leave(struct member *member)
+{
+	struct throttle_group *group = member->group;
+	struct member *before = member;
+
+	while (before->next != member)
+		before = before->next;
+	before->next = member->next;
+	for (unsigned int d = 0; d < DIRECTIONS; d++)
+		if (group->turn[d] == member)
+			group->turn[d] = before == member ? NULL : before;
+	if (before == member)
+		free_group(group);
+}
+
+int layer_throttle_open(struct throttle_groups *groups, const char *name, const struct throttle_settings *settings,
+			struct disk *below, struct disk **ret_disk)
+{
+	struct throttle_group *group = find_group(groups, name ? name : "");
+	struct member *member = calloc(1, sizeof(*member));
+
+	if (member && !group)
+		group = new_group(groups, name ? name : "");
+	if (!member || !group) {
+		free(member);
+		return -ENOMEM;
+	}
+	member->disk = *below;
+	member->disk.ops = &layer_throttle;
+	member->below = below;
+	join(group, member);
+	*ret_disk = &member->disk;
+	layer_throttle_set(*ret_disk, settings);
+	return 0;
+}
+
+void layer_throttle_set(struct disk *disk, const struct throttle_settings *settings)
+{
+	struct throttle_group *group = to_member(disk)->group;
+
+	throttle_set(&group->throttle, settings, clock_now_ns());
+	if (group->waiting[READS] || group->waiting[WRITES])
+		loop_arm(group->timer, 0);
+}
+
+static void throttle_close(struct disk *disk)
+{
+	struct member *member = to_member(disk);
+
+	leave(member);
+	free(member);
+}
+
+const struct disk_ops layer_throttle = {
+	.name = "throttle",
+	.submit = throttle_submit,
+	.cancel = throttle_cancel,
+	.close = throttle_close,
+};

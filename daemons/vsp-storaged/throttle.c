@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "throttle.h"
+
+#include "base/bytes.h"
+#include "base/clock.h"
+
+#define AT_ONCE 0.1 /* seconds' worth */
+
+static const struct {
+	bool reads, writes, bytes;
+} kinds[] = {
+	[THROTTLE_TOTAL_BYTES] = {true, true, true},  [THROTTLE_READ_BYTES] = {true, false, true},
+	[THROTTLE_WRITE_BYTES] = {false, true, true}, [THROTTLE_TOTAL_IOPS] = {true, true, false},
+	[THROTTLE_READ_IOPS] = {true, false, false},  [THROTTLE_WRITE_IOPS] = {false, true, false},
+};
+
+static bool concerns(unsigned int kind, bool write)
+{
+	return write ? kinds[kind].writes : kinds[kind].reads;
+}
+
+static double brim(const struct throttle_limit *limit)
+{
+	if (!limit->burst)
+		return (double)limit->rate * AT_ONCE;
+	return (double)(limit->burst - limit->rate) * (limit->burst_seconds ? limit->burst_seconds : 1);
+}
+
+bool throttle_limits(const struct throttle_settings *settings)
+{
+	for (unsigned int i = 0; i < THROTTLE_KINDS; i++)
+		if (settings->limit[i].rate)
+			return true;
+	return false;
+}
+
+static void leak(double *level, uint64_t rate, double seconds)
+{
+	*level = MAX(*level - (double)rate * seconds, 0.0);
+}
+
+/* The clock may stand, it does not go back. */
+static void pass_time(struct throttle *throttle, uint64_t now_ns)
+{
+	double seconds = (double)(now_ns - throttle->at_ns) / (double)NS_PER_SEC;
+
+	for (unsigned int i = 0; i < THROTTLE_KINDS; i++) {
+		const struct throttle_limit *limit = &throttle->settings.limit[i];
+
+		leak(&throttle->level[i], limit->rate, seconds);
+		leak(&throttle->burst_level[i], limit->burst, seconds);
+	}
+	throttle->at_ns = now_ns;
+}
+
+/* What is over the brim of a limit that is lowered, or new, would be a wait of any length: it starts at the brim. */
+void throttle_set(struct throttle *throttle, const struct throttle_settings *settings, uint64_t now_ns)
+{
+	pass_time(throttle, now_ns);
+	throttle->settings = *settings;
+	for (unsigned int i = 0; i < THROTTLE_KINDS; i++) {
+		const struct throttle_limit *limit = &settings->limit[i];
+
+		throttle->level[i] = limit->rate ? MIN(throttle->level[i], brim(limit)) : 0;
+		throttle->burst_level[i] =
+			limit->burst ? MIN(throttle->burst_level[i], (double)limit->burst * AT_ONCE) : 0;
+	}
+}
+
+/* Seconds until a bucket is down to its brim. */
+static double down_to(double level, double to, uint64_t rate)
+{
+	return level > to ? (level - to) / (double)rate : 0;
+}
+
+uint64_t throttle_wait(struct throttle *throttle, bool write, uint64_t now_ns)
+{
+	double wait = 0;
+
+	pass_time(throttle, now_ns);
+	for (unsigned int i = 0; i < THROTTLE_KINDS; i++) {
+		const struct throttle_limit *limit = &throttle->settings.limit[i];
+
+		if (!limit->rate || !concerns(i, write))
+			continue;
+		wait = MAX(wait, down_to(throttle->level[i], brim(limit), limit->rate));
+		if (limit->burst)
+			wait = MAX(wait,
+				   down_to(throttle->burst_level[i], (double)limit->burst * AT_ONCE, limit->burst));
+	}
+	return wait > 0 ? (uint64_t)(wait * (double)NS_PER_SEC) + 1 : 0;
+}
+
+void throttle_take(struct throttle *throttle, bool write, uint32_t bytes)
+{
+	uint64_t io_bytes = throttle->settings.io_bytes;
+	double requests = io_bytes ? (double)MAX((bytes + io_bytes - 1) / io_bytes, UINT64_C(1)) : 1;
+
+	for (unsigned int i = 0; i < THROTTLE_KINDS; i++) {
+		const struct throttle_limit *limit = &throttle->settings.limit[i];
+		double cost = kinds[i].bytes ? bytes : requests;
+
+		if (!limit->rate || !concerns(i, write))
+			continue;
+		throttle->level[i] += cost;
+		if (limit->burst)
+			throttle->burst_level[i] += cost;
+	}
+}
