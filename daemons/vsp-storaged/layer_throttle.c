@@ -78,6 +78,20 @@ static bool take_out(struct queue *queue, struct disk_request *request)
 	return false;
 }
 
+static unsigned int direction_of(const struct disk_request *request)
+{
+	return request->op == DISK_READ ? READS : WRITES;
+}
+
+/* What has no payload is one request of no bytes. */
+static void start(struct member *member, struct disk_request *request)
+{
+	bool payload = request->op == DISK_READ || request->op == DISK_WRITE;
+
+	throttle_take(&member->group->throttle, direction_of(request) == WRITES, payload ? (uint32_t)request->len : 0);
+	disk_submit(member->below, request);
+}
+
 /* The next one of this direction starts; some member has one. */
 static void start_one(struct throttle_group *group, unsigned int direction)
 {
@@ -89,8 +103,7 @@ static void start_one(struct throttle_group *group, unsigned int direction)
 	group->turn[direction] = member->next;
 	request = pop(&member->queue[direction]);
 	group->waiting[direction]--;
-	throttle_take(&group->throttle, direction == WRITES, request->len);
-	disk_submit(member->below, request);
+	start(member, request);
 }
 
 /* All that may start, one read and one write in turn; the timer for those that may not. */
@@ -134,15 +147,14 @@ static void throttle_submit(struct disk *disk, struct disk_request *request)
 {
 	struct member *member = to_member(disk);
 	struct throttle_group *group = member->group;
-	unsigned int direction = request->op == DISK_READ ? READS : WRITES;
+	unsigned int direction = direction_of(request);
 
-	if (request->op != DISK_READ && request->op != DISK_WRITE) {
+	if (request->op == DISK_FLUSH) {
 		disk_submit(member->below, request);
 		return;
 	}
 	if (!group->waiting[direction] && !throttle_wait(&group->throttle, direction == WRITES, clock_now_ns())) {
-		throttle_take(&group->throttle, direction == WRITES, request->len);
-		disk_submit(member->below, request);
+		start(member, request);
 		return;
 	}
 	push(&member->queue[direction], request);
