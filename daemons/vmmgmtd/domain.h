@@ -12,17 +12,19 @@
 #include "base/err.h"
 #include "base/syscalls.h"
 
-#define DOMAIN_XML_MAX	   (1024u * 1024u) /* bytes of a definition */
-#define DOMAIN_DEPTH_MAX   32u		   /* elements within elements */
-#define DOMAIN_NAME_MAX	   128u		   /* bytes, with the NUL */
-#define DOMAIN_UUID_MAX	   37u		   /* text form, lower case, with the NUL */
-#define DOMAIN_CPUS_MAX	   64u
-#define DOMAIN_DISKS_MAX   59u /* what one RPC frame's descriptors leave room for */
-#define DOMAIN_LUNS_MAX	   64u
-#define DOMAIN_MEMORY_MIN  (1ull << 20) /* bytes */
-#define DOMAIN_MEMORY_MAX  (4ull << 40) /* bytes */
-#define DOMAIN_CMDLINE_MAX 2048u	/* with the NUL: what Linux takes */
-#define DOMAIN_SERIAL_MAX  37u		/* with the NUL */
+#define DOMAIN_XML_MAX	       (1024u * 1024u) /* bytes of a definition */
+#define DOMAIN_DEPTH_MAX       32u	       /* elements within elements */
+#define DOMAIN_NAME_MAX	       128u	       /* bytes, with the NUL */
+#define DOMAIN_UUID_MAX	       37u	       /* text form, lower case, with the NUL */
+#define DOMAIN_CPUS_MAX	       64u
+#define DOMAIN_DISKS_MAX       220u /* what one RPC frame's descriptors leave room for */
+#define DOMAIN_CONTROLLERS_MAX 64u
+#define DOMAIN_LUNS_MAX	       64u	    /* of a controller */
+#define DOMAIN_POLL_MAX_NS     10000000u    /* as vsp-storaged takes it */
+#define DOMAIN_MEMORY_MIN      (1ull << 20) /* bytes */
+#define DOMAIN_MEMORY_MAX      (4ull << 40) /* bytes */
+#define DOMAIN_CMDLINE_MAX     2048u	    /* with the NUL: what Linux takes */
+#define DOMAIN_SERIAL_MAX      37u	    /* with the NUL */
 
 enum domain_event {
 	DOMAIN_EVENT_DEFAULT,
@@ -48,7 +50,7 @@ struct domain_disk {
 	char target[8]; /* "sda" */
 	char *image;	/* absolute path */
 	enum domain_disk_type type;
-	unsigned int lun; /* of the one controller: sda 0, sdb 1 ... */
+	unsigned int controller, lun; /* together different: as the address says, or sda 0:0, sdb 0:1 ... */
 	bool readonly;
 	bool shareable;			   /* others may write it meanwhile, if they say so, too */
 	bool direct;			   /* cache none, directsync */
@@ -61,8 +63,8 @@ struct domain_disk {
 };
 
 /*
- * A definition. Invariants: name and UUID are valid; at least one CPU; memory is whole MiB; kernel is set; targets, and
- * so LUNs, are different.
+ * A definition. Invariants: name and UUID are valid; at least one CPU; memory is whole MiB; kernel is set; targets are
+ * different, and so are places on the controllers.
  */
 struct domain {
 	char name[DOMAIN_NAME_MAX];
@@ -77,7 +79,8 @@ struct domain {
 	struct domain_disk *disks;
 	size_t disk_count; /* at most DOMAIN_DISKS_MAX */
 	enum domain_io io;
-	char *xml; /* the definition itself: as it was given, with the UUID */
+	unsigned int poll_max_ns; /* spin budget of the process that serves the disks; 0: it does not spin */
+	char *xml;		  /* the definition itself: as it was given, with the UUID */
 };
 
 /* What becomes of each part of a definition. NULL-terminated heap arrays of heap strings; NULL while empty. */

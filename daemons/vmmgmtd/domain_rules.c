@@ -23,9 +23,11 @@
 #define NO_EFFECT  "has no effect"
 #define FIXED	   "has no effect: the platform is fixed"
 #define NOT_VIRTIO "has no effect: the disk is not virtio"
+#define ONE_THREAD "has no effect: one thread serves all disks of a VM"
 #define NETWORK	   "network storage is not supported"
 #define CONTAINER  "is for containers"
 #define CHAR_OTHER "the serial port is a pty or a file: remove it"
+#define NOT_DRIVE  "has no effect: an address of type drive decides the LUN, else the target's name"
 #define DISK	   "/domain/devices/disk"
 #define SERIAL	   "/domain/devices/serial"
 #define CONSOLE	   "/domain/devices/console"
@@ -74,6 +76,16 @@ static const struct domain_rule rules[] = {
 	IMPLEMENTED(DISK "/readonly"),
 	IMPLEMENTED(DISK "/shareable"),
 	IMPLEMENTED(DISK "/serial"),
+	IMPLEMENTED(DISK "/address"),
+	IMPLEMENTED(DISK "/address/@type"),
+	IMPLEMENTED(DISK "/address/@controller"),
+	IMPLEMENTED(DISK "/address/@bus"),
+	IMPLEMENTED(DISK "/address/@target"),
+	IMPLEMENTED(DISK "/address/@unit"),
+	IMPLEMENTED("/domain/iothreadids"),
+	IMPLEMENTED("/domain/iothreadids/iothread"),
+	IMPLEMENTED("/domain/iothreadids/iothread/poll"),
+	IMPLEMENTED("/domain/iothreadids/iothread/poll/@max"),
 	IMPLEMENTED(SERIAL),
 	IMPLEMENTED(SERIAL "/@type"),
 	IMPLEMENTED(SERIAL "/source"),
@@ -111,13 +123,17 @@ static const struct domain_rule rules[] = {
 	KEPT("/domain/vcpu/@placement", NO_EFFECT),
 	KEPT("/domain/vcpu/@cpuset", NO_EFFECT),
 	KEPT("/domain/vcpus", NO_EFFECT),
-	KEPT("/domain/iothreads", NO_EFFECT),
+	KEPT("/domain/iothreads", ONE_THREAD),
 	KEPT("/domain/cputune", NO_EFFECT),
 	KEPT("/domain/memtune", NO_EFFECT),
 	KEPT("/domain/blkiotune", NO_EFFECT),
 	KEPT("/domain/numatune", NO_EFFECT),
 	KEPT("/domain/resource", NO_EFFECT),
-	KEPT("/domain/iothreadids", NO_EFFECT),
+	KEPT("/domain/iothreadids/iothread/@id", ONE_THREAD),
+	KEPT("/domain/iothreadids/iothread/@thread_pool_min", ONE_THREAD),
+	KEPT("/domain/iothreadids/iothread/@thread_pool_max", ONE_THREAD),
+	KEPT("/domain/iothreadids/iothread/poll/@grow", "has no effect: the budget does not change"),
+	KEPT("/domain/iothreadids/iothread/poll/@shrink", "has no effect: the budget does not change"),
 	KEPT("/domain/defaultiothread", NO_EFFECT),
 	KEPT("/domain/on_lockfailure", "has no effect: an image's lock lasts as long as the VM"),
 	KEPT("/domain/os/type/@machine", FIXED),
@@ -132,7 +148,8 @@ static const struct domain_rule rules[] = {
 	KEPT("/domain/pm", "has no effect: there is no suspend"),
 	KEPT("/domain/seclabel", "has no effect: the daemons confine themselves"),
 	KEPT("/domain/devices/emulator", "has no effect: Bulkhead is the emulator"),
-	KEPT("/domain/devices/controller", "has no effect: disks are on one VMBus SCSI controller"),
+	KEPT("/domain/devices/controller",
+	     "has no effect: disks are on VMBus SCSI controllers, of which there are as many as they name"),
 	KEPT("/domain/devices/input", "has no effect: there is no display"),
 	KEPT("/domain/devices/channel", "has no effect: the guest does not see it"),
 	KEPT("/domain/devices/memballoon", "has no effect: the guest does not see it"),
@@ -168,7 +185,19 @@ static const struct domain_rule rules[] = {
 	KEPT(DISK "/backingStore", "has no effect: raw images have none"),
 	KEPT(DISK "/boot", "has no effect: the kernel is started directly"),
 	KEPT(DISK "/alias", NO_EFFECT),
-	KEPT(DISK "/address", "has no effect: the target's name decides the LUN"),
+	KEPT(DISK "/address/@domain", NOT_DRIVE),
+	KEPT(DISK "/address/@slot", NOT_DRIVE),
+	KEPT(DISK "/address/@function", NOT_DRIVE),
+	KEPT(DISK "/address/@multifunction", NOT_DRIVE),
+	KEPT(DISK "/address/@port", NOT_DRIVE),
+	KEPT(DISK "/address/@base", NOT_DRIVE),
+	KEPT(DISK "/address/@cssid", NOT_DRIVE),
+	KEPT(DISK "/address/@ssid", NOT_DRIVE),
+	KEPT(DISK "/address/@devno", NOT_DRIVE),
+	KEPT(DISK "/address/@iobase", NOT_DRIVE),
+	KEPT(DISK "/address/@irq", NOT_DRIVE),
+	KEPT(DISK "/address/@reg", NOT_DRIVE),
+	KEPT(DISK "/address/zpci", NOT_DRIVE),
 	KEPT(DISK "/privateData", "belongs to another hypervisor's running VM"),
 	KEPT(DISK "/source/privateData", "belongs to another hypervisor's running VM"),
 	KEPT(SERIAL "/@tty", NO_EFFECT),

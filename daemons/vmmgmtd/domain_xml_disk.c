@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What <disk> means: a LUN of the VM's one SCSI controller. */
+/* What <disk> means: a LUN of one of the VM's SCSI controllers. */
 #include <errno.h>
 #include <libxml/tree.h>
 #include <stdlib.h>
@@ -9,8 +9,8 @@
 #include "base/cleanup.h"
 #include "domain_xml_int.h"
 
-/* "sda" 0, "sdz" 25, "sdaa" 26. Return: -EINVAL for other names, -ERANGE beyond the controller's LUNs. */
-static int target_lun(const char *target, unsigned int *ret)
+/* "sda" 0, "sdz" 25, "sdaa" 26. Return: -EINVAL for other names. */
+static int target_number(const char *target, unsigned int *ret)
 {
 	unsigned int n = 0;
 
@@ -21,8 +21,6 @@ static int target_lun(const char *target, unsigned int *ret)
 			return -EINVAL;
 		n = n * 26 + (unsigned int)(*s - 'a') + 1;
 	}
-	if (n > DOMAIN_LUNS_MAX)
-		return -ERANGE;
 	*ret = n - 1;
 	return 0;
 }
@@ -110,19 +108,17 @@ static void disk_target(struct domain_parser *p, struct domain_disk *disk, xmlNo
 {
 	xmlNode *target = domain_xml_child(node, "target");
 	_cleanup_free_ char *dev = domain_xml_attr(target, "dev"), *bus = domain_xml_attr(target, "bus");
-	int r;
+	unsigned int number;
 
 	if (bus && strcmp(bus, "scsi")) {
 		domain_refuse(p, -EOPNOTSUPP, where, "bus '%s' is not supported: use bus='scsi' and dev='sda'", bus);
 		return;
 	}
-	r = dev ? target_lun(dev, &disk->lun) : -EINVAL;
-	if (r == -ERANGE) {
-		domain_refuse(p, -EINVAL, where, "target '%s': a controller has %u disks: sda to sdbl", dev,
-			      DOMAIN_LUNS_MAX);
-	} else if (r < 0) {
+	if (!dev || target_number(dev, &number) < 0) {
 		domain_refuse(p, -EINVAL, where, "target '%s': it must be sda, sdb ...", dev ? dev : "");
 	} else {
+		disk->controller = number / DOMAIN_LUNS_MAX;
+		disk->lun = number % DOMAIN_LUNS_MAX;
 		strcpy(disk->target, dev);
 		for (size_t i = 0; i < p->d->disk_count; i++) {
 			if (!strcmp(p->d->disks[i].target, dev))
@@ -149,6 +145,48 @@ static void disk_blocks(struct domain_parser *p, struct domain_disk *disk, xmlNo
 			      PHYSICAL_BLOCK_MAX);
 	disk->block_bytes = (unsigned int)bytes;
 	disk->physical_block_bytes = (unsigned int)more;
+}
+
+/* One number of an address. Return: whether it can be used; *@ret stays if it is not given. */
+static bool address_number(struct domain_parser *p, xmlNode *address, const char *name, unsigned int max,
+			   unsigned int *ret, const char *where)
+{
+	_cleanup_free_ char *text = domain_xml_attr(address, name);
+	uint64_t value;
+
+	if (!text)
+		return true;
+	if (domain_xml_u64(text, &value) < 0 || value > max) {
+		domain_refuse(p, -EINVAL, where, "address: %s '%s': at most %u", name, text, max);
+		return false;
+	}
+	*ret = (unsigned int)value;
+	return true;
+}
+
+/* Where the disk is: as <address type='drive'> says, else where its target's name puts it. */
+static void disk_address(struct domain_parser *p, struct domain_disk *disk, xmlNode *node, const char *where)
+{
+	xmlNode *address = domain_xml_child(node, "address");
+	_cleanup_free_ char *type = domain_xml_attr(address, "type");
+	unsigned int zero = 0;
+
+	if (type && !strcmp(type, "drive")) {
+		disk->controller = disk->lun = 0;
+		if (!address_number(p, address, "controller", DOMAIN_CONTROLLERS_MAX - 1, &disk->controller, where) ||
+		    !address_number(p, address, "bus", 0, &zero, where) ||
+		    !address_number(p, address, "target", 0, &zero, where) ||
+		    !address_number(p, address, "unit", DOMAIN_LUNS_MAX - 1, &disk->lun, where))
+			return;
+	}
+	for (size_t i = 0; i < p->d->disk_count; i++) {
+		const struct domain_disk *other = &p->d->disks[i];
+
+		if (other->controller == disk->controller && other->lun == disk->lun &&
+		    strcmp(other->target, disk->target) != 0)
+			domain_refuse(p, -EINVAL, where, "controller %u, unit %u is the place of disk %s already",
+				      disk->controller, disk->lun, other->target);
+	}
 }
 
 static void disk_details(struct domain_parser *p, struct domain_disk *disk, xmlNode *node, const char *where)
@@ -204,6 +242,7 @@ void domain_xml_disk(struct domain_parser *p, xmlNode *node, const char *where)
 	disk_discard(p, &disk, domain_xml_child(node, "driver"), where);
 	disk_io(p, domain_xml_child(node, "driver"), where);
 	disk_target(p, &disk, node, where);
+	disk_address(p, &disk, node, where);
 	disk_details(p, &disk, node, where);
 	disk_twice(p, &disk, where);
 	more = reallocarray(p->d->disks, p->d->disk_count + 1, sizeof(*more));

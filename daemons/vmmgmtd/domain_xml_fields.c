@@ -151,6 +151,19 @@ static void set_vcpu(struct domain_parser *p, xmlNode *node, const char *where)
 	p->d->cpus = (unsigned int)(current ? now : cpus);
 }
 
+/* One thread serves all disks: the largest budget is its. */
+static void set_poll(struct domain_parser *p, xmlNode *node, const char *where)
+{
+	_cleanup_free_ char *max = domain_xml_attr(node, "max");
+	uint64_t ns = 0;
+
+	if (max && (domain_xml_u64(max, &ns) < 0 || ns > DOMAIN_POLL_MAX_NS))
+		domain_refuse(p, -EINVAL, where, "max '%s': nanoseconds, 0 (no polling) to %u", max,
+			      DOMAIN_POLL_MAX_NS);
+	else
+		p->d->poll_max_ns = MAX(p->d->poll_max_ns, (unsigned int)ns);
+}
+
 static void set_os_type(struct domain_parser *p, xmlNode *node, const char *where)
 {
 	_cleanup_free_ char *type = domain_xml_text(node), *arch = domain_xml_attr(node, "arch");
@@ -306,6 +319,9 @@ static const struct domain_field fields[] = {
 	{"/domain/memoryBacking", false, NULL},
 	{"/domain/memoryBacking/hugepages", false, set_huge_pages},
 	{"/domain/vcpu", false, set_vcpu},
+	{"/domain/iothreadids", false, NULL},
+	{"/domain/iothreadids/iothread", true, NULL},
+	{"/domain/iothreadids/iothread/poll", true, set_poll},
 	{"/domain/os", false, NULL},
 	{"/domain/os/type", false, set_os_type},
 	{"/domain/os/kernel", false, set_kernel},
@@ -321,6 +337,7 @@ static const struct domain_field fields[] = {
 	{"/domain/devices/disk/target", false, NULL},
 	{"/domain/devices/disk/blockio", false, NULL},
 	{"/domain/devices/disk/serial", false, NULL},
+	{"/domain/devices/disk/address", false, NULL},
 	{"/domain/devices/serial", true, set_serial},
 	{"/domain/devices/serial/log", false, NULL},
 	{"/domain/devices/serial/source", false, NULL},

@@ -18,6 +18,7 @@
 #include "proto/worker.pb-c.h"
 
 #define STORAGE_CONFIG_VERSION 1u
+#define IMAGE_TEXT_MAX	       200u   /* bytes */
 #define CREATE_DEADLINE_MS     60000u /* memory is made and a kernel loaded */
 #define COMMAND_DEADLINE_MS    30000u
 #define ASK_DEADLINE_MS	       30000u  /* longer than the worker waits for the guest's answer */
@@ -266,36 +267,65 @@ int worker_open_console(struct worker *worker, bool backlog, worker_console_fn f
 
 /* ---- CREATE ---- */
 
-/* The configuration for vsp-storaged: one controller, each disk a LUN. @ret: heap. */
+static void fill_lun(Bulkhead__Storage__Lun *lun, const struct domain *domain, size_t i)
+{
+	const struct domain_disk *disk = &domain->disks[i];
+	size_t len = strlen(disk->image);
+
+	bulkhead__storage__lun__init(lun);
+	lun->lun = disk->lun;
+	lun->alias = (char *)disk->target;
+	lun->fd_index = (uint32_t)i;
+	lun->readonly = disk->readonly;
+	lun->unsafe_flush = disk->unsafe_flush;
+	lun->discard = disk->discard;
+	lun->logical_block_bytes = disk->block_bytes;
+	lun->physical_block_bytes = disk->physical_block_bytes;
+	lun->serial = (char *)disk->serial;
+	/* For messages: of a long path its end, so that all fit into one frame. */
+	lun->image = disk->image + (len > IMAGE_TEXT_MAX ? len - IMAGE_TEXT_MAX : 0);
+}
+
+/* A controller and its disks. @luns: room for all disks; *@used of it is. */
+static void fill_controller(Bulkhead__Storage__Controller *controller, const struct domain *domain, unsigned int index,
+			    uint8_t guid[16], Bulkhead__Storage__Lun *all, Bulkhead__Storage__Lun **list, size_t *used)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "scsi%u", index);
+	domain_guid(domain, name, guid);
+	bulkhead__storage__controller__init(controller);
+	controller->instance_guid = (ProtobufCBinaryData){16, guid};
+	controller->luns = &list[*used];
+	for (size_t i = 0; i < domain->disk_count; i++) {
+		if (domain->disks[i].controller != index)
+			continue;
+		fill_lun(&all[*used], domain, i);
+		list[*used] = &all[*used];
+		(*used)++;
+		controller->n_luns++;
+	}
+}
+
+/* The configuration for vsp-storaged: the controllers up to the last one that a disk is on. @ret: heap. */
 static int storage_config(const struct domain *domain, uint8_t **ret, size_t *ret_len)
 {
 	Bulkhead__Storage__Config config = BULKHEAD__STORAGE__CONFIG__INIT;
-	Bulkhead__Storage__Controller controller = BULKHEAD__STORAGE__CONTROLLER__INIT, *controllers[] = {&controller};
+	Bulkhead__Storage__Controller controller[DOMAIN_CONTROLLERS_MAX], *controllers[DOMAIN_CONTROLLERS_MAX];
 	Bulkhead__Storage__Lun luns[DOMAIN_DISKS_MAX], *list[DOMAIN_DISKS_MAX];
-	uint8_t guid[16];
+	uint8_t guid[DOMAIN_CONTROLLERS_MAX][16];
+	unsigned int count = 0;
+	size_t used = 0;
 
-	domain_guid(domain, "scsi0", guid);
-	for (size_t i = 0; i < domain->disk_count; i++) {
-		const struct domain_disk *disk = &domain->disks[i];
-
-		bulkhead__storage__lun__init(&luns[i]);
-		luns[i].lun = disk->lun;
-		luns[i].alias = (char *)disk->target;
-		luns[i].fd_index = (uint32_t)i;
-		luns[i].readonly = disk->readonly;
-		luns[i].unsafe_flush = disk->unsafe_flush;
-		luns[i].discard = disk->discard;
-		luns[i].logical_block_bytes = disk->block_bytes;
-		luns[i].physical_block_bytes = disk->physical_block_bytes;
-		luns[i].serial = (char *)disk->serial;
-		luns[i].image = disk->image;
-		list[i] = &luns[i];
+	for (size_t i = 0; i < domain->disk_count; i++)
+		count = MAX(count, domain->disks[i].controller + 1);
+	for (unsigned int i = 0; i < count; i++) {
+		fill_controller(&controller[i], domain, i, guid[i], luns, list, &used);
+		controllers[i] = &controller[i];
 	}
-	controller.instance_guid = (ProtobufCBinaryData){sizeof(guid), guid};
-	controller.n_luns = domain->disk_count;
-	controller.luns = list;
 	config.version = STORAGE_CONFIG_VERSION;
-	config.n_controllers = 1;
+	config.poll_max_ns = domain->poll_max_ns;
+	config.n_controllers = count;
 	config.controllers = controllers;
 	*ret_len = bulkhead__storage__config__get_packed_size(&config);
 	*ret = malloc(*ret_len);

@@ -40,14 +40,15 @@
 struct options {
 	const char *worker, *runtime_dir, *name, *engine;
 	bool tell_end;
-	unsigned int poll_max_ns; /* 0: no polling */
-	char path[PATH_LEN];	  /* of the worker's socket */
+	int poll_max_ns;     /* -1: as the configuration says */
+	char path[PATH_LEN]; /* of the worker's socket */
 };
 
 struct server {
 	struct loop *loop;
 	struct vsp *vsp;
 	struct storaged *storaged;
+	uint32_t poll_max_ns;
 	bool gone; /* the worker */
 };
 
@@ -113,18 +114,19 @@ static void probe(void)
 	loop_free(loop);
 }
 
-static int parse_budget(const char *text, unsigned int *ret_ns)
+static int parse_budget(const char *text, int *ret_ns)
 {
 	char *end;
 	unsigned long ns;
 
 	errno = 0;
 	ns = strtoul(text, &end, 10);
-	if (errno || !*text || *end || ns > SPIN_NS_MAX) {
-		fprintf(stderr, "%s: --poll-max-ns %s: use 0 (no polling) to %u\n", PROGRAM, text, SPIN_NS_MAX);
+	if (errno || !*text || *end || ns > SETTINGS_POLL_MAX_NS) {
+		fprintf(stderr, "%s: --poll-max-ns %s: use 0 (no polling) to %u\n", PROGRAM, text,
+			SETTINGS_POLL_MAX_NS);
 		return -EINVAL;
 	}
-	*ret_ns = (unsigned int)ns;
+	*ret_ns = (int)ns;
 	return 0;
 }
 
@@ -264,6 +266,7 @@ static int open_disks(struct server *server, const struct options *options, stru
 	r = settings_parse(bytes, len, count, &settings, err);
 	if (r < 0)
 		return r;
+	server->poll_max_ns = options->poll_max_ns < 0 ? settings->poll_max_ns : (uint32_t)options->poll_max_ns;
 	r = storaged_open(server->loop, settings, options->engine, fds, count, &server->storaged, err);
 	if (r < 0)
 		return r;
@@ -345,8 +348,8 @@ static int serve(struct server *server, const struct options *options, struct er
 	if (daemon_watchdog(server->loop) < 0)
 		log_warn(NULL, "no signs of life are given to the service manager");
 	daemon_ready(status);
-	if (options->poll_max_ns > 0)
-		return spin_run(server->loop, server->vsp, server->storaged->engine, options->poll_max_ns);
+	if (server->poll_max_ns > 0)
+		return spin_run(server->loop, server->vsp, server->storaged->engine, server->poll_max_ns);
 	return loop_run(server->loop);
 }
 
@@ -382,7 +385,7 @@ static void stop(struct server *server)
 
 int main(int argc, char **argv)
 {
-	struct options options = {0};
+	struct options options = {.poll_max_ns = -1};
 	struct server server = {0};
 	struct err err = {0};
 	int r;

@@ -156,6 +156,10 @@ int settings_parse(const void *bytes, size_t len, size_t fds, struct settings **
 	settings = calloc(1, sizeof(*settings));
 	if (!settings)
 		return err_set(err, -ENOMEM, "storage configuration: out of memory");
+	if (msg->poll_max_ns > SETTINGS_POLL_MAX_NS)
+		return err_set(err, -EINVAL, "storage configuration: polling for %u ns: at most %u", msg->poll_max_ns,
+			       SETTINGS_POLL_MAX_NS);
+	settings->poll_max_ns = msg->poll_max_ns;
 	for (size_t i = 0; i < msg->n_controllers; i++) {
 		r = parse_controller(settings, msg->controllers[i], fds, err);
 		if (r < 0)

@@ -11,13 +11,14 @@
 #include "base/err.h"
 
 #define SETTINGS_VERSION	 1u
-#define SETTINGS_CONTROLLERS_MAX 4u
+#define SETTINGS_CONTROLLERS_MAX 64u
 #define SETTINGS_LUNS_MAX	 64u /* of one controller */
 #define SETTINGS_TARGET_MAX	 1u  /* storvsc looks at targets 0 and 1 */
 #define SETTINGS_ALIAS_MAX	 32u
 #define SETTINGS_SERIAL_MAX	 36u
 #define SETTINGS_IMAGE_MAX	 255u
 #define SETTINGS_PHYSICAL_MAX	 (1u << 20)
+#define SETTINGS_POLL_MAX_NS	 10000000u
 
 /* One disk. The strings are never empty but for serial; alias and serial are printable ASCII. */
 struct lun_settings {
@@ -44,6 +45,7 @@ struct controller_settings {
 struct settings {
 	struct controller_settings controller[SETTINGS_CONTROLLERS_MAX];
 	size_t controllers;
+	uint32_t poll_max_ns; /* 0 to SETTINGS_POLL_MAX_NS */
 };
 
 /**

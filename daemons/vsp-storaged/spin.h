@@ -6,11 +6,9 @@
 #include "engine.h"
 #include "vsp/vsp.h"
 
-#define SPIN_NS_MAX 10000000u /* with more the thread would hardly ever sleep */
-
 /**
  * spin_run - loop_run(), but whenever something has happened the rings and the engine are looked at without a pause,
- * until there was nothing for @budget_ns (1 to SPIN_NS_MAX). Return: as loop_run().
+ * until there was nothing for @budget_ns (not 0). Return: as loop_run().
  */
 int spin_run(struct loop *loop, struct vsp *vsp, struct engine *engine, uint64_t budget_ns);
 

@@ -31,9 +31,9 @@
 #include "base/syscalls.h"
 #include "ipc/loop.h"
 
-#define RPC_MSG_MAX (128u * 1024u)
-#define RPC_FDS_MAX 64u
-#define RPC_QUEUE_MAX 256u
+#define RPC_MSG_MAX		(128u * 1024u)
+#define RPC_FDS_MAX		240u /* Linux takes 253 in one message */
+#define RPC_QUEUE_MAX		256u
 #define RPC_DEADLINE_DEFAULT_MS 10000u
 
 struct rpc_conn;
@@ -46,7 +46,7 @@ struct rpc_method {
 	const ProtobufCMessageDescriptor *request;
 	const ProtobufCMessageDescriptor *reply; /* NULL: a notification, which has no reply */
 	unsigned int fds_min, fds_max;		 /* descriptors that must come with the request */
-	unsigned int role;			 /* who may call: RPC_ROLE_ANY or a mask of roles, see rpc_conn_set_role() */
+	unsigned int role; /* who may call: RPC_ROLE_ANY or a mask of roles, see rpc_conn_set_role() */
 	/*
 	 * @msg: decoded request, valid during the call; @fds: @nfds descriptors, owned by the RPC
 	 * layer, which closes what is left (not -1) after the handler returns: take_fd() what you keep.
@@ -54,8 +54,8 @@ struct rpc_method {
 	 * the connection is gone by then (they only free it).
 	 * @arg: the connection's.
 	 */
-	void (*handler)(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,
-			void *arg);
+	void (*handler)(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			size_t nfds, void *arg);
 };
 
 #define RPC_ROLE_ANY 0u
@@ -140,15 +140,16 @@ int rpc_conn_pidfd(const struct rpc_conn *conn);
  * @text:  the peer's line for a person, "" if none.
  * @msg:   decoded reply, NULL on error; @fds as in handlers.
  */
-typedef void (*rpc_reply_fn)(int error, const char *text, const ProtobufCMessage *msg, int *fds, size_t nfds, void *arg);
+typedef void (*rpc_reply_fn)(int error, const char *text, const ProtobufCMessage *msg, int *fds, size_t nfds,
+			     void *arg);
 
 /**
  * rpc_request - call a method of the peer.
  * @reply:       descriptor of the expected reply type.
  * @fds:         @nfds descriptors to pass; they stay the caller's (duplicated by the kernel).
  * @deadline_ms: 0 means RPC_DEADLINE_DEFAULT_MS.
- * Return: 0 and @fn will be called later (never from inside); or a negative errno and it will not (-EMSGSIZE, -ENOBUFS, -ENOTCONN, -ENOMEM, -EMFILE).
- * May be called before the HELLO exchange ended: the frame waits.
+ * Return: 0 and @fn will be called later (never from inside); or a negative errno and it will not (-EMSGSIZE, -ENOBUFS,
+ * -ENOTCONN, -ENOMEM, -EMFILE). May be called before the HELLO exchange ended: the frame waits.
  */
 int rpc_request(struct rpc_conn *conn, uint32_t method, const ProtobufCMessage *msg,
 		const ProtobufCMessageDescriptor *reply, const int *fds, size_t nfds, unsigned int deadline_ms,
@@ -157,19 +158,20 @@ int rpc_request(struct rpc_conn *conn, uint32_t method, const ProtobufCMessage *
 /** rpc_notify - send a notification. Return: 0 or a negative errno. */
 int rpc_notify(struct rpc_conn *conn, uint32_t method, const ProtobufCMessage *msg, const int *fds, size_t nfds);
 
-/** rpc_call_wait - rpc_request() and run the loop until its outcome. For start-up sequences and command-line tools only: other
- * sources are dispatched meanwhile. @ret_msg (protobuf_c_message_free_unpacked) and @ret_fds (close them) may be NULL.
- * @inout_nfds: places in @ret_fds, then how many were filled; NULL if @ret_fds is. More descriptors than places: -EPROTO.
- * Return: 0; as rpc_request() and rpc_reply_fn; -ECANCELED after loop_stop(); -EBUSY inside a callback of the loop.
- * Always with a line in @err. */
+/** rpc_call_wait - rpc_request() and run the loop until its outcome. For start-up sequences and command-line tools
+ * only: other sources are dispatched meanwhile. @ret_msg (protobuf_c_message_free_unpacked) and @ret_fds (close them)
+ * may be NULL.
+ * @inout_nfds: places in @ret_fds, then how many were filled; NULL if @ret_fds is. More descriptors than places:
+ * -EPROTO. Return: 0; as rpc_request() and rpc_reply_fn; -ECANCELED after loop_stop(); -EBUSY inside a callback of the
+ * loop. Always with a line in @err. */
 int rpc_call_wait(struct rpc_conn *conn, uint32_t method, const ProtobufCMessage *msg,
 		  const ProtobufCMessageDescriptor *reply, const int *fds, size_t nfds, unsigned int deadline_ms,
 		  struct err *err, ProtobufCMessage **ret_msg, int *ret_fds, size_t *inout_nfds);
 
 /* ---- answering ---- */
 
-/** rpc_reply - answer; @call is gone afterwards. @fds stay the caller's. A reply that cannot be sent (too large) reaches
- * the peer as an error. */
+/** rpc_reply - answer; @call is gone afterwards. @fds stay the caller's. A reply that cannot be sent (too large)
+ * reaches the peer as an error. */
 void rpc_reply(struct rpc_call *call, const ProtobufCMessage *msg, const int *fds, size_t nfds);
 
 /** rpc_fail - answer with an error: negative errno and one line for a person. @call is gone afterwards. */

@@ -9,7 +9,7 @@
 #include "vsp/block.h"
 #include "vsp/vsp.h"
 
-#define VSP_FDS_MAX 64u
+#define VSP_FDS_MAX 240u
 
 struct rpc_conn;
 

@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check(const struct domain *d)
 {
-	uint64_t luns = 0;
+	uint64_t luns[DOMAIN_CONTROLLERS_MAX] = {0};
 
 	assert(*d->name && strlen(d->name) < DOMAIN_NAME_MAX && !strchr(d->name, '/'));
 	assert(strlen(d->uuid) == DOMAIN_UUID_MAX - 1);
@@ -20,8 +20,9 @@ static void check(const struct domain *d)
 	assert(d->disk_count <= DOMAIN_DISKS_MAX);
 	for (size_t i = 0; i < d->disk_count; i++) {
 		assert(d->disks[i].image[0] == '/' && d->disks[i].lun < DOMAIN_LUNS_MAX);
-		assert(!(luns & 1ull << d->disks[i].lun));
-		luns |= 1ull << d->disks[i].lun;
+		assert(d->disks[i].controller < DOMAIN_CONTROLLERS_MAX);
+		assert(!(luns[d->disks[i].controller] & 1ull << d->disks[i].lun));
+		luns[d->disks[i].controller] |= 1ull << d->disks[i].lun;
 	}
 }
 

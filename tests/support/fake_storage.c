@@ -5,34 +5,57 @@
 
 #include "proto/storage.pb-c.h"
 
-struct fake_worker *fake_storage_new_luns(struct loop *loop, struct fake_guest *guest, uint8_t number,
-					  const int *images, size_t count, const char *vm_name)
+#define CONTROLLERS_MAX 64u
+#define LUN_BYTES	64u /* of a message, at most */
+
+static void fill_lun(Bulkhead__Storage__Lun *lun, uint32_t number, uint32_t fd_index)
 {
-	uint8_t guid[16] = {number}, config[FAKE_STORAGE_LUNS_MAX * 64];
-	Bulkhead__Storage__Lun lun[FAKE_STORAGE_LUNS_MAX], *luns[FAKE_STORAGE_LUNS_MAX];
-	Bulkhead__Storage__Controller controller = BULKHEAD__STORAGE__CONTROLLER__INIT, *controllers = &controller;
+	bulkhead__storage__lun__init(lun);
+	lun->lun = number;
+	lun->fd_index = fd_index;
+	lun->alias = (char *)"sda";
+	lun->image = (char *)"/images/test.raw";
+	lun->logical_block_bytes = 512;
+}
+
+struct fake_worker *fake_storage_new_controllers(struct loop *loop, struct fake_guest *guest, uint8_t number,
+						 uint8_t controllers, const int *images, size_t count,
+						 const char *vm_name)
+{
+	static Bulkhead__Storage__Lun lun[FAKE_STORAGE_LUNS_MAX], *luns[CONTROLLERS_MAX][FAKE_STORAGE_LUNS_MAX];
+	static Bulkhead__Storage__Controller controller[CONTROLLERS_MAX], *list[CONTROLLERS_MAX];
+	static uint8_t guid[CONTROLLERS_MAX][16], config[(FAKE_STORAGE_LUNS_MAX + CONTROLLERS_MAX) * LUN_BYTES];
 	Bulkhead__Storage__Config message = BULKHEAD__STORAGE__CONFIG__INIT;
 	struct fake_provider provider = {
 		.name = "storage", .config = config, .fds = images, .fd_count = count, .vm_name = vm_name};
 
-	assert(count <= FAKE_STORAGE_LUNS_MAX);
-	for (uint32_t i = 0; i < count; i++) {
-		bulkhead__storage__lun__init(&lun[i]);
-		lun[i].lun = lun[i].fd_index = i;
-		lun[i].alias = (char *)"sda";
-		lun[i].image = (char *)"/images/test.raw";
-		lun[i].logical_block_bytes = 512;
-		luns[i] = &lun[i];
+	assert(count <= FAKE_STORAGE_LUNS_MAX && controllers <= CONTROLLERS_MAX);
+	for (uint8_t c = 0; c < controllers; c++) {
+		guid[c][0] = number;
+		guid[c][1] = c;
+		bulkhead__storage__controller__init(&controller[c]);
+		controller[c].instance_guid = (ProtobufCBinaryData){sizeof(guid[c]), guid[c]};
+		controller[c].luns = luns[c];
+		list[c] = &controller[c];
 	}
-	controller.instance_guid = (ProtobufCBinaryData){sizeof(guid), guid};
-	controller.luns = luns;
-	controller.n_luns = count;
+	for (uint32_t i = 0; i < count; i++) {
+		Bulkhead__Storage__Controller *of = &controller[i % controllers];
+
+		fill_lun(&lun[i], i / controllers, i);
+		luns[i % controllers][of->n_luns++] = &lun[i];
+	}
 	message.version = 1;
-	message.controllers = &controllers;
-	message.n_controllers = 1;
+	message.controllers = list;
+	message.n_controllers = controllers;
 	assert(bulkhead__storage__config__get_packed_size(&message) <= sizeof(config));
 	provider.config_len = bulkhead__storage__config__pack(&message, config);
 	return fake_worker_new(loop, guest, &provider);
+}
+
+struct fake_worker *fake_storage_new_luns(struct loop *loop, struct fake_guest *guest, uint8_t number,
+					  const int *images, size_t count, const char *vm_name)
+{
+	return fake_storage_new_controllers(loop, guest, number, 1, images, count, vm_name);
 }
 
 struct fake_worker *fake_storage_new(struct loop *loop, struct fake_guest *guest, uint8_t number, int image,

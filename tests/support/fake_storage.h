@@ -12,10 +12,17 @@
 struct fake_worker *fake_storage_new(struct loop *loop, struct fake_guest *guest, uint8_t number, int image,
 				     const char *vm_name);
 
-#define FAKE_STORAGE_LUNS_MAX 40u
+#define FAKE_STORAGE_LUNS_MAX 220u
 
-/** fake_storage_new_luns - the same with LUNs 0 to @count - 1 (at most FAKE_STORAGE_LUNS_MAX), an image each. */
+/** fake_storage_new_luns - the same with LUNs 0 to @count - 1, an image each. */
 struct fake_worker *fake_storage_new_luns(struct loop *loop, struct fake_guest *guest, uint8_t number,
 					  const int *images, size_t count, const char *vm_name);
+
+/** fake_storage_new_controllers - @count LUNs, an image each, dealt out to @controllers controllers in turn: LUN @i of
+ * them all is LUN @i / @controllers of controller @i % @controllers. Their GUIDs begin with @number, then their number.
+ */
+struct fake_worker *fake_storage_new_controllers(struct loop *loop, struct fake_guest *guest, uint8_t number,
+						 uint8_t controllers, const int *images, size_t count,
+						 const char *vm_name);
 
 #endif

@@ -11,7 +11,7 @@
 #include "fake_guest.h"
 #include "ipc/loop.h"
 
-#define FAKE_WORKER_OFFERS_MAX 64u
+#define FAKE_WORKER_OFFERS_MAX 256u
 #define FAKE_WAIT_MS	       5000
 
 struct fake_worker;

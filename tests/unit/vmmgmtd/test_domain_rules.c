@@ -35,6 +35,10 @@ static size_t path_count, followed_count;
 
 /* Of versions of libvirt newer than the oldest that these tests run with. */
 static const char *const newer[] = {
+	"/domain/iothreadids/iothread/poll",
+	"/domain/iothreadids/iothread/poll/@max",
+	"/domain/iothreadids/iothread/poll/@grow",
+	"/domain/iothreadids/iothread/poll/@shrink",
 	"/domain/throttlegroups",
 	"/domain/os/shim",
 	"/domain/os/varstore",

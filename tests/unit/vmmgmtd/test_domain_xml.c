@@ -19,6 +19,8 @@
 #define DEVICES(d) HEAD SIZE OS "<devices>" d "</devices></domain>"
 #define DISK_OF(type, source, target, rest)                                                                            \
 	"<disk type='" type "' device='disk'><source " source "/><target " target "/>" rest "</disk>"
+#define AT(image, dev, address)                                                                                        \
+	DISK_OF("file", "file='" image "'", "dev='" dev "'", "<address type='drive' " address "/>")
 #define DISK(image, dev) DISK_OF("file", "file='" image "'", "dev='" dev "' bus='scsi'", "")
 
 static int parse(const char *xml, struct domain *d, struct domain_report *report, struct err *err)
@@ -158,7 +160,17 @@ static const struct {
 	/* devices */
 	{DEVICES(DISK_OF("file", "file='/a'", "dev='vda' bus='virtio'", "")), -EOPNOTSUPP, "bus 'virtio'"},
 	{DEVICES(DISK_OF("file", "file='/a'", "dev='vda'", "")), -EINVAL, "it must be sda"},
-	{DEVICES(DISK_OF("file", "file='/a'", "dev='sdbm'", "")), -EINVAL, "64 disks"},
+	{DEVICES(DISK_OF("file", "file='/a'", "dev='sdaaa'", "")), -EINVAL, "it must be sda"},
+	{HEAD SIZE OS "<iothreadids><iothread id='1'><poll max='10000001'/></iothread></iothreadids></domain>", -EINVAL,
+	 "poll: max '10000001': nanoseconds, 0 (no polling) to 10000000"},
+	{DEVICES(AT("/a", "sda", "controller='64' unit='0'")), -EINVAL, "address: controller '64': at most 63"},
+	{DEVICES(AT("/a", "sda", "unit='64'")), -EINVAL, "address: unit '64': at most 63"},
+	{DEVICES(AT("/a", "sda", "unit='-1'")), -EINVAL, "address: unit '-1'"},
+	{DEVICES(AT("/a", "sda", "bus='1'")), -EINVAL, "address: bus '1': at most 0"},
+	{DEVICES(AT("/a", "sda", "target='1'")), -EINVAL, "address: target '1': at most 0"},
+	{DEVICES(AT("/a", "sda", "controller='3' unit='5'") AT("/b", "sdb", "controller='3' unit='5'")), -EINVAL,
+	 "controller 3, unit 5 is the place of disk sda already"},
+	{DEVICES(DISK("/a", "sda") AT("/b", "sdb", "unit='0'")), -EINVAL, "is the place of disk sda already"},
 	{DEVICES(DISK_OF("file", "dev='/a'", "dev='sda'", "")), -EINVAL, "path is missing"},
 	{DEVICES(DISK_OF("network", "protocol='nbd'", "dev='sda'", "")), -EOPNOTSUPP, "only 'file' and 'block'"},
 	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<driver type='qcow2'/>")), -EOPNOTSUPP, "only 'raw'"},
@@ -531,6 +543,35 @@ Test(domain_xml, files_of_others)
 	}
 	free(names);
 	cr_assert_geq(seen, 43);
+}
+
+Test(domain_xml, places_of_disks)
+{
+	static const char xml[] = DEVICES(DISK("/a", "sda") DISK("/b", "sdbl") DISK("/c", "sdbm") AT(
+		"/d", "sdb", "controller='63' unit='63'") AT("/e", "sdc", "unit='62'"));
+	static const unsigned int places[][2] = {{0, 0}, {0, 63}, {1, 0}, {63, 63}, {0, 62}};
+	struct domain d = {0};
+	struct err err = {0};
+
+	cr_assert_eq(domain_parse(xml, strlen(xml), &d, NULL, &err), 0, "%s", err.text);
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		cr_expect_eq(d.disks[i].controller, places[i][0], "disk %zu", i);
+		cr_expect_eq(d.disks[i].lun, places[i][1], "disk %zu", i);
+	}
+	domain_done(&d);
+}
+
+Test(domain_xml, polling)
+{
+	static const char xml[] = HEAD SIZE OS "<iothreads>2</iothreads><iothreadids><iothread id='1'>"
+					       "<poll max='20000' grow='2' shrink='2'/></iothread>"
+					       "<iothread id='2'><poll max='50000'/></iothread></iothreadids></domain>";
+	struct domain d = {0};
+	struct err err = {0};
+
+	cr_assert_eq(domain_parse(xml, strlen(xml), &d, NULL, &err), 0, "%s", err.text);
+	cr_assert_eq(d.poll_max_ns, 50000);
+	domain_done(&d);
 }
 
 Test(domain_xml, uuid_forms)

@@ -191,17 +191,23 @@ static void hear_power_on(void)
 	cr_assert_eq(answer.vm_srb.sense_data[2], SCSI_SENSE_UNIT_ATTENTION);
 }
 
-static void connect_guest(void)
+/* The guest opens one of the offers. */
+static void connect_to(size_t offer)
 {
 	cr_assert_eq(fake_worker_wait_ready(worker), 0, "%s", said());
-	cr_assert_eq(fake_worker_offers(worker), 2, "a channel for each vCPU");
-	cr_assert_eq(fake_worker_offer(worker, 0)->instance_guid.b[0], 7);
-	cr_assert_eq(fake_worker_open(worker, 0, &peer), 0);
+	cr_assert_eq(fake_worker_offer(worker, offer)->instance_guid.b[0], 7);
+	cr_assert_eq(fake_worker_open(worker, offer, &peer), 0);
 	call(VSTOR_OPERATION_BEGIN_INITIALIZATION, 0);
 	call(VSTOR_OPERATION_QUERY_PROTOCOL_VERSION, VSTOR_VERSION_WIN10);
 	call(VSTOR_OPERATION_QUERY_PROPERTIES, 0);
 	call(VSTOR_OPERATION_END_INITIALIZATION, 0);
 	hear_power_on();
+}
+
+static void connect_guest(void)
+{
+	connect_to(0);
+	cr_assert_eq(fake_worker_offers(worker), 2, "a channel for each vCPU");
 }
 
 static void run(uint8_t opcode, uint8_t flags, uint32_t lba, uint64_t page, uint32_t len)
@@ -416,6 +422,28 @@ Test(daemon_storaged, usage)
 	spawn(argv);
 	cr_assert_eq(exit_code(), 2);
 	cr_assert(strstr(said(), "Usage:"));
+}
+
+/* Each with its sub-channels, and as many disks as a VM can have. */
+Test(daemon_storaged, sixty_four_controllers)
+{
+	int images[FAKE_STORAGE_LUNS_MAX];
+	uint64_t page;
+
+	set_up(IMAGE_LEN);
+	fake_worker_free(worker);
+	for (size_t i = 0; i < ARRAY_SIZE(images); i++)
+		images[i] = image;
+	worker = fake_storage_new_controllers(loop, &guest, 7, 64, images, ARRAY_SIZE(images), "vm1");
+	start(NULL);
+	connect_to(2 * 63);
+	cr_assert_eq(fake_worker_offers(worker), 2 * 64);
+	cr_assert_eq(fake_worker_offer(worker, 2 * 63)->instance_guid.b[1], 63);
+	cr_assert_eq(fake_worker_offer(worker, 2 * 63 + 1)->subchannel_index, 1);
+	page = fake_guest_alloc(&guest, 1);
+	run(SCSI_READ_10, 0, 1000, page, 4096);
+	fake_worker_disconnect(worker);
+	cr_assert_eq(exit_code(), EXIT_NO_WORKER);
 }
 
 Test(daemon_storaged, a_budget_that_is_none)

@@ -174,6 +174,12 @@ Test(settings, numbers)
 	cr_assert(settings->controller[0].lun[0].discard);
 }
 
+Test(settings, polling)
+{
+	config.poll_max_ns = 10000001;
+	refused(-EINVAL);
+}
+
 Test(settings, guids)
 {
 	controller[1].instance_guid.len = 15;
@@ -186,7 +192,7 @@ Test(settings, guids)
 Test(settings, too_many)
 {
 	Bulkhead__Storage__Lun *many[65];
-	Bulkhead__Storage__Controller *controllers[5];
+	Bulkhead__Storage__Controller *controllers[65];
 
 	for (int i = 0; i < 65; i++)
 		many[i] = &lun[0];
@@ -194,9 +200,9 @@ Test(settings, too_many)
 	controller[0].n_luns = 65;
 	refused(-EINVAL);
 	setup();
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 65; i++)
 		controllers[i] = &controller[0];
 	config.controllers = controllers;
-	config.n_controllers = 5;
+	config.n_controllers = 65;
 	refused(-EINVAL);
 }
