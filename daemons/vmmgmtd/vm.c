@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -18,6 +19,7 @@
 
 #define LOG_MAX	     (1024 * 1024) /* a log that has grown over this starts anew with the VM */
 #define LOG_TAIL_MAX 4096
+#define SAVE_PACE_NS (500 * NS_PER_MS)
 
 static const struct syscall_rule rules[] = {
 	/* the log of its daemons, and the folder of logs */
@@ -96,6 +98,8 @@ static char *make_log_path(const struct vm_env *env, const struct domain *domain
 	return n < 0 ? NULL : path;
 }
 
+static void on_save(void *arg);
+
 struct vm *vm_new(const struct vm_env *env, struct domain *domain, bool persistent)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
@@ -110,6 +114,7 @@ struct vm *vm_new(const struct vm_env *env, struct domain *domain, bool persiste
 	if (!vm->log_path || loop_add_timer(env->loop, vm_kill_all, vm, &vm->kill_timer) < 0 ||
 	    loop_add_timer(env->loop, vm_connect_again, vm, &vm->retry_timer) < 0 ||
 	    loop_add_timer(env->loop, vm_drain_over, vm, &vm->drain_timer) < 0 ||
+	    loop_add_timer(env->loop, on_save, vm, &vm->save_timer) < 0 ||
 	    loop_add_timer(env->loop, vm_again_over, vm, &vm->again_timer) < 0) {
 		vm_free(vm);
 		return NULL;
@@ -157,6 +162,7 @@ void vm_free(struct vm *vm)
 	loop_remove(&vm->retry_timer);
 	loop_remove(&vm->drain_timer);
 	loop_remove(&vm->again_timer);
+	loop_remove(&vm->save_timer);
 	vm_files_close(vm);
 	fd_close(&vm->log_fd);
 	domain_done(&vm->domain);
@@ -233,6 +239,19 @@ void vm_set_state(struct vm *vm, enum vm_state state, const char *reason)
 	vm_changed(vm);
 }
 
+void vm_set_told_state(struct vm *vm, enum vm_state state, const char *reason)
+{
+	const enum vm_state state_before = vm->state;
+	char before[REASON_MAX];
+
+	strcpy(before, vm->reason);
+	vm->state = state;
+	vm_set_reason(vm, reason);
+	if ((state != state_before || strcmp(vm->reason, before) != 0) && log_allowed(&vm->told, vm->domain.name))
+		log_info(vm->domain.name, "%s: %s", vm_state_name(state), vm->reason);
+	vm_changed(vm);
+}
+
 bool vm_uses_image(const struct vm *vm, const struct stat *st)
 {
 	for (size_t i = 0; vm->has_folder && i < vm->domain.disk_count; i++) {
@@ -261,6 +280,31 @@ void vm_save_runtime(struct vm *vm, bool up)
 	r = runtime_save(vm->env->base, vm->domain.uuid, &state);
 	if (r < 0)
 		log_error(vm->domain.name, "runtime folder: the state cannot be written: %s", strerror(-r));
+	vm->save_waits = false;
+	loop_disarm(vm->save_timer);
+}
+
+static void on_save(void *arg)
+{
+	struct vm *vm = arg;
+
+	vm->save_waits = false;
+	if (vm->has_folder)
+		vm_save_runtime(vm, !vm->starting);
+}
+
+void vm_save_runtime_soon(struct vm *vm)
+{
+	unsigned int swallowed;
+
+	if (vm->save_waits)
+		return;
+	if (log_limit_take(&vm->saves, clock_now_ns(), &swallowed)) {
+		on_save(vm);
+	} else {
+		vm->save_waits = true;
+		loop_arm(vm->save_timer, SAVE_PACE_NS);
+	}
 }
 
 static bool is_up(const struct vm *vm)

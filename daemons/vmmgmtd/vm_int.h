@@ -6,6 +6,7 @@
 
 #include <limits.h>
 
+#include "base/log.h"
 #include "vm.h"
 #include "worker.h"
 
@@ -72,7 +73,11 @@ struct vm {
 	uint64_t again_pause_ns; /* the last pause; 0: none yet */
 	uint64_t again_at_ns;	 /* the end of this one */
 
-	struct loop_source *again_timer, *kill_timer, *retry_timer, *drain_timer;
+	/* A worker runs a guest: what it can provoke has a limit. */
+	struct log_limit told, saves; /* lines; writes of the runtime state */
+	bool save_waits;	      /* for save_timer */
+
+	struct loop_source *again_timer, *kill_timer, *retry_timer, *drain_timer, *save_timer;
 };
 
 /* ---- vm.c ---- */
@@ -87,8 +92,12 @@ void vm_start_finish(struct vm *vm, int error, const char *text);
 void vm_changed(struct vm *vm);
 void vm_set_reason(struct vm *vm, const char *reason);
 void vm_set_state(struct vm *vm, enum vm_state state, const char *reason);
+/** vm_set_told_state - the same for what the worker says: logged if it is news, within limits. */
+void vm_set_told_state(struct vm *vm, enum vm_state state, const char *reason);
 /** vm_save_runtime - write down what a later vmmgmtd needs. @up: the start is finished. */
 void vm_save_runtime(struct vm *vm, bool up);
+/** vm_save_runtime_soon - the same for what a worker can bring about: at once, or, if that is often, in a moment. */
+void vm_save_runtime_soon(struct vm *vm);
 int vm_log_open(struct vm *vm, struct err *err);
 /** vm_log_last_line - the last line that the daemons of this run have said: "" if there is none. @except: the beginning
  * of those that do not count, or NULL. */

@@ -226,7 +226,7 @@ static void on_storage_ended(struct launched *process, const char *why, void *ar
 	if (vm->ending)
 		end_check(vm);
 	else
-		vm_save_runtime(vm, !vm->starting);
+		vm_save_runtime_soon(vm);
 }
 
 static void on_worker_ready(struct launched *process, void *arg);
@@ -317,8 +317,8 @@ static void on_status(const struct worker_status *status, void *arg)
 	if (status->phase == WORKER_PHASE_OFF || status->phase == WORKER_PHASE_CRASHED)
 		on_off(vm, status);
 	else if (!vm->starting && !vm->ending && !vm->destroyed)
-		vm_set_state(vm, status->phase == WORKER_PHASE_RUNNING ? VM_RUNNING : VM_PAUSED,
-			     *status->reason ? status->reason : vm->reason);
+		vm_set_told_state(vm, status->phase == WORKER_PHASE_RUNNING ? VM_RUNNING : VM_PAUSED,
+				  *status->reason ? status->reason : vm->reason);
 	else
 		vm_changed(vm);
 }
@@ -597,7 +597,9 @@ static void on_adopted(int error, const char *text, void *arg)
 	struct vm *vm = arg;
 
 	if (error && error != -ECANCELED && vm->conn && !vm->ending && !vm->destroyed) {
-		log_error(vm->domain.name, "vmworker does not tell its state: %s", *text ? text : strerror(-error));
+		if (log_allowed(&vm->told, vm->domain.name))
+			log_error(vm->domain.name, "vmworker does not tell its state: %s",
+				  *text ? text : strerror(-error));
 		worker_free(take_ptr(vm->conn));
 		loop_arm(vm->retry_timer, RECONNECT_NS);
 	}

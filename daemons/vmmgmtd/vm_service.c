@@ -37,12 +37,13 @@ const struct worker_service *vm_service_find(const struct vm *vm, const char *na
 
 /* ---- what the worker tells ---- */
 
-static void tell_change(const struct vm *vm, const struct worker_service *now)
+static void tell_change(struct vm *vm, const struct worker_service *now)
 {
 	const struct worker_service *before = vm_service_find(vm, now->name);
 
 	if (!before ||
-	    (before->state == now->state && before->deaths == now->deaths && before->upgrades == now->upgrades))
+	    (before->state == now->state && before->deaths == now->deaths && before->upgrades == now->upgrades) ||
+	    !log_allowed(&vm->told, vm->domain.name))
 		return;
 	log_info(vm->domain.name, "service %s: %s%s%s", now->name, vm_service_state_name(now->state),
 		 *now->message ? ": " : "", now->message);
@@ -60,8 +61,9 @@ static void follow(struct vm *vm, const struct worker_service *service)
 		return;
 	r = ops->identify(service->pid, vm->worker_pid, &id);
 	if (r == -EPERM) {
-		log_warn(vm->domain.name, "service %s: process %d is not the worker's: it is not watched",
-			 service->name, (int)service->pid);
+		if (log_allowed(&vm->told, vm->domain.name))
+			log_warn(vm->domain.name, "service %s: process %d is not the worker's: it is not watched",
+				 service->name, (int)service->pid);
 		return;
 	}
 	if (r < 0 || ops->adopt(vm->env->launcher, &id, &vm_storage_launch_events, vm, &process) < 0)
@@ -69,7 +71,7 @@ static void follow(struct vm *vm, const struct worker_service *service)
 	if (vm->storage)
 		ops->release(vm->storage);
 	vm->storage = process;
-	vm_save_runtime(vm, !vm->starting);
+	vm_save_runtime_soon(vm);
 }
 
 void vm_services_set(struct vm *vm, const struct worker_status *status)
