@@ -170,8 +170,8 @@ Test(state, nonsense_is_refused)
 					    "version 1\n",
 					    "version 1\nup 1\npersistent 0\nworker 1 2\n",
 					    "version 2\nup 1\npersistent 0\nworker 12 34\nstorage 56 78\n",
-					    "version 3\nup 1\npersistent 0\nworker 12 34\nstorage 56 78\n"
-					    "again 0 0\nbegan 99\n"};
+					    ("version 3\nup 1\npersistent 0\nworker 12 34\nstorage 56 78\n"
+					     "again 0 0\nbegan 99\n")};
 	struct runtime_state state;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
