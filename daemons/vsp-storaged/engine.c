@@ -82,6 +82,12 @@ bool engine_poll(struct engine *engine)
 	return engine->in_flight > 0 && engine->ops->poll(engine);
 }
 
+void engine_set_polling(struct engine *engine, bool on)
+{
+	if (engine->ops->set_polling)
+		engine->ops->set_polling(engine, on);
+}
+
 bool engine_cancel(struct engine *engine, struct engine_io *io)
 {
 	if (!engine->ops->cancel(engine, io))

@@ -65,6 +65,7 @@ struct engine_ops {
 	void (*submit)(struct engine *engine, struct engine_io *io);
 	void (*flush)(struct engine *engine);
 	bool (*poll)(struct engine *engine);
+	void (*set_polling)(struct engine *engine, bool on); /* may be NULL */
 	bool (*cancel)(struct engine *engine, struct engine_io *io);
 	int (*keep)(struct engine *engine); /* as engine_keep(); may be NULL */
 	void (*close)(struct engine *engine);
@@ -108,6 +109,10 @@ void engine_flush(struct engine *engine);
 /** engine_poll - done() is called for what is complete now, without waiting for the loop. Return: whether there was
  * any. */
 bool engine_poll(struct engine *engine);
+
+/** engine_set_polling - from now on somebody calls engine_poll() again and again: the loop need not be woken; or not
+ * any more. */
+void engine_set_polling(struct engine *engine, bool on);
 
 /**
  * engine_cancel - take @io back if the host has not seen it. Return: true: it is the caller's again and done() is not

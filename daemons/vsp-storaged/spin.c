@@ -10,7 +10,7 @@
 #include "base/clock.h"
 
 #define LOOP_NS 50000u
-#define LOOKS	16u /* between two looks at the clock */
+#define LOOKS	4u /* without a pause, before a look at the clock */
 
 static void pause_cpu(void)
 {
@@ -27,9 +27,9 @@ static bool look(struct vsp *vsp, struct engine *engine)
 	for (unsigned int i = 0; i < LOOKS && !any; i++) {
 		any = engine_poll(engine);
 		any |= vsp_poll(vsp);
-		if (!any)
-			pause_cpu();
 	}
+	if (!any)
+		pause_cpu();
 	return any;
 }
 
@@ -38,6 +38,7 @@ static int spin(struct loop *loop, struct vsp *vsp, struct engine *engine, uint6
 	uint64_t now = clock_now_ns(), last = now, turn = now;
 	int r = 0;
 
+	engine_set_polling(engine, true);
 	vsp_poll_begin(vsp);
 	while (r == 0 && now - last < budget_ns && !loop_stopping(loop)) {
 		bool any = look(vsp, engine);
@@ -51,6 +52,7 @@ static int spin(struct loop *loop, struct vsp *vsp, struct engine *engine, uint6
 		turn = now;
 	}
 	vsp_poll_end(vsp);
+	engine_set_polling(engine, false);
 	return r;
 }
 

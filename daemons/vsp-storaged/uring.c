@@ -45,6 +45,7 @@ struct uring {
 	unsigned int in_ring; /* entries filled in and not reaped: at most ENGINE_DEPTH */
 	struct engine_queue waiting;
 	bool running; /* uring_run() is on the stack */
+	bool polling; /* the eventfd stays off: somebody looks */
 };
 
 static const struct syscall_rule setup_rules[] = {
@@ -63,7 +64,8 @@ static const struct syscall_rule service_rules[] = {
 
 const struct syscall_list uring_calls = {.name = "io_uring", .rules = service_rules};
 
-static const uint8_t opcodes[] = {IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE};
+static const uint8_t opcodes[] = {IORING_OP_READ,   IORING_OP_WRITE, IORING_OP_READV,
+				  IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE};
 
 static struct uring *to_uring(struct engine *engine)
 {
@@ -83,6 +85,24 @@ static struct io_uring_sqe *next_entry(struct uring *uring)
 	return sqe;
 }
 
+/* One piece: the kernel need not fetch a list of them. */
+static void prep_read(struct io_uring_sqe *sqe, const struct engine_io *io)
+{
+	if (io->iovs == 1)
+		io_uring_prep_read(sqe, (int)io->file, io->iov->iov_base, (unsigned int)io->iov->iov_len, io->offset);
+	else
+		io_uring_prep_readv(sqe, (int)io->file, io->iov, io->iovs, io->offset);
+}
+
+static void prep_write(struct io_uring_sqe *sqe, const struct engine_io *io)
+{
+	if (io->iovs == 1)
+		io_uring_prep_write(sqe, (int)io->file, io->iov->iov_base, (unsigned int)io->iov->iov_len, io->offset);
+	else
+		io_uring_prep_writev(sqe, (int)io->file, io->iov, io->iovs, io->offset);
+	sqe->rw_flags = io->dsync ? RWF_DSYNC : 0;
+}
+
 static bool give(struct uring *uring, struct engine_io *io)
 {
 	struct io_uring_sqe *sqe = next_entry(uring);
@@ -91,10 +111,10 @@ static bool give(struct uring *uring, struct engine_io *io)
 		return false;
 	switch (io->op) {
 	case ENGINE_READ:
-		io_uring_prep_readv(sqe, (int)io->file, io->iov, io->iovs, io->offset);
+		prep_read(sqe, io);
 		break;
 	case ENGINE_WRITE:
-		io_uring_prep_writev2(sqe, (int)io->file, io->iov, io->iovs, io->offset, io->dsync ? RWF_DSYNC : 0);
+		prep_write(sqe, io);
 		break;
 	case ENGINE_SYNC:
 		io_uring_prep_fsync(sqe, (int)io->file, IORING_FSYNC_DATASYNC);
@@ -175,7 +195,8 @@ static bool uring_run(struct uring *uring)
 	if (uring->running)
 		return false;
 	uring->running = true;
-	io_uring_cq_eventfd_toggle(&uring->ring, false);
+	if (!uring->polling)
+		io_uring_cq_eventfd_toggle(&uring->ring, false);
 	for (;;) {
 		unsigned int n;
 		int r = 0;
@@ -185,7 +206,8 @@ static bool uring_run(struct uring *uring)
 			r = io_uring_submit(&uring->ring);
 		if (done >= RUN_MAX) {
 			(void)eventfd_write(uring->event_fd, 1);
-			io_uring_cq_eventfd_toggle(&uring->ring, true);
+			if (!uring->polling)
+				io_uring_cq_eventfd_toggle(&uring->ring, true);
 			break;
 		}
 		n = reap(uring);
@@ -198,6 +220,8 @@ static bool uring_run(struct uring *uring)
 			   (uring->waiting.head && uring->in_ring < ENGINE_DEPTH)) {
 			continue;
 		}
+		if (uring->polling)
+			break;
 		/* Pairs with the kernel, which writes the entry before it looks at the eventfd's switch. */
 		io_uring_cq_eventfd_toggle(&uring->ring, true);
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -222,6 +246,18 @@ static bool uring_poll(struct engine *engine)
 		return false;
 	uring_run(uring);
 	return true;
+}
+
+static void uring_set_polling(struct engine *engine, bool on)
+{
+	struct uring *uring = to_uring(engine);
+
+	uring->polling = on;
+	io_uring_cq_eventfd_toggle(&uring->ring, !on);
+	/* Pairs with the kernel, which writes the entry before it looks at the eventfd's switch. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (!on && io_uring_cq_ready(&uring->ring) > 0)
+		(void)eventfd_write(uring->event_fd, 1);
 }
 
 static void on_event(int fd, unsigned int events, void *arg)
@@ -383,6 +419,7 @@ const struct engine_ops uring_engine = {
 	.submit = uring_submit,
 	.flush = uring_flush,
 	.poll = uring_poll,
+	.set_polling = uring_set_polling,
 	.cancel = uring_cancel,
 	.keep = uring_keep,
 	.close = uring_close,

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,6 +68,17 @@ static size_t sample_count;
 const char *storage_folder(void)
 {
 	return folder;
+}
+
+void storage_pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	for (int i = 0; i < CPU_SETSIZE; i++)
+		if (cpu < 0 || i == cpu)
+			CPU_SET(i, &set);
+	(void)sched_setaffinity(0, sizeof(set), &set);
 }
 
 static int make_image(void)
@@ -248,7 +260,10 @@ static double measure(const struct load *load, enum target_id id)
 	wall = seconds(CLOCK_MONOTONIC);
 	interrupts = run.target->interrupts;
 	kicks = run.target->kicks;
+	if (run.target->spin)
+		storage_pin(0);
 	done = run_window(&run);
+	storage_pin(-1);
 	if (done == 0)
 		return -1;
 	switch (load->metric) {

@@ -60,6 +60,12 @@ int storage_qsd_start(int image, bool direct, bool spin, struct storage_target *
 /** storage_floor_start - io_uring in this process: a fixed file, fixed buffers. */
 int storage_floor_start(int image, struct storage_target **ret);
 
+/**
+ * storage_pin - this thread, and what it starts, runs on CPU @cpu if there is one of that number; -1: on any. A guest
+ * and a back end that spin are on 0 and 1: the scheduler may put both onto one CPU for long.
+ */
+void storage_pin(int cpu);
+
 /** storage_folder - where this program lies. */
 const char *storage_folder(void);
 

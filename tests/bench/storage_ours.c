@@ -130,17 +130,19 @@ static void run_program(const struct storage_ours *how, const struct ours *ours)
 	snprintf(program, sizeof(program), "%s/%s", storage_folder(), how->program);
 	snprintf(spin, sizeof(spin), "%u", how->spin ? STORAGE_SPIN_NS : 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	storage_pin(how->spin ? 1 : -1);
 	execl(program, "vsp-storaged", "--worker", fake_worker_path(ours->worker), "--engine", "io_uring", "--name",
 	      "bench", how->spin ? "--poll-max-ns" : NULL, spin, NULL);
 	fprintf(stderr, "storage: %s: %s\n", program, strerror(errno));
 	_exit(127);
 }
 
-/* The disk says first that it was powered on. */
-static int hear_power_on(struct ours *ours)
+/* Each disk says first that it was powered on. */
+static int hear_power_on(struct ours *ours, uint8_t lun)
 {
 	struct vstor_packet packet = {.operation = VSTOR_OPERATION_EXECUTE_SRB,
 				      .flags = VSTOR_REQUEST_COMPLETION_FLAG,
+				      .vm_srb.lun = lun,
 				      .vm_srb.cdb_length = 6,
 				      .vm_srb.sense_info_length = 20};
 	struct fake_packet answer;
@@ -156,8 +158,11 @@ static int shake_hands(struct ours *ours)
 	    call(ours, VSTOR_OPERATION_BEGIN_INITIALIZATION, 0) < 0 ||
 	    call(ours, VSTOR_OPERATION_QUERY_PROTOCOL_VERSION, VSTOR_VERSION_WIN10) < 0 ||
 	    call(ours, VSTOR_OPERATION_QUERY_PROPERTIES, 0) < 0 ||
-	    call(ours, VSTOR_OPERATION_END_INITIALIZATION, 0) < 0 || hear_power_on(ours) < 0)
+	    call(ours, VSTOR_OPERATION_END_INITIALIZATION, 0) < 0)
 		return -EIO;
+	for (size_t i = 0; i < ours->luns; i++)
+		if (hear_power_on(ours, (uint8_t)i) < 0)
+			return -EIO;
 	fake_mask(&ours->channel);
 	return clock_getcpuclockid(ours->pid, &ours->target.clock) == 0 ? 0 : -ESRCH;
 }

@@ -307,6 +307,7 @@ static void run_program(const struct qsd *qsd, int image, bool direct, bool spin
 		 spin ? ",iothread=t" : "");
 	snprintf(iothread, sizeof(iothread), "iothread,id=t,poll-max-ns=%u", STORAGE_SPIN_NS);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	storage_pin(spin ? 1 : -1);
 	dup2(null, STDIN_FILENO);
 	if (spin)
 		execlp(PROGRAM, PROGRAM, "--object", iothread, "--blockdev", blockdev, "--export", export, NULL);
