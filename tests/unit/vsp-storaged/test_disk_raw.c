@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -276,4 +277,52 @@ Test(disk_raw, write_through)
 Test(disk_raw, write_back)
 {
 	write_on_medium(O_RDWR, false);
+}
+
+/* Discarded and zeroed blocks read as zeroes, or the disk says that it cannot. */
+static void holes(void)
+{
+	static const enum disk_op ops[] = {DISK_DISCARD, DISK_ZERO};
+	static uint8_t buf[16384], zeroes[8192];
+
+	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
+		struct test_request write = {.iov = {{buf, sizeof(buf)}}}, read = {.iov = {{buf, sizeof(buf)}}};
+		struct test_request hole = {0};
+		int r;
+
+		memset(buf, 0x5a, sizeof(buf));
+		submit(&write, DISK_WRITE, 0, 1);
+		cr_assert_eq(finish(&write), 0);
+		hole.request = (struct disk_request){.op = ops[i], .offset = 4096, .len = 8192, .done = done};
+		disk_submit(disk, &hole.request);
+		r = finish(&hole);
+		cr_assert(r == 0 || r == -EOPNOTSUPP, "%d", r);
+		submit(&read, DISK_READ, 0, 1);
+		cr_assert_eq(finish(&read), 0);
+		cr_assert(buf[4095] == 0x5a && buf[12288] == 0x5a);
+		cr_assert(r < 0 || memcmp(buf + 4096, zeroes, sizeof(zeroes)) == 0);
+	}
+}
+
+Test(disk_raw, holes)
+{
+	open_file(1 << 20, O_RDWR);
+	cr_assert_eq(open_disk(512, false), 0, "%s", err.text);
+	holes();
+}
+
+/* tmpfs cannot zero a range in older kernels. */
+Test(disk_raw, holes_in_memory)
+{
+	fd = memfd_create("disk", MFD_CLOEXEC);
+	cr_assert_eq(ftruncate(fd, 1 << 20), 0);
+	cr_assert_eq(open_disk(512, false), 0, "%s", err.text);
+	holes();
+}
+
+Test(disk_raw, whether_blocks_can_be_given_back)
+{
+	open_file(1 << 20, O_RDWR);
+	cr_assert_eq(open_disk(512, false), 0, "%s", err.text);
+	cr_assert_not(disk->discard, "it was not asked for");
 }
