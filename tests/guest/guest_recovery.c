@@ -5,9 +5,9 @@
  *
  * Theory of operation. Each disk has a model in memory: which generation each block has. A block on disk carries its
  * place, its generation and, in all its other words, a key that follows from them. Requests in flight never overlap, so
- * that the model says exactly what a read must bring. A transaction id names a slot and a turn: a second answer to a
- * request, or one to a request that was never made, is found out. A periodic timer looks for requests that wait too
- * long.
+ * that the model says exactly what a read must bring. Some are COMPARE AND WRITE, of one block, with what the model
+ * says: done twice, they fail. A transaction id names a slot and a turn: a second answer to a request, or one to a
+ * request that was never made, is found out. A periodic timer looks for requests that wait too long.
  *
  * Three parts run through the same machine: all blocks are written, then comes the load, then all blocks are read.
  *
@@ -34,15 +34,16 @@
 #define DUE	     (60ull * SECOND)
 #define TICK_MS	     100u
 #define FLUSH_ONE_IN 50u
+#define SWAP_ONE_IN  5u
 #define PICKS	     64u /* of a place, until it is one that nobody uses */
 #define WORDS	     (DISK_BLOCK / 8)
 #define KEY_WORD     2u /* from here on */
 #define NO_REQUEST   0u
 #define POISON	     ((uint64_t)DEATH_POISON << DEATH_POISON_SHIFT) /* in an id */
 
-enum kind { READ, WRITE, FLUSH, KINDS };
+enum kind { READ, WRITE, FLUSH, SWAP, KINDS };
 
-static const char *const kind_names[KINDS] = {"read", "write", "flush"};
+static const char *const kind_names[KINDS] = {"read", "write", "flush", "compare and write"};
 
 struct request {
 	uint64_t id; /* NO_REQUEST: free */
@@ -160,11 +161,29 @@ static void claim(const struct request *request, bool taken)
 	memset(&claimed[request->lun][request->lba], taken, request->blocks);
 }
 
+static bool writes(const struct request *request)
+{
+	return request->kind == WRITE || request->kind == SWAP;
+}
+
+/* Bytes of its buffer. */
+static uint32_t data_len(const struct request *request)
+{
+	return (request->kind == SWAP ? 2 : request->blocks) * DISK_BLOCK;
+}
+
 static void prepare_data(struct request *request, uint32_t slot)
 {
 	/* anywhere in a page */
 	request->data = buffers[slot] + random_below(8) * DISK_BLOCK;
-	request->generation = request->kind == WRITE ? ++generations : 0;
+	request->generation = writes(request) ? ++generations : 0;
+	if (request->kind == SWAP) {
+		uint64_t place = block_place(request, request->lba);
+
+		block_fill(block_of(request, 0), place, model[request->lun][request->lba]);
+		block_fill(block_of(request, 1), place, request->generation);
+		return;
+	}
 	for (uint32_t i = 0; i < request->blocks; i++)
 		if (request->kind == WRITE)
 			block_fill(block_of(request, i), block_place(request, request->lba + i), request->generation);
@@ -181,13 +200,19 @@ static struct vmbus_channel *channel_of(const struct request *request)
 /* Return: false if the ring is full. */
 static bool submit(struct request *request)
 {
-	uint8_t cdb[10] = {SCSI_SYNCHRONIZE_CACHE_10};
+	uint8_t cdb[16] = {SCSI_SYNCHRONIZE_CACHE_10};
 
-	if (request->kind != FLUSH)
+	if (request->kind == SWAP) {
+		cdb[0] = SCSI_COMPARE_AND_WRITE;
+		for (uint32_t i = 0; i < 4; i++)
+			cdb[6 + i] = (uint8_t)(request->lba >> (24 - 8 * i));
+		cdb[13] = 1;
+	} else if (request->kind != FLUSH) {
 		storvsc_rw10(cdb, request->kind == WRITE, request->lba, (uint16_t)request->blocks);
+	}
 	request->since = now();
-	return storvsc_submit(channel_of(request), request->id, request->lun, cdb, sizeof(cdb), request->kind == WRITE,
-			      request->data, request->blocks * DISK_BLOCK);
+	return storvsc_submit(channel_of(request), request->id, request->lun, cdb, request->kind == SWAP ? 16 : 10,
+			      writes(request), request->data, data_len(request));
 }
 
 /* Return: false if the ring is full; then nothing has happened. */
@@ -254,14 +279,14 @@ static void finish(const struct storvsc_result *result, const struct vmbus_chann
 		return;
 	}
 	if ((result->srb_status & 0x3f) != SRB_STATUS_SUCCESS || result->scsi_status != SCSI_STATUS_GOOD ||
-	    result->transferred != request->blocks * DISK_BLOCK)
+	    result->transferred != data_len(request))
 		rt_fail("request %#lx: %s of %u blocks at %u of disk %u: SRB %#x, SCSI %#x, sense %#x/%#x/%#x, %u "
 			"bytes",
 			(unsigned long)request->id, kind_names[request->kind], request->blocks, request->lba,
 			request->lun, result->srb_status, result->scsi_status, result->sense[2], result->sense[12],
 			result->sense[13], result->transferred);
 	for (uint32_t i = 0; i < request->blocks; i++)
-		if (request->kind == WRITE)
+		if (writes(request))
 			model[request->lun][request->lba + i] = request->generation;
 		else
 			block_check(block_of(request, i), request, request->lba + i);
@@ -375,6 +400,10 @@ static bool next_random(struct wish *ret_wish)
 			ret_wish->lun = lun;
 			ret_wish->blocks = 1 + random_below(random_below(2) ? 16 : REQUEST_MAX);
 			ret_wish->lba = random_below(load.blocks - ret_wish->blocks);
+			if (!random_below(SWAP_ONE_IN)) {
+				ret_wish->kind = SWAP;
+				ret_wish->blocks = 1;
+			}
 			if (is_free(ret_wish))
 				return true;
 		}
@@ -464,9 +493,10 @@ void rt_main(const char *cmdline)
 		run(next_random);
 	rt_check(refused == (load.poison > 0), "%lu poisoned requests were refused", (unsigned long)refused);
 	run(next_read);
-	rt_printf("recovery: %lu reads, %lu writes, %lu flushes; ring full %lu times, longest wait %lu ms\n",
+	rt_printf("recovery: %lu reads, %lu writes, %lu flushes, %lu compared; ring full %lu times, longest wait %lu "
+		  "ms\n",
 		  (unsigned long)counts[READ], (unsigned long)counts[WRITE], (unsigned long)counts[FLUSH],
-		  (unsigned long)full, (unsigned long)(longest / (SECOND / 1000)));
+		  (unsigned long)counts[SWAP], (unsigned long)full, (unsigned long)(longest / (SECOND / 1000)));
 	disconnect();
 	rt_pass();
 }

@@ -45,6 +45,7 @@ plan() {
 	case $1 in
 	attached | offered | ready) echo "accept-slot:$2,$1" ;; # the first process must start well
 	open-* | opened | outcome-state | outcome-sequence) echo "$1" ;;	   # passed once, or only by the driver's first messages
+	marked) echo "$1" ;; # once a COMPARE AND WRITE, of which there are not so many
 	recover-state) echo "outcome-state,$1" ;;
 	recover-commit) echo "commit-valid:$2,$1" ;;
 	# whose predecessors died of their own fault; who is killed then does not make a culprit of whom it tried
