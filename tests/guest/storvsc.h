@@ -8,7 +8,7 @@
 #include "vmbus.h"
 
 #define STORVSC_DATA_MAX (256u * 1024u)
-#define STORVSC_LUNS	 16u
+#define STORVSC_LUNS	 2u /* that guests use */
 
 /* The outcome of an SRB. */
 struct storvsc_result {
