@@ -41,6 +41,13 @@ enum domain_io {
 	DOMAIN_IO_THREADS,
 };
 
+/* What becomes of writes of nothing but zeroes. */
+enum domain_zeroes {
+	DOMAIN_ZEROES_OFF,
+	DOMAIN_ZEROES_ON,
+	DOMAIN_ZEROES_UNMAP,
+};
+
 enum domain_disk_type {
 	DOMAIN_DISK_FILE,
 	DOMAIN_DISK_BLOCK,
@@ -52,10 +59,11 @@ struct domain_disk {
 	enum domain_disk_type type;
 	unsigned int controller, lun; /* together different: as the address says, or sda 0:0, sdb 0:1 ... */
 	bool readonly;
-	bool shareable;			   /* others may write it meanwhile, if they say so, too */
-	bool direct;			   /* cache none, directsync */
-	bool sync;			   /* cache writethrough, directsync */
-	bool unsafe_flush;		   /* cache unsafe */
+	bool shareable;	   /* others may write it meanwhile, if they say so, too */
+	bool direct;	   /* cache none, directsync */
+	bool sync;	   /* cache writethrough, directsync */
+	bool unsafe_flush; /* cache unsafe */
+	enum domain_zeroes zeroes;
 	bool discard;			   /* what the guest gives back is given back to the host */
 	unsigned int block_bytes;	   /* 512 or 4096 */
 	unsigned int physical_block_bytes; /* 0: the medium's; a power of two from block_bytes to 1 MiB */

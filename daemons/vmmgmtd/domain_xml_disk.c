@@ -61,6 +61,22 @@ static void disk_discard(struct domain_parser *p, struct domain_disk *disk, xmlN
 		domain_refuse(p, -EINVAL, where, "driver discard '%s' is not known: use unmap or ignore", text);
 }
 
+static void disk_zeroes(struct domain_parser *p, struct domain_disk *disk, xmlNode *driver, const char *where)
+{
+	static const char *const names[] = {
+		[DOMAIN_ZEROES_OFF] = "off", [DOMAIN_ZEROES_ON] = "on", [DOMAIN_ZEROES_UNMAP] = "unmap"};
+	_cleanup_free_ char *text = domain_xml_attr(driver, "detect_zeroes");
+
+	for (size_t i = 0; text && i < ARRAY_SIZE(names); i++) {
+		if (strcmp(text, names[i]))
+			continue;
+		disk->zeroes = (enum domain_zeroes)i;
+		return;
+	}
+	if (text)
+		domain_refuse(p, -EINVAL, where, "driver detect_zeroes '%s' is not known: use off, on or unmap", text);
+}
+
 /* One process, and so one engine, for all: what any disk asks for must suit the others. */
 static void disk_io(struct domain_parser *p, xmlNode *driver, const char *where)
 {
@@ -240,6 +256,7 @@ void domain_xml_disk(struct domain_parser *p, xmlNode *node, const char *where)
 	disk_source(p, &disk, node, where);
 	disk_cache(p, &disk, domain_xml_child(node, "driver"), where);
 	disk_discard(p, &disk, domain_xml_child(node, "driver"), where);
+	disk_zeroes(p, &disk, domain_xml_child(node, "driver"), where);
 	disk_io(p, domain_xml_child(node, "driver"), where);
 	disk_target(p, &disk, node, where);
 	disk_address(p, &disk, node, where);

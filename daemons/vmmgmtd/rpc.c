@@ -269,6 +269,11 @@ int worker_open_console(struct worker *worker, bool backlog, worker_console_fn f
 
 static void fill_lun(Bulkhead__Storage__Lun *lun, const struct domain *domain, size_t i)
 {
+	static const Bulkhead__Storage__DetectZeroes zeroes[] = {
+		[DOMAIN_ZEROES_OFF] = BULKHEAD__STORAGE__DETECT_ZEROES__DETECT_ZEROES_OFF,
+		[DOMAIN_ZEROES_ON] = BULKHEAD__STORAGE__DETECT_ZEROES__DETECT_ZEROES_ON,
+		[DOMAIN_ZEROES_UNMAP] = BULKHEAD__STORAGE__DETECT_ZEROES__DETECT_ZEROES_UNMAP,
+	};
 	const struct domain_disk *disk = &domain->disks[i];
 	size_t len = strlen(disk->image);
 
@@ -279,6 +284,7 @@ static void fill_lun(Bulkhead__Storage__Lun *lun, const struct domain *domain, s
 	lun->readonly = disk->readonly;
 	lun->unsafe_flush = disk->unsafe_flush;
 	lun->discard = disk->discard;
+	lun->detect_zeroes = zeroes[disk->zeroes];
 	lun->logical_block_bytes = disk->block_bytes;
 	lun->physical_block_bytes = disk->physical_block_bytes;
 	lun->serial = (char *)disk->serial;

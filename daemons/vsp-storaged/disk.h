@@ -44,7 +44,15 @@ struct disk_request {
 	struct engine_io io;
 	struct iovec bounce_iov;
 	void *bounce;
+	bool as_zeroes; /* a write of nothing but zeroes, done as something cheaper */
 	struct disk_request *next;
+};
+
+/* What becomes of writes of nothing but zeroes. */
+enum disk_zeroes {
+	DISK_ZEROES_WRITE,  /* they are written */
+	DISK_ZEROES_DETECT, /* DISK_ZERO */
+	DISK_ZEROES_UNMAP,  /* DISK_DISCARD if the disk may, else DISK_ZERO */
 };
 
 struct disk_config {
@@ -55,6 +63,7 @@ struct disk_config {
 	bool readonly;
 	bool unsafe_flush; /* flush and FUA are acknowledged without being done */
 	bool discard;	   /* what the guest gives back is given back to the host */
+	enum disk_zeroes zeroes;
 	uint32_t block_bytes;
 	uint32_t physical_block_bytes; /* 0: the medium's */
 };

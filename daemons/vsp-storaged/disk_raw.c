@@ -6,6 +6,9 @@
  * and lengths aligned; a request that is not (or that the kernel refuses with EINVAL all the same) goes through a
  * buffer of a bounded pool instead, and waits in order for one where all are taken. A descriptor with O_DSYNC makes a
  * disk without a write cache: each write says so to the engine as well, and the guest is told that there is none.
+ * Writes of nothing but zeroes can be looked for: they are done as zeroing or as giving back, and as what they are if
+ * the host refuses that. Those that are to be on the medium when they complete are not looked at.
+ *
  * Blocks that are given back become a hole in the file, or are discarded on the device, whichever reads as zeroes.
  *
  * Limits: the capacity is what whole blocks fit in the image when it is opened; an image that shrinks afterwards gives
@@ -38,6 +41,7 @@ struct raw {
 	struct engine *engine;
 	unsigned int file;
 	bool unsafe_flush;
+	enum disk_zeroes zeroes;
 	uint32_t mem_align, len_align; /* of O_DIRECT; 1: buffered */
 	uint8_t *pool;		       /* BOUNCE_BUFFERS of DISK_MAX_TRANSFER; only with O_DIRECT; touched on use */
 	unsigned int pool_free;
@@ -69,11 +73,17 @@ static const enum engine_op engine_op[] = {
 	[DISK_DISCARD] = ENGINE_DISCARD, [DISK_ZERO] = ENGINE_ZERO,
 };
 
+/* How a write of zeroes is done. */
+static enum engine_op zeroes_op(const struct raw *raw)
+{
+	return raw->zeroes == DISK_ZEROES_UNMAP && raw->disk.discard ? ENGINE_DISCARD : ENGINE_ZERO;
+}
+
 static void start(struct raw *raw, struct disk_request *request, struct iovec *iov, unsigned int iovs)
 {
 	struct engine_io *io = &request->io;
 
-	io->op = engine_op[request->op];
+	io->op = request->as_zeroes ? zeroes_op(raw) : engine_op[request->op];
 	io->file = raw->file;
 	io->dsync = (request->fua || raw->disk.write_through) && !raw->unsafe_flush;
 	io->offset = request->offset;
@@ -157,11 +167,20 @@ static int without_holes(int result)
 	return result;
 }
 
+static void submit(struct raw *raw, struct disk_request *request);
+
 static void raw_io_done(struct engine_io *io, int result)
 {
 	struct disk_request *request = CONTAINER_OF(io, struct disk_request, io);
 	struct raw *raw = to_raw(request->disk);
 
+	if (request->as_zeroes && result < 0) {
+		request->as_zeroes = false;
+		if (without_holes(result) == -EOPNOTSUPP)
+			raw->zeroes = DISK_ZEROES_WRITE;
+		submit(raw, request);
+		return;
+	}
 	if (request->bounce) {
 		if (result == 0 && request->op == DISK_READ)
 			copy_out(request);
@@ -187,18 +206,39 @@ static bool aligned(const struct raw *raw, const struct disk_request *request)
 	return (mem & (raw->mem_align - 1)) == 0 && (len & (raw->len_align - 1)) == 0;
 }
 
+static void submit(struct raw *raw, struct disk_request *request)
+{
+	if (!moves_data(request) || request->as_zeroes || !raw->pool || aligned(raw, request))
+		start(raw, request, request->iov, request->iovs);
+	else
+		bounce(raw, request);
+}
+
+/* A guest that changes its data meanwhile gets the one or the other. */
+static bool only_zeroes(const struct disk_request *request)
+{
+	for (unsigned int i = 0; i < request->iovs; i++) {
+		const uint8_t *at = request->iov[i].iov_base;
+		size_t len = request->iov[i].iov_len;
+
+		if (len > 0 && (at[0] != 0 || memcmp(at, at + 1, len - 1) != 0))
+			return false;
+	}
+	return true;
+}
+
 static void raw_submit(struct disk *disk, struct disk_request *request)
 {
 	struct raw *raw = to_raw(disk);
 
 	request->disk = disk;
 	request->bounce = NULL;
+	request->as_zeroes = raw->zeroes != DISK_ZEROES_WRITE && request->op == DISK_WRITE && !request->fua &&
+			     !disk->write_through && only_zeroes(request);
 	if (request->op == DISK_FLUSH && (raw->unsafe_flush || disk->readonly))
 		request->done(request, 0);
-	else if (!moves_data(request) || !raw->pool || aligned(raw, request))
-		start(raw, request, request->iov, request->iovs);
 	else
-		bounce(raw, request);
+		submit(raw, request);
 }
 
 static bool unqueue(struct raw *raw, struct disk_request *request)
@@ -392,6 +432,7 @@ static int raw_open(const struct disk_config *config, struct engine *engine, str
 	raw->disk.block_bytes = config->block_bytes;
 	raw->disk.readonly = config->readonly;
 	raw->disk.discard = config->discard && !config->readonly;
+	raw->zeroes = config->zeroes;
 	raw->engine = engine;
 	raw->file = config->file;
 	raw->unsafe_flush = config->unsafe_flush;

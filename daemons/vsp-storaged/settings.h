@@ -9,6 +9,7 @@
 
 #include "abi/guid.h"
 #include "base/err.h"
+#include "disk.h"
 
 #define SETTINGS_VERSION	 1u
 #define SETTINGS_CONTROLLERS_MAX 64u
@@ -30,6 +31,7 @@ struct lun_settings {
 	bool readonly;
 	bool unsafe_flush;
 	bool discard;
+	enum disk_zeroes zeroes;
 	uint32_t block_bytes;	       /* 512 or 4096 */
 	uint32_t physical_block_bytes; /* 0: the medium's; a power of two, block_bytes to SETTINGS_PHYSICAL_MAX */
 };

@@ -21,6 +21,7 @@ static int open_disk(struct storaged *storaged, struct storaged_controller *cont
 		.readonly = settings->readonly,
 		.unsafe_flush = settings->unsafe_flush,
 		.discard = settings->discard,
+		.zeroes = settings->zeroes,
 		.block_bytes = settings->block_bytes,
 		.physical_block_bytes = settings->physical_block_bytes,
 	};

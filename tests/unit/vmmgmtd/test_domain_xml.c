@@ -40,7 +40,8 @@ Test(domain_xml, all_that_is_implemented)
 		"<disk type='file' device='disk'><driver name='qemu' type='raw' cache='none'/><source file='/d.raw'/>"
 		"<target dev='sdaa' bus='scsi'/><readonly/><serial>S-1</serial><blockio "
 		"logical_block_size='4096' physical_block_size='16384'/></disk>"
-		"<disk type='block' device='disk'><driver cache='unsafe' discard='ignore'/><source "
+		"<disk type='block' device='disk'><driver cache='unsafe' discard='ignore' "
+		"detect_zeroes='unmap'/><source "
 		"dev='/dev/x'/><target "
 		"dev='sdb'/></disk>"
 		"<serial type='pty'><log file='/l' append='on'/><target port='0'/></serial>"
@@ -66,6 +67,7 @@ Test(domain_xml, all_that_is_implemented)
 	cr_assert_eq(d.disks[0].block_bytes, 4096);
 	cr_assert_eq(d.disks[0].physical_block_bytes, 16384);
 	cr_assert(d.disks[0].discard && !d.disks[1].discard);
+	cr_assert(d.disks[0].zeroes == DOMAIN_ZEROES_OFF && d.disks[1].zeroes == DOMAIN_ZEROES_UNMAP);
 	cr_assert_eq(d.disks[1].physical_block_bytes, 0);
 	cr_assert_str_eq(d.disks[0].serial, "S-1");
 	cr_assert_eq(d.disks[1].type, DOMAIN_DISK_BLOCK);
@@ -177,6 +179,8 @@ static const struct {
 	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<driver cache='x'/>")), -EINVAL, "cache 'x'"},
 	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<driver io='x'/>")), -EINVAL, "io 'x'"},
 	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<driver discard='on'/>")), -EINVAL, "discard 'on'"},
+	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<driver detect_zeroes='yes'/>")), -EINVAL,
+	 "detect_zeroes 'yes'"},
 	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<blockio physical_block_size='1000'/>")), -EINVAL, "1000"},
 	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'",
 			 "<blockio logical_block_size='4096' physical_block_size='512'/>")),

@@ -18,6 +18,8 @@ static struct engine *engine;
 static struct disk *disk;
 static struct err err;
 static int fd = -1;
+static enum disk_zeroes zeroes; /* of the disk that is opened next */
+static bool discard;
 
 struct test_request {
 	struct disk_request request;
@@ -53,6 +55,8 @@ static int open_disk(uint32_t block_bytes, bool readonly)
 		.file = 0,
 		.readonly = readonly,
 		.block_bytes = block_bytes,
+		.zeroes = zeroes,
+		.discard = discard,
 	};
 
 	cr_assert_eq(loop_new(&loop), 0);
@@ -283,7 +287,7 @@ Test(disk_raw, write_back)
 static void holes(void)
 {
 	static const enum disk_op ops[] = {DISK_DISCARD, DISK_ZERO};
-	static uint8_t buf[16384], zeroes[8192];
+	static uint8_t buf[16384], zero[8192];
 
 	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
 		struct test_request write = {.iov = {{buf, sizeof(buf)}}}, read = {.iov = {{buf, sizeof(buf)}}};
@@ -300,7 +304,7 @@ static void holes(void)
 		submit(&read, DISK_READ, 0, 1);
 		cr_assert_eq(finish(&read), 0);
 		cr_assert(buf[4095] == 0x5a && buf[12288] == 0x5a);
-		cr_assert(r < 0 || memcmp(buf + 4096, zeroes, sizeof(zeroes)) == 0);
+		cr_assert(r < 0 || memcmp(buf + 4096, zero, sizeof(zero)) == 0);
 	}
 }
 
@@ -318,6 +322,70 @@ Test(disk_raw, holes_in_memory)
 	cr_assert_eq(ftruncate(fd, 1 << 20), 0);
 	cr_assert_eq(open_disk(512, false), 0, "%s", err.text);
 	holes();
+}
+
+/* Writes @len bytes of @byte. Return: as what. */
+static enum engine_op write_bytes(int byte, size_t len, bool fua)
+{
+	static uint8_t buf[16384];
+	struct test_request write = {.iov = {{buf, len / 2}, {buf + len / 2, len - len / 2}}};
+	enum engine_op op;
+
+	memset(buf, byte, len);
+	write.request = (struct disk_request){
+		.op = DISK_WRITE, .offset = 4096, .len = len, .iov = write.iov, .iovs = 2, .done = done, .fua = fua};
+	disk_submit(disk, &write.request);
+	op = write.request.io.op;
+	cr_assert_eq(finish(&write), 0);
+	return op;
+}
+
+static void expect_bytes(int byte, size_t len)
+{
+	static uint8_t buf[16384];
+	struct test_request read = {.iov = {{buf, len}}};
+
+	memset(buf, 0xee, len);
+	submit(&read, DISK_READ, 4096, 1);
+	cr_assert_eq(finish(&read), 0);
+	for (size_t i = 0; i < len; i++)
+		cr_assert_eq(buf[i], byte);
+}
+
+Test(disk_raw, zeroes_are_found)
+{
+	zeroes = DISK_ZEROES_DETECT;
+	open_file(1 << 20, O_RDWR);
+	cr_assert_eq(open_disk(512, false), 0, "%s", err.text);
+	cr_assert_eq(write_bytes(0x5a, 8192, false), ENGINE_WRITE);
+	expect_bytes(0x5a, 8192);
+	cr_assert_eq(write_bytes(0, 8192, true), ENGINE_WRITE, "to be on the medium");
+	cr_assert_eq(write_bytes(0x5a, 8192, false), ENGINE_WRITE);
+	cr_assert_eq(write_bytes(0, 8192, false), ENGINE_ZERO);
+	expect_bytes(0, 8192);
+}
+
+Test(disk_raw, zeroes_are_given_back)
+{
+	zeroes = DISK_ZEROES_UNMAP;
+	discard = true;
+	open_file(1 << 20, O_RDWR);
+	cr_assert_eq(open_disk(512, false), 0, "%s", err.text);
+	cr_assert_eq(write_bytes(0x5a, 8192, false), ENGINE_WRITE);
+	cr_assert_eq(write_bytes(0, 8192, false), ENGINE_DISCARD);
+	expect_bytes(0, 8192);
+}
+
+/* Not zeroed by the host, but written: tmpfs of older kernels. */
+Test(disk_raw, zeroes_are_written_where_nothing_else_can_be_done)
+{
+	zeroes = DISK_ZEROES_DETECT;
+	fd = memfd_create("disk", MFD_CLOEXEC);
+	cr_assert_eq(ftruncate(fd, 1 << 20), 0);
+	cr_assert_eq(open_disk(512, false), 0, "%s", err.text);
+	cr_assert_eq(write_bytes(0x5a, 8192, false), ENGINE_WRITE);
+	(void)write_bytes(0, 8192, false);
+	expect_bytes(0, 8192);
 }
 
 Test(disk_raw, whether_blocks_can_be_given_back)

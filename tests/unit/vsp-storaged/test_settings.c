@@ -174,6 +174,12 @@ Test(settings, numbers)
 	cr_assert(settings->controller[0].lun[0].discard);
 }
 
+Test(settings, zeroes)
+{
+	lun[0].detect_zeroes = (Bulkhead__Storage__DetectZeroes)3;
+	refused(-EINVAL);
+}
+
 Test(settings, polling)
 {
 	config.poll_max_ns = 10000001;
