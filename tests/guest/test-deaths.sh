@@ -82,7 +82,7 @@ seen() {
 	fail "not seen: $text"
 }
 # who dies before it is ready is started again ever more slowly: the ring fills meanwhile
-seen 'ring full [1-9]' die accept-slot:30,attached,ready,attached,attached,attached,attached,attached --append 'ops=40 depth=32 blocks=4096'
+seen 'ring full [1-9]' die accept-slot:10,attached,ready,attached,attached,attached,attached,attached --append 'ops=40 depth=32 blocks=4096'
 # who hangs with requests under way is killed, and they are done again; a slow machine may find more to hang
 export BULKHEAD_PING_MS=250
 for point in accept-slot accept-published outcome-reply; do
