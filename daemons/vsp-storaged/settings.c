@@ -70,7 +70,7 @@ static int parse_lun(struct controller_settings *controller, const Bulkhead__Sto
 	if (!printable(msg->serial, SETTINGS_SERIAL_MAX))
 		return err_set(err, -EINVAL, "disk %s: the serial number is not up to %u printable characters",
 			       msg->alias, SETTINGS_SERIAL_MAX);
-	if (msg->detect_zeroes < 0 || (unsigned int)msg->detect_zeroes > DISK_ZEROES_UNMAP)
+	if ((unsigned int)msg->detect_zeroes > DISK_ZEROES_UNMAP)
 		return err_set(err, -EINVAL, "disk %s: what is to be done with zeroes is not known", msg->alias);
 	for (size_t i = 0; i < controller->luns; i++)
 		if (controller->lun[i].target == msg->target && controller->lun[i].lun == msg->lun)
