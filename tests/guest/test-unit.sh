@@ -21,8 +21,8 @@ run() {
 }
 
 run 'deaths [1-9][0-9]* upgrades 0 .* lost 0 duplicate 0 failed 0 .*killed by signal 9 \(KILL\)' \
-	--append 'ops=300 depth=16' --kill-from 'guest: load' --kill-storaged 50 --kills 3
-run 'deaths 0 upgrades 3 replayed 0 lost 0 duplicate 0 failed 0' --append 'ops=700 depth=32 seed=3' --upgrade '' --upgrades 3
+	--append 'seconds=2 depth=16' --kill-from 'guest: load' --kill-storaged 50 --kills 3
+run 'deaths 0 upgrades [1-3] replayed 0 lost 0 duplicate 0 failed 0' --append 'seconds=3 depth=32 seed=3' --upgrade '' --upgrades 3
 # who is started again ever more slowly, for its own fault, while the guest waits
 BULKHEAD_DEATHS=accept-slot:8,attached@ABRT,ready@SEGV,attached@SYS run 'deaths 4 .* lost 0 duplicate 0 failed 0 .*signal 31 \(SYS\)' \
 	--storaged $storaged --append 'ops=40 depth=32 blocks=4096'
