@@ -23,6 +23,8 @@ enum worker_method {
 	WORKER_OPEN_CONSOLE = 9, /* M  OpenConsoleRequest -> Empty + one SOCK_STREAM descriptor, both directions */
 	WORKER_UPGRADE = 10,	 /* M  UpgradeRequest [+ the program] -> Empty once its process serves */
 	WORKER_ASK = 11,	 /* M  AskRequest -> Empty once the guest has done it, or agreed to */
+	WORKER_CHANGE = 12,	 /* M  ChangeRequest [+ a descriptor] -> Empty once the provider has changed */
+	WORKER_GET_PROVIDER = 13, /* M  ProviderRequest -> Provider, once no change is under way */
 
 	WORKER_VSP_ATTACH = 32, /* V  vsp.AttachRequest -> vsp.AttachReply + descriptors */
 	WORKER_VSP_OFFER = 33,	/* V  vsp.OfferRequest -> vsp.OfferReply */
@@ -54,6 +56,7 @@ enum vsp_method {
 	VSP_HAND_OVER = 5, /* Empty -> Empty once nothing is in flight and no memory is touched: a successor follows */
 	VSP_END = 7,	   /* Empty -> Empty: it ends in order, as at SIGTERM: another one is started */
 	VSP_PING = 6,	   /* Empty -> vsp.PingReply at once, by the loop that also drives the rings */
+	VSP_CHANGE = 8,	   /* vsp.ChangeRequest [+ a descriptor] -> Empty once it has changed what it serves */
 };
 
 /* What a connection to the worker serves whose peer only tells of ends: no methods. */

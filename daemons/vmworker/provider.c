@@ -20,6 +20,7 @@ static void keepsake_clear(struct keepsake *keepsake)
 
 static void provider_clear(struct provider *provider)
 {
+	provider_change_cancel(provider);
 	service_done(provider);
 	for (size_t i = 0; i < provider->nfds; i++)
 		fd_close(&provider->fds[i]);
@@ -228,6 +229,8 @@ void provider_ready(struct provider *provider)
 	provider->ready = true;
 	bus_provider_back(provider->bus);
 	service_ready(provider);
+	provider->changing.asked = false;
+	provider_change_go(provider);
 	provider->set->changed(provider->set->arg);
 }
 
@@ -235,6 +238,7 @@ void provider_opened(struct provider *provider, uint32_t offer_id, int status, c
 {
 	bus_opened(provider->bus, offer_id, status);
 	service_opened(provider, counts);
+	provider_change_go(provider);
 }
 
 void provider_away(struct provider *provider)

@@ -43,6 +43,8 @@ struct provider_ops {
 	int (*ping)(void *arg); /* 0: service_answered() follows, or its end; a negative errno: it cannot be asked */
 	void (*hand_over)(void *arg); /* service_handed_over() follows, or its end */
 	void (*end)(void *arg);	      /* it must end itself; its end follows */
+	/* As vsp.proto ChangeRequest; provider_changed() follows, or its end. 0 or a negative errno: it cannot be asked */
+	int (*change)(void *arg, const void *change, size_t len, int fd);
 	void (*drop)(void *arg);      /* end its connection soon; it is detached */
 };
 
@@ -64,6 +66,30 @@ struct keepsake {
 	int fd;
 };
 
+/* A change of what a provider serves. */
+struct provider_change {
+	const void *change; /* opaque */
+	size_t change_len;
+	const void *config; /* its configuration then; NULL: as it is */
+	size_t config_len;
+	int fd;	   /* comes behind those that there are; the caller's, duplicated; -1: none */
+	int drop;  /* the place of one that goes, of those that there are; -1: none */
+	bool early; /* configuration and descriptor count at once, else once it has changed */
+};
+
+/* It under way; see provider_change.c. All 0: none is. */
+struct provider_changing {
+	service_done_fn done; /* NULL: none */
+	void *arg;
+	uint8_t *change, *config; /* ours; config: the one that does not count now */
+	size_t change_len, config_len;
+	int fd; /* ours, to be handed to whoever serves; -1: none */
+	int drop;
+	bool early, has_config;
+	bool asked; /* now knows of it */
+	struct provider_waiter *waiters;
+};
+
 struct providers;
 
 struct provider {
@@ -79,6 +105,7 @@ struct provider {
 	struct attachment now;	/* serves, or prepares to */
 	struct attachment next; /* waits for its predecessor's end */
 	bool ready;		/* now has made all its offers, and lets nobody else take over yet */
+	struct provider_changing changing;
 	struct service service;
 };
 
@@ -134,6 +161,24 @@ int provider_keep(struct provider *provider, const char *key, const void *data, 
 
 /** provider_ready - all offers are made. */
 void provider_ready(struct provider *provider);
+
+/**
+ * provider_change - what it serves changes while the guest runs. @done: once it has, with err->code 0; or it has not:
+ * -EBUSY (another change is under way), -EINVAL (descriptors), what the process refuses, -ECANCELED (the VM ends).
+ */
+void provider_change(struct provider *provider, const struct provider_change *change, service_done_fn done, void *arg);
+
+/** provider_changed - the answer of who serves. */
+void provider_changed(struct provider *provider, int error, const char *text);
+
+/** provider_change_go - ask who serves for a change under way, if it can be asked and has not been. */
+void provider_change_go(struct provider *provider);
+
+/** provider_change_wait - @fn once no change is under way; perhaps before this returns. Return: 0, -ENOMEM. */
+int provider_change_wait(struct provider *provider, void (*fn)(void *arg), void *arg);
+
+/** provider_change_cancel - it is over; for provider.c. */
+void provider_change_cancel(struct provider *provider);
 
 /** provider_opened - the answer to "open". @counts: of the requests that were under way; NULL if it failed. */
 void provider_opened(struct provider *provider, uint32_t offer_id, int status, const struct service_counts *counts);

@@ -8,6 +8,7 @@
  * of the VM's end; else LINGER_NS after it. A worker that nobody configures ends LINGER_NS after its start.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -460,7 +461,70 @@ static void handle_open_console(struct rpc_conn *conn, struct rpc_call *call, co
 		rpc_reply(call, &empty.base, &fd, 1);
 }
 
+static void handle_change(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			  size_t nfds, void *arg)
+{
+	const Bulkhead__Worker__ChangeRequest *req = (const Bulkhead__Worker__ChangeRequest *)msg;
+	const struct provider_change change = {
+		.change = req->change.data,
+		.change_len = req->change.len,
+		.config = req->has_config ? (req->config.data ? (const void *)req->config.data : "") : NULL,
+		.config_len = req->config.len,
+		.fd = nfds > 0 ? fds[0] : -1,
+		.drop = req->has_drop ? (int)MIN(req->drop, (uint32_t)INT_MAX) : -1,
+		.early = req->early,
+	};
+	struct vm *vm = peer_vm(arg, call);
+	struct provider *provider = vm ? providers_find(vm_providers(vm), req->name) : NULL;
+
+	if (vm && !provider)
+		rpc_fail(call, -ENOENT, "provider %s: this VM is not configured with it", req->name);
+	else if (vm && vm_ended(vm))
+		rpc_fail(call, -ECANCELED, "the VM has ended");
+	else if (vm)
+		provider_change(provider, &change, on_done, call);
+}
+
+struct get_provider {
+	struct provider *provider;
+	struct rpc_call *call;
+};
+
+static void reply_provider(void *arg)
+{
+	Bulkhead__Worker__Provider reply = BULKHEAD__WORKER__PROVIDER__INIT;
+	struct get_provider get = *(struct get_provider *)arg;
+
+	free(arg);
+	reply.name = get.provider->name;
+	reply.config = (ProtobufCBinaryData){get.provider->config_len, get.provider->config};
+	reply.fd_count = (uint32_t)get.provider->nfds;
+	rpc_reply(get.call, &reply.base, NULL, 0);
+}
+
+static void handle_get_provider(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+				size_t nfds, void *arg)
+{
+	const Bulkhead__Worker__ProviderRequest *req = (const Bulkhead__Worker__ProviderRequest *)msg;
+	struct vm *vm = peer_vm(arg, call);
+	struct provider *provider = vm ? providers_find(vm_providers(vm), req->name) : NULL;
+	struct get_provider *get;
+
+	if (!vm)
+		return;
+	get = provider ? malloc(sizeof(*get)) : NULL;
+	if (get)
+		*get = (struct get_provider){provider, call};
+	if (!provider)
+		rpc_fail(call, -ENOENT, "provider %s: this VM is not configured with it", req->name);
+	else if (!get || provider_change_wait(provider, reply_provider, get) < 0)
+		rpc_fail(call, -ENOMEM, "out of memory");
+}
+
 #define EMPTY	    &bulkhead__empty__descriptor
+#define CHANGE	    &bulkhead__worker__change_request__descriptor
+#define GET_PROVIDER &bulkhead__worker__provider_request__descriptor
+#define PROVIDER    &bulkhead__worker__provider__descriptor
 #define CREATE	    &bulkhead__worker__create_request__descriptor
 #define CREATED	    &bulkhead__worker__create_reply__descriptor
 #define STATE	    &bulkhead__worker__state_reply__descriptor
@@ -489,6 +553,8 @@ static const struct rpc_method methods[] = {
 	{WORKER_OPEN_CONSOLE, "OpenConsole", CONSOLE, EMPTY, 0, 0, ROLE_MANAGER, handle_open_console},
 	{WORKER_UPGRADE, "Upgrade", UPGRADE, EMPTY, 0, 1, ROLE_MANAGER, handle_upgrade},
 	{WORKER_ASK, "Ask", ASK, EMPTY, 0, 0, ROLE_MANAGER, handle_ask},
+	{WORKER_CHANGE, "Change", CHANGE, EMPTY, 0, 1, ROLE_MANAGER, handle_change},
+	{WORKER_GET_PROVIDER, "GetProvider", GET_PROVIDER, PROVIDER, 0, 0, ROLE_MANAGER, handle_get_provider},
 	{WORKER_VSP_ATTACH, "VspAttach", ATTACH, ATTACHED, 0, 0, ROLE_VSP, vsp_handle_attach},
 	{WORKER_VSP_OFFER, "VspOffer", OFFER, OFFERED, 0, 0, ROLE_VSP, vsp_handle_offer},
 	{WORKER_VSP_READY, "VspReady", READY, EMPTY, 0, 0, ROLE_VSP, vsp_handle_ready},

@@ -59,6 +59,10 @@ static void on_answer(int error, const char *text, const ProtobufCMessage *msg, 
 	/* The connection's end is no answer, and nobody waits for that of a predecessor. */
 	if (!rpc_conn_usable(link->peer->conn) || link->provider->now.arg != link)
 		return;
+	if (question->method == VSP_CHANGE) {
+		provider_changed(link->provider, error, text);
+		return;
+	}
 	/* what crosses a withdrawal is refused, and need not be done */
 	if (error < 0 && offer_id && !bus_offer_known(link->provider->bus, offer_id))
 		return;
@@ -126,6 +130,7 @@ static void answer_end(struct provider *provider, uint32_t offer_id, int error, 
 
 static const struct question question_end = {VSP_END, EMPTY, false, true, answer_end};
 
+static const struct question question_change = {.method = VSP_CHANGE, .reply = EMPTY};
 static const struct question question_ping = {VSP_PING, &bulkhead__vsp__ping_reply__descriptor, false, true,
 					      answer_pinged};
 
@@ -241,6 +246,14 @@ static int vsp_ping(void *arg)
 	return ask(arg, &question_ping, &req.base, NULL, 0, 0);
 }
 
+static int vsp_change(void *arg, const void *change, size_t len, int fd)
+{
+	Bulkhead__Vsp__ChangeRequest req = BULKHEAD__VSP__CHANGE_REQUEST__INIT;
+
+	req.change = (ProtobufCBinaryData){len, (uint8_t *)change};
+	return ask(arg, &question_change, &req.base, &fd, fd >= 0 ? 1 : 0, 0);
+}
+
 /* ---- the VSP's calls ---- */
 
 static void reply_attached(struct vsp_link *link, struct rpc_call *call)
@@ -320,6 +333,7 @@ static const struct provider_ops provider_ops = {
 	.ping = vsp_ping,
 	.hand_over = vsp_hand_over,
 	.end = vsp_end,
+	.change = vsp_change,
 	.drop = vsp_drop,
 };
 

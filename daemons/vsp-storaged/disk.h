@@ -6,6 +6,7 @@
 #ifndef STORAGED_DISK_H
 #define STORAGED_DISK_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -76,7 +77,8 @@ struct disk_ops {
 	int (*open)(const struct disk_config *config, struct engine *engine, struct disk **ret_disk, struct err *err);
 	void (*submit)(struct disk *disk, struct disk_request *request);
 	bool (*cancel)(struct disk *disk, struct disk_request *request);
-	void (*close)(struct disk *disk); /* nothing is in flight */
+	int (*resize)(struct disk *disk, uint64_t bytes); /* as disk_resize(); NULL: it cannot */
+	void (*close)(struct disk *disk);		  /* nothing is in flight */
 };
 
 struct disk {
@@ -90,7 +92,7 @@ struct disk {
 };
 
 extern const struct disk_ops disk_raw;
-extern const struct syscall_list disk_raw_setup_calls; /* to open one in the sandbox */
+extern const struct syscall_list disk_raw_calls; /* to open one, or change its size, in the sandbox */
 
 /**
  * disk_open - open a disk with a back end.
@@ -112,6 +114,18 @@ static inline void disk_submit(struct disk *disk, struct disk_request *request)
 static inline bool disk_cancel(struct disk *disk, struct disk_request *request)
 {
 	return disk->ops->cancel(disk, request);
+}
+
+/**
+ * disk_resize - make what is behind it as large, and then disk->blocks; requests beyond the new end that are under way
+ * may fail.
+ * @bytes: a multiple of the block size; 0: it has changed its size, which is only taken over.
+ * Return: 0; -EOPNOTSUPP (it cannot); -ENOSPC (a device is not as large); -EINVAL (less than a block is left); what the
+ * host refused: nothing has changed.
+ */
+static inline int disk_resize(struct disk *disk, uint64_t bytes)
+{
+	return disk->ops->resize ? disk->ops->resize(disk, bytes) : -EOPNOTSUPP;
 }
 
 /** disk_close - NULL is allowed. */

@@ -11,8 +11,8 @@
  *
  * Blocks that are given back become a hole in the file, or are discarded on the device, whichever reads as zeroes.
  *
- * Limits: the capacity is what whole blocks fit in the image when it is opened; an image that shrinks afterwards gives
- * errors.
+ * Limits: the capacity is what whole blocks fit in the image when it is opened or disk_resize() is called; an image that
+ * shrinks otherwise gives errors.
  */
 #include "disk.h"
 
@@ -39,6 +39,7 @@
 struct raw {
 	struct disk disk;
 	struct engine *engine;
+	int fd; /* the caller's */
 	unsigned int file;
 	bool unsafe_flush;
 	enum disk_zeroes zeroes;
@@ -49,15 +50,16 @@ struct raw {
 	struct disk_request *wait_head, *wait_tail; /* for a buffer */
 };
 
-static const struct syscall_rule setup_rules[] = {
+static const struct syscall_rule rules[] = {
 	{SYS_ioctl, 1, UINT32_MAX, BLKGETSIZE64},
 	{SYS_ioctl, 1, UINT32_MAX, BLKPBSZGET},
 	{SYS_ioctl, 1, UINT32_MAX, BLKSSZGET},
 	{SYS_statx},
+	{SYS_ftruncate},
 	{-1},
 };
 
-const struct syscall_list disk_raw_setup_calls = {.name = "raw images, set-up", .rules = setup_rules};
+const struct syscall_list disk_raw_calls = {.name = "raw images", .rules = rules};
 
 static struct raw *to_raw(struct disk *disk)
 {
@@ -421,6 +423,31 @@ static int raw_set_up(struct raw *raw, const struct disk_config *config, struct 
 	return 0;
 }
 
+static int raw_resize(struct disk *disk, uint64_t bytes)
+{
+	struct raw *raw = to_raw(disk);
+	uint64_t now = 0;
+	struct stat st;
+
+	if (fstat(raw->fd, &st) < 0)
+		return -errno;
+	if (S_ISREG(st.st_mode)) {
+		if (bytes > INT64_MAX)
+			return -EFBIG;
+		if (bytes > 0 && ftruncate(raw->fd, (off_t)bytes) < 0)
+			return -errno;
+		now = bytes > 0 ? bytes : (uint64_t)st.st_size;
+	} else if (ioctl(raw->fd, BLKGETSIZE64, &now) < 0) {
+		return -errno;
+	} else if (bytes > now) {
+		return -ENOSPC;
+	}
+	if (now < disk->block_bytes)
+		return -EINVAL;
+	disk->blocks = (S_ISREG(st.st_mode) || bytes == 0 ? now : bytes) / disk->block_bytes;
+	return 0;
+}
+
 static int raw_open(const struct disk_config *config, struct engine *engine, struct disk **ret_disk, struct err *err)
 {
 	struct raw *raw = calloc(1, sizeof(*raw));
@@ -434,6 +461,7 @@ static int raw_open(const struct disk_config *config, struct engine *engine, str
 	raw->disk.discard = config->discard && !config->readonly;
 	raw->zeroes = config->zeroes;
 	raw->engine = engine;
+	raw->fd = config->fd;
 	raw->file = config->file;
 	raw->unsafe_flush = config->unsafe_flush;
 	raw->mem_align = raw->len_align = 1;
@@ -451,5 +479,6 @@ const struct disk_ops disk_raw = {
 	.open = raw_open,
 	.submit = raw_submit,
 	.cancel = raw_cancel,
+	.resize = raw_resize,
 	.close = raw_close,
 };

@@ -27,6 +27,8 @@ int engine_open(const char *name, struct loop *loop, const int *fds, size_t coun
 		r = engines[i]->open(loop, fds, count, ret_engine, &why);
 		if (r == 0) {
 			(*ret_engine)->ops = engines[i];
+			for (size_t file = 0; file < count; file++)
+				(*ret_engine)->has_file[file] = true;
 			log_info(NULL, "I/O engine: %s", engines[i]->name);
 			return 0;
 		}
@@ -48,6 +50,31 @@ void engine_set_batch(struct engine *engine, void (*begin)(void *arg), void (*en
 	engine->batch_begin = begin;
 	engine->batch_end = end;
 	engine->batch_arg = arg;
+}
+
+int engine_add_file(struct engine *engine, int fd)
+{
+	unsigned int file = 0;
+	int r;
+
+	while (file < ENGINE_FILES_MAX && engine->has_file[file])
+		file++;
+	if (file == ENGINE_FILES_MAX)
+		return -ENOSPC;
+	r = engine->ops->set_file(engine, file, fd);
+	if (r < 0)
+		return r;
+	engine->has_file[file] = true;
+	return (int)file;
+}
+
+int engine_remove_file(struct engine *engine, unsigned int file)
+{
+	int r = engine->ops->set_file(engine, file, -1);
+
+	if (r == 0)
+		engine->has_file[file] = false;
+	return r;
 }
 
 void engine_batch_begin(struct engine *engine)

@@ -68,12 +68,15 @@ struct engine_ops {
 	void (*set_polling)(struct engine *engine, bool on); /* may be NULL */
 	bool (*cancel)(struct engine *engine, struct engine_io *io);
 	int (*keep)(struct engine *engine); /* as engine_keep(); may be NULL */
+	/* I/Os of @file go to @fd from now on; -1: there are none. Return: 0 or a negative errno. */
+	int (*set_file)(struct engine *engine, unsigned int file, int fd);
 	void (*close)(struct engine *engine);
 };
 
 struct engine {
 	const struct engine_ops *ops;
 	unsigned int in_flight; /* submitted and not done */
+	bool has_file[ENGINE_FILES_MAX];
 	/* Around a run of done() calls, so that their effects can be published together; may be NULL. */
 	void (*batch_begin)(void *arg);
 	void (*batch_end)(void *arg); /* may submit and flush */
@@ -99,6 +102,16 @@ void engine_close(struct engine *engine);
 
 /** engine_set_batch - @begin and @end run around each run of done() calls. Before the first submit. */
 void engine_set_batch(struct engine *engine, void (*begin)(void *arg), void (*end)(void *arg), void *arg);
+
+/**
+ * engine_add_file - one more descriptor for I/Os; it stays the caller's, open until engine_remove_file().
+ * Return: its number, for struct engine_io; -ENOSPC; what the host refused.
+ */
+int engine_add_file(struct engine *engine, int fd);
+
+/** engine_remove_file - no I/O names @file any more, and none does that is under way. The host lets go of the file soon
+ * after this returns; its number may be used again. Return: 0; what the host refused: it keeps the file. */
+int engine_remove_file(struct engine *engine, unsigned int file);
 
 /** engine_submit - take @io over. */
 void engine_submit(struct engine *engine, struct engine_io *io);

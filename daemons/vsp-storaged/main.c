@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "changes.h"
 #include "daemon/daemon.h"
 #include "daemon/sandbox.h"
 #include "disk.h"
@@ -48,13 +49,14 @@ struct server {
 	struct loop *loop;
 	struct vsp *vsp;
 	struct storaged *storaged;
+	struct changes *changes; /* NULL until it serves */
 	uint32_t poll_max_ns;
 	bool gone; /* the worker */
 };
 
 /* To attach, and to open the disks: no path can be read in it, nothing executed, nobody reached but the worker. */
 static const struct sandbox setup_sandbox = {
-	.calls = (const struct syscall_list *const[]){&rpc_connect_calls, &disk_raw_setup_calls, &uring_setup_calls,
+	.calls = (const struct syscall_list *const[]){&rpc_connect_calls, &disk_raw_calls, &uring_setup_calls,
 						      &uring_calls, &threads_setup_calls, &threads_calls, NULL},
 	.narrows_later = true,
 };
@@ -66,7 +68,7 @@ static const struct sandbox tell_sandbox = {
 
 /* What is left before the first byte of a guest or an image is read. */
 static const struct sandbox service_sandbox = {
-	.calls = (const struct syscall_list *const[]){&uring_calls, &threads_calls, NULL},
+	.calls = (const struct syscall_list *const[]){&disk_raw_calls, &uring_calls, &threads_calls, NULL},
 };
 
 static const struct option long_options[] = {
@@ -259,19 +261,43 @@ static int open_disks(struct server *server, const struct options *options, stru
 	const void *bytes = vsp_config_bytes(server->vsp, &len);
 	int r;
 
-	while (count < ENGINE_FILES_MAX && vsp_config_fd(server->vsp, count) >= 0) {
-		fds[count] = vsp_config_fd(server->vsp, count);
+	while (count < ENGINE_FILES_MAX && vsp_config_fd(server->vsp, count) >= 0)
 		count++;
-	}
 	r = settings_parse(bytes, len, count, &settings, err);
 	if (r < 0)
 		return r;
 	server->poll_max_ns = options->poll_max_ns < 0 ? settings->poll_max_ns : (uint32_t)options->poll_max_ns;
+	for (size_t i = 0; i < count; i++)
+		fds[i] = vsp_take_config_fd(server->vsp, i);
 	r = storaged_open(server->loop, settings, options->engine, fds, count, &server->storaged, err);
 	if (r < 0)
 		return r;
 	engine_set_batch(server->storaged->engine, batch_begin, batch_end, server->vsp);
-	return 0;
+	r = changes_new(server->loop, server->storaged, &server->changes);
+	return r < 0 ? err_set(err, r, "event loop: %s", strerror(-r)) : 0;
+}
+
+static void on_changed(void *arg, const struct err *err)
+{
+	vsp_changed(arg, err);
+}
+
+static void on_change(void *arg, const void *bytes, size_t len, int fd, struct vsp_change *call)
+{
+	struct server *server = arg;
+	struct change_settings change;
+	struct err err = {0};
+
+	if (!server->changes)
+		err_set(&err, -EAGAIN, "vsp-storaged is not ready");
+	else
+		(void)settings_parse_change(bytes, len, fd >= 0 ? 1 : 0, &change, &err);
+	if (err.code) {
+		fd_close(&fd);
+		vsp_changed(call, &err);
+		return;
+	}
+	changes_begin(server->changes, &change, fd, on_changed, call);
 }
 
 /* A controller's primary channel, and all the sub-channels that its guest may ask for. */
@@ -318,6 +344,7 @@ static int serve(struct server *server, const struct options *options, struct er
 		.worker_path = options->path,
 		.invocation = getenv("INVOCATION_ID"),
 		.worker_gone = worker_gone,
+		.change = on_change,
 		.arg = server,
 	};
 	char status[STATUS_LEN];
@@ -378,6 +405,7 @@ static void stop(struct server *server)
 	/* The I/O ends before the memory goes; what it completes is not taken up again. */
 	if (server->storaged)
 		engine_set_batch(server->storaged->engine, NULL, NULL, NULL);
+	changes_free(server->changes);
 	storaged_free(server->storaged);
 	vsp_free(server->vsp);
 	loop_free(server->loop);

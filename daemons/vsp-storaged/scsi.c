@@ -67,13 +67,27 @@ void scsi_lun_done(struct scsi_lun *lun)
 	}
 }
 
+/* By TEST UNIT READY and INQUIRY an initiator looks whether a LUN is there. */
+static struct scsi_lun *look_at(struct scsi_lun *lun, uint8_t opcode)
+{
+	if (lun->presence == SCSI_LEAVING && (opcode == SCSI_TEST_UNIT_READY || opcode == SCSI_INQUIRY)) {
+		lun->missed |= opcode == SCSI_TEST_UNIT_READY;
+		return NULL;
+	}
+	lun->commands++;
+	return lun;
+}
+
 static struct scsi_lun *find_lun(struct scsi_controller *controller, const struct scsi_request *request)
 {
 	if (request->path != SCSI_PATH_WITH_LUNS)
 		return NULL;
-	for (size_t i = 0; i < controller->luns; i++)
-		if (controller->lun[i].target == request->target && controller->lun[i].lun == request->lun)
-			return &controller->lun[i];
+	for (size_t i = 0; i < controller->luns; i++) {
+		struct scsi_lun *lun = &controller->lun[i];
+
+		if (lun->target == request->target && lun->lun == request->lun && lun->presence != SCSI_GONE)
+			return look_at(lun, request->cdb[0]);
+	}
 	return NULL;
 }
 
@@ -157,7 +171,7 @@ void scsi_report_luns(struct scsi_controller *controller, struct scsi_request *r
 	/* On the other paths there is nothing: an empty list, or storvsc removes LUN 0 of the first path. */
 	for (size_t i = 0; i < controller->luns && len < sizeof(list); i++) {
 		if (request->path != SCSI_PATH_WITH_LUNS || controller->lun[i].target != request->target ||
-		    what == SCSI_REPORT_LUNS_WELL_KNOWN)
+		    controller->lun[i].presence != SCSI_PRESENT || what == SCSI_REPORT_LUNS_WELL_KNOWN)
 			continue;
 		list[len + 1] = controller->lun[i].lun;
 		len += SCSI_REPORT_LUNS_ENTRY_LEN;

@@ -116,9 +116,19 @@ struct scsi_lun_state {
 	uint8_t reserved;
 };
 
+/* Whether it is there for the initiator. */
+enum scsi_presence {
+	SCSI_PRESENT,
+	SCSI_LEAVING, /* it is not there for who looks for it; who uses it still can */
+	SCSI_GONE,    /* it is not there, and need not have a disk */
+};
+
 /* A disk at an address. Made by scsi_lun_init(). */
 struct scsi_lun {
 	uint8_t target, lun;
+	enum scsi_presence presence;
+	bool missed;	   /* leaving, and the initiator has looked for it */
+	uint32_t commands; /* counts those that have found it, wraps */
 	char alias[SCSI_ALIAS_MAX + 1];
 	char object[SCSI_OBJECT_MAX + 1]; /* "disk sda", for the log */
 	char serial[SCSI_SERIAL_MAX + 1];
@@ -135,7 +145,7 @@ struct scsi_lun {
 #define SCSI_PATH_WITH_LUNS 0u /* storvsc scans eight paths; the disks are on the first */
 
 struct scsi_controller {
-	struct scsi_lun *lun; /* sorted by target, then lun */
+	struct scsi_lun *lun; /* of those that are not gone, no two are at the same address */
 	size_t luns;
 };
 

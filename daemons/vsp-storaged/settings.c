@@ -45,12 +45,8 @@ static bool physical_ok(const Bulkhead__Storage__Lun *msg)
 	       (bytes >= msg->logical_block_bytes && bytes <= SETTINGS_PHYSICAL_MAX && (bytes & (bytes - 1)) == 0);
 }
 
-/* @controller already holds the LUNs that were accepted before. */
-static int parse_lun(struct controller_settings *controller, const Bulkhead__Storage__Lun *msg, size_t fds,
-		     struct err *err)
+static int check_lun(const Bulkhead__Storage__Lun *msg, size_t fds, struct err *err)
 {
-	struct lun_settings *lun = &controller->lun[controller->luns];
-
 	if (!msg->alias[0] || !printable(msg->alias, SETTINGS_ALIAS_MAX))
 		return err_set(err, -EINVAL,
 			       "storage configuration: the alias of a disk is not 1 to %u printable characters",
@@ -72,11 +68,11 @@ static int parse_lun(struct controller_settings *controller, const Bulkhead__Sto
 			       msg->alias, SETTINGS_SERIAL_MAX);
 	if ((unsigned int)msg->detect_zeroes > DISK_ZEROES_UNMAP)
 		return err_set(err, -EINVAL, "disk %s: what is to be done with zeroes is not known", msg->alias);
-	for (size_t i = 0; i < controller->luns; i++)
-		if (controller->lun[i].target == msg->target && controller->lun[i].lun == msg->lun)
-			return err_set(err, -EINVAL, "disk %s: target %u, LUN %u is disk %s already", msg->alias,
-				       msg->target, msg->lun, controller->lun[i].alias);
+	return 0;
+}
 
+static void take_lun(struct lun_settings *lun, const Bulkhead__Storage__Lun *msg)
+{
 	lun->target = (uint8_t)msg->target;
 	lun->lun = (uint8_t)msg->lun;
 	strcpy(lun->alias, msg->alias);
@@ -89,8 +85,21 @@ static int parse_lun(struct controller_settings *controller, const Bulkhead__Sto
 	lun->zeroes = (enum disk_zeroes)msg->detect_zeroes;
 	lun->block_bytes = msg->logical_block_bytes;
 	lun->physical_block_bytes = msg->physical_block_bytes;
-	controller->luns++;
-	return 0;
+}
+
+/* @controller already holds the LUNs that were accepted before. */
+static int parse_lun(struct controller_settings *controller, const Bulkhead__Storage__Lun *msg, size_t fds,
+		     struct err *err)
+{
+	int r = check_lun(msg, fds, err);
+
+	for (size_t i = 0; r == 0 && i < controller->luns; i++)
+		if (controller->lun[i].target == msg->target && controller->lun[i].lun == msg->lun)
+			r = err_set(err, -EINVAL, "disk %s: target %u, LUN %u is disk %s already", msg->alias,
+				    msg->target, msg->lun, controller->lun[i].alias);
+	if (r == 0)
+		take_lun(&controller->lun[controller->luns++], msg);
+	return r;
 }
 
 static int parse_controller(struct settings *settings, const Bulkhead__Storage__Controller *msg, size_t fds,
@@ -173,4 +182,71 @@ int settings_parse(const void *bytes, size_t len, size_t fds, struct settings **
 		return r;
 	*ret_settings = take_ptr(settings);
 	return 0;
+}
+
+/* ---- changes ---- */
+
+static void cleanup_change(Bulkhead__Storage__Change **msg)
+{
+	if (*msg)
+		bulkhead__storage__change__free_unpacked(*msg, NULL);
+}
+
+static int take_address(struct lun_settings *lun, uint32_t target, uint32_t number, struct err *err)
+{
+	if (target > SETTINGS_TARGET_MAX || number >= SETTINGS_LUNS_MAX)
+		return err_set(err, -EINVAL, "storage change: target %u, LUN %u: targets go to %u, LUNs to %u", target,
+			       number, SETTINGS_TARGET_MAX, SETTINGS_LUNS_MAX - 1);
+	lun->target = (uint8_t)target;
+	lun->lun = (uint8_t)number;
+	return 0;
+}
+
+static int take_change(const Bulkhead__Storage__Change *msg, size_t fds, struct change_settings *ret, struct err *err)
+{
+	int r;
+
+	if ((msg->attach != NULL) + (msg->detach != NULL) + (msg->resize != NULL) != 1)
+		return err_set(err, -EINVAL, "storage change: none that this vsp-storaged knows, or several");
+	if (fds != (msg->attach ? 1 : 0))
+		return err_set(err, -EINVAL, "storage change: %zu descriptors came with it", fds);
+	if (msg->attach) {
+		ret->kind = CHANGE_ATTACH;
+		r = check_lun(msg->attach, fds, err);
+		if (r == 0)
+			take_lun(&ret->lun, msg->attach);
+		return r;
+	}
+	if (msg->detach) {
+		ret->kind = CHANGE_DETACH;
+		ret->timeout_ms = msg->detach->timeout_ms;
+		return take_address(&ret->lun, msg->detach->target, msg->detach->lun, err);
+	}
+	ret->kind = CHANGE_RESIZE;
+	ret->bytes = msg->resize->bytes;
+	ret->shrink = msg->resize->shrink;
+	return take_address(&ret->lun, msg->resize->target, msg->resize->lun, err);
+}
+
+int settings_parse_change(const void *bytes, size_t len, size_t fds, struct change_settings *ret, struct err *err)
+{
+	_cleanup_(cleanup_change) Bulkhead__Storage__Change *msg = bulkhead__storage__change__unpack(NULL, len, bytes);
+	struct change_settings change = {0};
+	int r;
+
+	if (!msg)
+		return err_set(err, -EPROTO, "storage change: %zu bytes that are not one", len);
+	if (msg->version != SETTINGS_VERSION)
+		return err_set(err, -EPROTONOSUPPORT,
+			       "storage change: version %u, this vsp-storaged knows %u: install matching versions of "
+			       "vmmgmtd and vsp-storaged",
+			       msg->version, SETTINGS_VERSION);
+	if (msg->instance_guid.len != sizeof(change.instance.b))
+		return err_set(err, -EINVAL, "storage change: a controller's GUID has %zu bytes, not %zu",
+			       msg->instance_guid.len, sizeof(change.instance.b));
+	memcpy(change.instance.b, msg->instance_guid.data, sizeof(change.instance.b));
+	r = take_change(msg, fds, &change, err);
+	if (r == 0)
+		*ret = change;
+	return r;
 }

@@ -50,6 +50,22 @@ struct settings {
 	uint32_t poll_max_ns; /* 0 to SETTINGS_POLL_MAX_NS */
 };
 
+enum change_kind {
+	CHANGE_ATTACH,
+	CHANGE_DETACH,
+	CHANGE_RESIZE,
+};
+
+/* A change while the guest runs. */
+struct change_settings {
+	enum change_kind kind;
+	struct abi_guid instance; /* the controller's */
+	struct lun_settings lun;  /* of the others but ATTACH only target and lun */
+	uint32_t timeout_ms;	  /* DETACH: 0: at once */
+	uint64_t bytes;		  /* RESIZE: 0: as it is now */
+	bool shrink;
+};
+
 /**
  * settings_parse - check and take over proto/storage.proto Config.
  * @bytes: @len bytes of the message, from the manager by way of the worker; nothing in it is trusted.
@@ -59,5 +75,9 @@ struct settings {
  * line.
  */
 int settings_parse(const void *bytes, size_t len, size_t fds, struct settings **ret_settings, struct err *err);
+
+/** settings_parse_change - the same for proto/storage.proto Change; with ATTACH comes one descriptor, else none. Return:
+ * 0; as settings_parse(). */
+int settings_parse_change(const void *bytes, size_t len, size_t fds, struct change_settings *ret, struct err *err);
 
 #endif

@@ -5,19 +5,38 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
+#include "base/fd.h"
 #include "base/log.h"
 
-static int open_disk(struct storaged *storaged, struct storaged_controller *controller,
-		     const struct lun_settings *settings, int fd, struct err *err)
+/* A place for a LUN: one that had this address before, so that no two ever have the same; else a new one; else any that
+ * is free. Return: -1: none. */
+static int find_place(const struct storaged_controller *controller, uint8_t target, uint8_t number)
 {
-	struct scsi_lun *lun = &controller->lun[controller->disks];
+	const struct scsi_controller *scsi = &controller->storvsp.scsi;
+	int any = -1;
+
+	for (size_t i = 0; i < scsi->luns; i++) {
+		if (controller->fd[i] >= 0)
+			continue;
+		if (controller->lun[i].target == target && controller->lun[i].lun == number)
+			return (int)i;
+		any = (int)i;
+	}
+	return scsi->luns < SETTINGS_LUNS_MAX ? (int)scsi->luns : any;
+}
+
+/* @fd, which the engine knows as @file, is taken over on success. */
+static int open_disk(struct storaged *storaged, struct storaged_controller *controller,
+		     const struct lun_settings *settings, int fd, unsigned int file, struct err *err)
+{
 	struct disk_config config = {
 		.alias = settings->alias,
 		.image = settings->image,
 		.fd = fd,
-		.file = settings->fd_index,
+		.file = file,
 		.readonly = settings->readonly,
 		.unsafe_flush = settings->unsafe_flush,
 		.discard = settings->discard,
@@ -25,19 +44,28 @@ static int open_disk(struct storaged *storaged, struct storaged_controller *cont
 		.block_bytes = settings->block_bytes,
 		.physical_block_bytes = settings->physical_block_bytes,
 	};
+	int r, place = find_place(controller, settings->target, settings->lun);
+	struct scsi_lun *lun;
 	struct disk *disk;
-	int r;
 
+	if (place < 0)
+		return err_set(err, -ENOSPC, "disk %s: its controller has %u disks already", settings->alias,
+			       SETTINGS_LUNS_MAX);
 	r = disk_open(&disk_raw, &config, storaged->engine, &disk, err);
 	if (r < 0)
 		return r;
+	lun = &controller->lun[place];
 	r = scsi_lun_init(lun, &controller->instance, settings->target, settings->lun, settings->alias,
 			  settings->serial, disk);
 	if (r < 0) {
+		lun->presence = SCSI_GONE;
 		disk_close(disk);
 		return err_set(err, r, "disk %s: out of memory", settings->alias);
 	}
-	controller->disks++;
+	controller->fd[place] = fd;
+	controller->file[place] = file;
+	if ((size_t)place == controller->storvsp.scsi.luns)
+		controller->storvsp.scsi.luns++;
 	storaged->disks++;
 	log_info(lun->object, "%s:%u:%u: %s, %" PRIu64 " blocks of %u bytes%s%s%s", controller->name, settings->target,
 		 settings->lun, settings->image, disk->blocks, disk->block_bytes, disk->readonly ? ", read-only" : "",
@@ -45,15 +73,7 @@ static int open_disk(struct storaged *storaged, struct storaged_controller *cont
 	return 0;
 }
 
-/* By address: REPORT LUNS lists them in order. */
-static int by_address(const void *a, const void *b)
-{
-	const struct scsi_lun *x = a, *y = b;
-
-	return (x->target - y->target) * 256 + (x->lun - y->lun);
-}
-
-static int open_controller(struct storaged *storaged, const struct controller_settings *settings, const int *fds,
+static int open_controller(struct storaged *storaged, const struct controller_settings *settings, int *fds,
 			   struct err *err)
 {
 	struct storaged_controller *controller = &storaged->controller[storaged->controllers];
@@ -61,27 +81,33 @@ static int open_controller(struct storaged *storaged, const struct controller_se
 
 	snprintf(controller->name, sizeof(controller->name), "scsi%zu", storaged->controllers);
 	controller->instance = settings->instance;
-	storaged->controllers++;
-	for (size_t i = 0; r == 0 && i < settings->luns; i++)
-		r = open_disk(storaged, controller, &settings->lun[i], fds[settings->lun[i].fd_index], err);
-	qsort(controller->lun, controller->disks, sizeof(controller->lun[0]), by_address);
 	controller->storvsp.engine = storaged->engine;
 	controller->storvsp.scsi.lun = controller->lun;
-	controller->storvsp.scsi.luns = controller->disks;
+	storaged->controllers++;
+	for (size_t i = 0; r == 0 && i < settings->luns; i++) {
+		unsigned int file = settings->lun[i].fd_index;
+
+		r = open_disk(storaged, controller, &settings->lun[i], fds[file], file, err);
+		if (r == 0)
+			fds[file] = -1;
+	}
 	return r;
 }
 
-int storaged_open(struct loop *loop, const struct settings *settings, const char *engine, const int *fds, size_t count,
+int storaged_open(struct loop *loop, const struct settings *settings, const char *engine, int *fds, size_t count,
 		  struct storaged **ret_storaged, struct err *err)
 {
 	struct storaged *storaged = calloc(1, sizeof(*storaged));
 	int r;
 
-	if (!storaged)
-		return err_set(err, -ENOMEM, "storage: out of memory");
-	r = engine_open(engine, loop, fds, count, &storaged->engine, err);
+	if (storaged)
+		r = engine_open(engine, loop, fds, count, &storaged->engine, err);
+	else
+		r = err_set(err, -ENOMEM, "storage: out of memory");
 	for (size_t i = 0; r == 0 && i < settings->controllers; i++)
 		r = open_controller(storaged, &settings->controller[i], fds, err);
+	for (size_t i = 0; i < count; i++)
+		fd_close(&fds[i]); /* of no disk */
 	if (r < 0) {
 		storaged_free(storaged);
 		return r;
@@ -90,18 +116,78 @@ int storaged_open(struct loop *loop, const struct settings *settings, const char
 	return 0;
 }
 
+static void close_disk(struct storaged_controller *controller, size_t place)
+{
+	disk_close(controller->lun[place].disk);
+	scsi_lun_done(&controller->lun[place]);
+	controller->lun[place].disk = NULL;
+	controller->lun[place].presence = SCSI_GONE;
+	fd_close(&controller->fd[place]);
+}
+
 void storaged_free(struct storaged *storaged)
 {
 	if (!storaged)
 		return;
 	engine_close(storaged->engine);
-	for (size_t c = 0; c < storaged->controllers; c++) {
-		for (size_t i = 0; i < storaged->controller[c].disks; i++) {
-			struct scsi_lun *lun = &storaged->controller[c].lun[i];
-
-			disk_close(lun->disk);
-			scsi_lun_done(lun);
-		}
-	}
+	for (size_t c = 0; c < storaged->controllers; c++)
+		for (size_t i = 0; i < storaged->controller[c].storvsp.scsi.luns; i++)
+			if (storaged->controller[c].fd[i] >= 0)
+				close_disk(&storaged->controller[c], i);
 	free(storaged);
+}
+
+/* ---- changes ---- */
+
+struct storaged_controller *storaged_find(struct storaged *storaged, const struct abi_guid *instance)
+{
+	for (size_t c = 0; c < storaged->controllers; c++)
+		if (!memcmp(&storaged->controller[c].instance, instance, sizeof(*instance)))
+			return &storaged->controller[c];
+	return NULL;
+}
+
+struct scsi_lun *storaged_find_lun(struct storaged_controller *controller, uint8_t target, uint8_t number)
+{
+	for (size_t i = 0; i < controller->storvsp.scsi.luns; i++) {
+		struct scsi_lun *lun = &controller->lun[i];
+
+		if (lun->target == target && lun->lun == number && lun->presence != SCSI_GONE)
+			return lun;
+	}
+	return NULL;
+}
+
+int storaged_attach(struct storaged *storaged, struct storaged_controller *controller,
+		    const struct lun_settings *settings, int fd, struct err *err)
+{
+	const struct scsi_lun *other = storaged_find_lun(controller, settings->target, settings->lun);
+	int file = -1, r;
+
+	if (other) {
+		r = err_set(err, -EEXIST, "disk %s: target %u, LUN %u is disk %s already", settings->alias,
+			    settings->target, settings->lun, other->alias);
+	} else {
+		file = engine_add_file(storaged->engine, fd);
+		r = file < 0 ? err_set(err, file, "disk %s: no more images can be used: %s", settings->alias,
+				       strerror(-file))
+			     : open_disk(storaged, controller, settings, fd, (unsigned int)file, err);
+	}
+	if (r < 0 && file >= 0)
+		(void)engine_remove_file(storaged->engine, (unsigned int)file);
+	if (r < 0)
+		fd_close(&fd);
+	return r;
+}
+
+void storaged_detach(struct storaged *storaged, struct storaged_controller *controller, struct scsi_lun *lun)
+{
+	size_t place = (size_t)(lun - controller->lun);
+	int r = engine_remove_file(storaged->engine, controller->file[place]);
+
+	if (r < 0)
+		log_error(lun->object, "the host keeps its image until this process ends: %s", strerror(-r));
+	log_info(lun->object, "detached");
+	close_disk(controller, place);
+	storaged->disks--;
 }

@@ -7,14 +7,15 @@
 #include "storvsp.h"
 
 struct storaged_controller {
-	struct storvsp storvsp;
+	struct storvsp storvsp; /* storvsp.scsi.luns places of the arrays are in use; some may have no disk any more */
 	struct abi_guid instance;
-	char name[16];				/* "scsi0" */
-	struct scsi_lun lun[SETTINGS_LUNS_MAX]; /* sorted by address; their disks are ours */
-	size_t disks;
+	char name[16]; /* "scsi0" */
+	struct scsi_lun lun[SETTINGS_LUNS_MAX];
+	int fd[SETTINGS_LUNS_MAX];	      /* of the image; -1: there is no disk here */
+	unsigned int file[SETTINGS_LUNS_MAX]; /* the engine's number of it */
 };
 
-/* Owns the engine and the disks; the descriptors below them are the caller's. */
+/* Owns the engine, the disks and the descriptors below them. */
 struct storaged {
 	struct engine *engine;
 	struct storaged_controller controller[SETTINGS_CONTROLLERS_MAX];
@@ -25,13 +26,31 @@ struct storaged {
 /**
  * storaged_open - start the engine and open every disk.
  * @engine: which one, NULL: the best there is.
- * @fds:    @count descriptors, which the settings name by their place; they stay the caller's, open until
- * storaged_free(). Return: 0; a negative errno with a line that says what to do.
+ * @fds:    @count descriptors, which the settings name by their place; taken over, also on failure.
+ * Return: 0; a negative errno with a line that says what to do.
  */
-int storaged_open(struct loop *loop, const struct settings *settings, const char *engine, const int *fds, size_t count,
+int storaged_open(struct loop *loop, const struct settings *settings, const char *engine, int *fds, size_t count,
 		  struct storaged **ret_storaged, struct err *err);
 
 /** storaged_free - wait for what is in flight, close. NULL is allowed. */
 void storaged_free(struct storaged *storaged);
+
+/** storaged_find - the controller of this instance, NULL if there is none. */
+struct storaged_controller *storaged_find(struct storaged *storaged, const struct abi_guid *instance);
+
+/** storaged_find_lun - the LUN at this address that is not gone, NULL if there is none. */
+struct scsi_lun *storaged_find_lun(struct storaged_controller *controller, uint8_t target, uint8_t lun);
+
+/**
+ * storaged_attach - one more disk; its initiator is told by storvsp_bus_changed().
+ * @fd: of its image; taken over, also on failure.
+ * Return: 0; -EEXIST (the place is taken), -ENOSPC (no more disks), what opening refuses, with a line.
+ */
+int storaged_attach(struct storaged *storaged, struct storaged_controller *controller,
+		    const struct lun_settings *settings, int fd, struct err *err);
+
+/** storaged_detach - a LUN that is gone, and of which nothing is in flight, gives its disk away: all locks on its image
+ * go as soon as the host has let go of it. */
+void storaged_detach(struct storaged *storaged, struct storaged_controller *controller, struct scsi_lun *lun);
 
 #endif

@@ -534,18 +534,46 @@ uint32_t storvsp_sub_channels(size_t controllers, uint32_t cpus)
 	return MIN((uint32_t)(STORVSP_CHANNELS_MAX / controllers), cpus) - 1;
 }
 
+bool storvsp_guest_listens(const struct storvsp *storvsp)
+{
+	const struct storvsp_negotiated *state = storvsp->channel ? negotiated(storvsp->channel) : NULL;
+
+	return state && state->state == STORVSP_READY && state->version >= VSTOR_VERSION_WIN7;
+}
+
 int storvsp_bus_changed(struct storvsp *storvsp)
 {
 	struct vstor_packet packet = {.operation = VSTOR_OPERATION_ENUMERATE_BUS};
-	const struct storvsp_negotiated *state;
+	int r;
 
-	if (!storvsp->channel)
+	if (!storvsp_guest_listens(storvsp))
 		return -ENOTCONN;
-	state = negotiated(storvsp->channel);
-	if (state->state != STORVSP_READY || state->version < VSTOR_VERSION_WIN7)
-		return -ENOTCONN;
-	return vsp_send(storvsp->channel, 0, &packet,
-			state->version < VSTOR_VERSION_WIN8 ? VSTOR_PACKET_LEN_WIN7 : VSTOR_PACKET_LEN);
+	r = vsp_send(storvsp->channel, 0, &packet,
+		     negotiated(storvsp->channel)->version < VSTOR_VERSION_WIN8 ? VSTOR_PACKET_LEN_WIN7
+										: VSTOR_PACKET_LEN);
+	return r == -EPIPE ? -ENOTCONN : r;
+}
+
+bool storvsp_in_flight(const struct storvsp *storvsp, const struct scsi_lun *lun)
+{
+	for (const struct storvsp_request *srb = storvsp->srbs.head; srb; srb = srb->next)
+		if (srb->scsi.unit == lun)
+			return true;
+	return false;
+}
+
+void storvsp_abort(struct storvsp *storvsp, const struct scsi_lun *lun)
+{
+	struct storvsp_request *next;
+
+	/* As in op_reset(). */
+	for (struct storvsp_request *srb = storvsp->srbs.head; srb; srb = next) {
+		next = srb->next;
+		if (srb->scsi.unit != lun || srb->scsi.abort)
+			continue;
+		scsi_abort(&srb->scsi);
+		next = storvsp->srbs.head;
+	}
 }
 
 const struct vsp_device_ops storvsp_ops = {

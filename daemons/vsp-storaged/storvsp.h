@@ -49,4 +49,13 @@ uint32_t storvsp_sub_channels(size_t controllers, uint32_t cpus);
  */
 int storvsp_bus_changed(struct storvsp *storvsp);
 
+/** storvsp_guest_listens - whether there is a guest that storvsp_bus_changed() would tell. */
+bool storvsp_guest_listens(const struct storvsp *storvsp);
+
+/** storvsp_in_flight - whether a request is under way that @lun has. */
+bool storvsp_in_flight(const struct storvsp *storvsp, const struct scsi_lun *lun);
+
+/** storvsp_abort - end the requests of @lun that the host has not begun. */
+void storvsp_abort(struct storvsp *storvsp, const struct scsi_lun *lun);
+
 #endif

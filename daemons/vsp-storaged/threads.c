@@ -149,6 +149,17 @@ static void threads_flush(struct engine *engine)
 	(void)engine; /* every I/O goes to the threads at once */
 }
 
+/* Whoever takes up an I/O of this file takes the lock before, and after us. */
+static int threads_set_file(struct engine *engine, unsigned int file, int fd)
+{
+	struct threads *threads = to_threads(engine);
+
+	pthread_mutex_lock(&threads->lock);
+	threads->fds[file] = fd;
+	pthread_mutex_unlock(&threads->lock);
+	return 0;
+}
+
 static bool threads_cancel(struct engine *engine, struct engine_io *io)
 {
 	struct threads *threads = to_threads(engine);
@@ -236,5 +247,6 @@ const struct engine_ops threads_engine = {
 	.flush = threads_flush,
 	.poll = threads_poll,
 	.cancel = threads_cancel,
+	.set_file = threads_set_file,
 	.close = threads_close,
 };

@@ -9,8 +9,9 @@
  * nothing is left to hand over or to reap, or RUN_MAX are done; then the loop has its turn, for a guest that reads from
  * the page cache could keep us here for ever, and our own eventfd brings us back.
  *
- * The ring starts disabled, takes its restrictions (the opcodes below, registered files only, no further registration)
- * and is then enabled. Its last registered file is the fence for a successor (fence.h), which no entry names.
+ * The ring starts disabled, takes its restrictions (the opcodes below, registered files only; of registrations only
+ * that one file takes the place of another) and is then enabled. Its last registered file is the fence for a successor
+ * (fence.h), which no entry names.
  *
  * Limits: if the kernel takes no entries for lack of memory, they are offered again after RETRY_NS.
  */
@@ -59,6 +60,7 @@ const struct syscall_list uring_setup_calls = {.name = "io_uring, set-up", .rule
 /* With a ring made later, without restrictions, any file could be opened past the filter. */
 static const struct syscall_rule service_rules[] = {
 	{SYS_io_uring_enter},
+	{SYS_io_uring_register, 1, UINT32_MAX, IORING_REGISTER_FILES_UPDATE},
 	{-1},
 };
 
@@ -279,6 +281,13 @@ static bool uring_cancel(struct engine *engine, struct engine_io *io)
 	return engine_queue_remove(&to_uring(engine)->waiting, io);
 }
 
+static int uring_set_file(struct engine *engine, unsigned int file, int fd)
+{
+	int r = io_uring_register_files_update(&to_uring(engine)->ring, file, &fd, 1);
+
+	return r < 0 ? r : r == 1 ? 0 : -EIO;
+}
+
 static int uring_keep(struct engine *engine)
 {
 	return to_uring(engine)->fence_fd;
@@ -322,7 +331,7 @@ static int register_op(struct uring *uring, unsigned int opcode, void *arg, unsi
 
 static int restrict_ring(struct uring *uring)
 {
-	struct io_uring_restriction rule[ARRAY_SIZE(opcodes) + 2] = {0};
+	struct io_uring_restriction rule[ARRAY_SIZE(opcodes) + 3] = {0};
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(opcodes); i++) {
@@ -333,10 +342,12 @@ static int restrict_ring(struct uring *uring)
 	rule[n++].sqe_flags = IOSQE_FIXED_FILE;
 	rule[n].opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED;
 	rule[n++].sqe_flags = IOSQE_FIXED_FILE;
+	rule[n].opcode = IORING_RESTRICTION_REGISTER_OP;
+	rule[n++].register_op = IORING_REGISTER_FILES_UPDATE;
 	return register_op(uring, IORING_REGISTER_RESTRICTIONS, rule, (unsigned int)n);
 }
 
-/* The images, and behind them the fence. */
+/* The images, empty places for more, and behind them the fence. */
 static int register_files(struct uring *uring, const int *fds, size_t count)
 {
 	int files[ENGINE_FILES_MAX + 1];
@@ -344,10 +355,10 @@ static int register_files(struct uring *uring, const int *fds, size_t count)
 
 	if (r < 0)
 		return r;
-	if (count > 0)
-		memcpy(files, fds, count * sizeof(*fds));
-	files[count] = uring->fence_ring_fd;
-	return io_uring_register_files(&uring->ring, files, (unsigned int)count + 1);
+	for (size_t i = 0; i < ENGINE_FILES_MAX; i++)
+		files[i] = i < count ? fds[i] : -1;
+	files[ENGINE_FILES_MAX] = uring->fence_ring_fd;
+	return io_uring_register_files(&uring->ring, files, ARRAY_SIZE(files));
 }
 
 static int set_up(struct uring *uring, const int *fds, size_t count, const char **ret_what)
@@ -422,5 +433,6 @@ const struct engine_ops uring_engine = {
 	.set_polling = uring_set_polling,
 	.cancel = uring_cancel,
 	.keep = uring_keep,
+	.set_file = uring_set_file,
 	.close = uring_close,
 };

@@ -170,6 +170,30 @@ static void handle_ping(struct rpc_conn *conn, struct rpc_call *call, const Prot
 	rpc_reply(call, &reply.base, NULL, 0);
 }
 
+/* The call itself: the device need not know of RPC. */
+void vsp_changed(struct vsp_change *change, const struct err *err)
+{
+	struct rpc_call *call = (struct rpc_call *)change;
+
+	if (err->code)
+		rpc_fail(call, err->code, "%s", err->text);
+	else
+		reply_empty(call);
+}
+
+static void handle_change(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			  size_t nfds, void *arg)
+{
+	const Bulkhead__Vsp__ChangeRequest *req = (const Bulkhead__Vsp__ChangeRequest *)msg;
+	const struct vsp *vsp = arg;
+
+	if (vsp->config.change)
+		vsp->config.change(vsp->config.arg, req->change.data, req->change.len,
+				   nfds > 0 ? take_fd(&fds[0]) : -1, (struct vsp_change *)call);
+	else
+		rpc_fail(call, -EOPNOTSUPP, "%s: what it serves cannot change", vsp->config.name);
+}
+
 static const struct rpc_method methods[] = {
 	{VSP_OPEN, "Open", &bulkhead__vsp__open_request__descriptor, &bulkhead__vsp__open_reply__descriptor, 3, 3,
 	 RPC_ROLE_ANY, handle_open},
@@ -184,6 +208,8 @@ static const struct rpc_method methods[] = {
 	{VSP_END, "End", &bulkhead__empty__descriptor, &bulkhead__empty__descriptor, 0, 0, RPC_ROLE_ANY, handle_end},
 	{VSP_PING, "Ping", &bulkhead__empty__descriptor, &bulkhead__vsp__ping_reply__descriptor, 0, 0, RPC_ROLE_ANY,
 	 handle_ping},
+	{VSP_CHANGE, "Change", &bulkhead__vsp__change_request__descriptor, &bulkhead__empty__descriptor, 0, 1,
+	 RPC_ROLE_ANY, handle_change},
 	{0},
 };
 

@@ -258,6 +258,11 @@ int vsp_config_fd(const struct vsp *vsp, size_t index)
 	return index < vsp->fd_count ? vsp->fds[index] : -1;
 }
 
+int vsp_take_config_fd(struct vsp *vsp, size_t index)
+{
+	return index < vsp->fd_count ? take_fd(&vsp->fds[index]) : -1;
+}
+
 const char *vsp_vm_name(const struct vsp *vsp)
 {
 	return vsp->vm_name;

@@ -94,6 +94,8 @@ struct vsp_offer_desc {
 	const char *name; /* in messages: "scsi0" */
 };
 
+struct vsp_change;
+
 struct vsp_config {
 	const char *name;	 /* "storage" */
 	const char *program;	 /* name and version, for people; NULL: none */
@@ -102,6 +104,10 @@ struct vsp_config {
 	const char *invocation;	 /* a service manager's number for this run, $INVOCATION_ID; NULL: none */
 	/* The worker went away: the VSP must end. Do not vsp_free() inside. */
 	void (*worker_gone)(void *arg, const char *why);
+	/* What it serves is to change, while it serves: @bytes (@len, from the manager; nothing in it is trusted) say
+	 * how. @fd: came with it, the callee's; -1: none. vsp_changed() follows, perhaps from inside. NULL: nothing can
+	 * change. */
+	void (*change)(void *arg, const void *bytes, size_t len, int fd, struct vsp_change *change);
 	void *arg;
 };
 
@@ -116,8 +122,13 @@ void vsp_free(struct vsp *vsp);
 /** What the worker handed over; all stay the vsp's. */
 const void *vsp_config_bytes(const struct vsp *vsp, size_t *ret_len);
 int vsp_config_fd(const struct vsp *vsp, size_t index); /* -1 if there is no such descriptor */
+/** vsp_take_config_fd - the same, and it is the caller's from now on. */
+int vsp_take_config_fd(struct vsp *vsp, size_t index);
 const char *vsp_vm_name(const struct vsp *vsp);
 uint32_t vsp_cpus(const struct vsp *vsp);
+
+/** vsp_changed - the answer to vsp_config.change(): err->code is 0, or nothing has changed. @change is gone. */
+void vsp_changed(struct vsp_change *change, const struct err *err);
 
 /** vsp_generation - how many processes have served under this name before: 0 for the first. */
 uint32_t vsp_generation(const struct vsp *vsp);

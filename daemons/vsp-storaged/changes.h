@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Disks that come, go and change their size while the guest runs.
+ *
+ * Theory of operation: one change at a time. What there is to do with a LUN is done here; the guest is told by a packet
+ * that it does not answer (storvsp_bus_changed()), which goes out as soon as its ring has room.
+ *
+ *   ATTACH   the disk is opened and is there; the guest is told, and finds it. Asked for a disk that is there (of a
+ *            predecessor, which died before it could answer), the guest is told once more.
+ *   RESIZE   the image, then the LUN; what the initiator hears of that is the LUN's own business (scsi.h).
+ *   DETACH   PRESENT --> LEAVING --> GONE --> closed
+ *            LEAVING: who looks whether the LUN is there finds that it is not, who uses it still can; the guest is told,
+ *            looks, and takes its device away. It says nothing more then: once it has looked, no request is under way
+ *            and none has come for CHANGES_QUIET_NS, it has let go. If it has not in time, the LUN is PRESENT again and
+ *            the guest is told. A guest without a driver that listens has nothing to let go of.
+ *            GONE: requests get "no such LUN"; those that the host has not begun are ended; what it has begun uses the
+ *            guest's memory, and is waited for. Only then the image is closed, and with it go its locks.
+ *
+ * Limits: CHANGES_TICK_NS between two looks. A host that never finishes a request keeps the change from its end.
+ */
+#ifndef STORAGED_CHANGES_H
+#define STORAGED_CHANGES_H
+
+#include "storaged.h"
+
+#define CHANGES_TICK_NS	 (10 * NS_PER_MS)
+#define CHANGES_QUIET_NS (300 * NS_PER_MS)
+
+struct changes;
+
+/** changes_new - @storaged outlives it. Return: 0 or a negative errno. */
+int changes_new(struct loop *loop, struct storaged *storaged, struct changes **ret_changes);
+
+/** changes_free - a change under way is done with -ECANCELED: who takes over is asked again. NULL is allowed. */
+void changes_free(struct changes *changes);
+
+/**
+ * changes_begin - make a change.
+ * @fd:   of ATTACH; taken over. Else -1.
+ * @done: called once, perhaps before this returns: err->code is 0; -ENOENT (no such controller or LUN), -EEXIST, -EBUSY
+ * (one is under way), -ETIMEDOUT (the guest keeps the disk), what the disk refuses; with a line, and nothing has
+ * changed.
+ */
+void changes_begin(struct changes *changes, const struct change_settings *change, int fd,
+		   void (*done)(void *arg, const struct err *err), void *arg);
+
+#endif
