@@ -49,9 +49,7 @@ int run_parse_size(const char *text, uint64_t *ret_bytes)
 	return 0;
 }
 
-/* The manager runs in another folder. A path that does not exist is passed on as it is: the manager's complaint names
- * it. */
-static char *absolute(const char *path)
+char *run_absolute(const char *path)
 {
 	char *resolved = path[0] ? realpath(path, NULL) : NULL;
 	char folder[PATH_MAX];
@@ -85,7 +83,7 @@ static int add_disk(struct run_options *options, const char *text, struct err *e
 	}
 	if (!path[0])
 		return err_set(err, -EINVAL, "--disk '%s': the file is missing", text);
-	disk->path = absolute(path);
+	disk->path = run_absolute(path);
 	disk->block = disk->path && stat(disk->path, &st) == 0 && S_ISBLK(st.st_mode);
 	options->disks++;
 	return disk->path ? 0 : err_set(err, -ENOMEM, "out of memory");
@@ -116,11 +114,11 @@ static int parse_one(struct run_options *options, int option, const char *value,
 	switch (option) {
 	case 'k':
 		free(options->kernel);
-		options->kernel = absolute(value);
+		options->kernel = run_absolute(value);
 		return 0;
 	case 'i':
 		free(options->initrd);
-		options->initrd = absolute(value);
+		options->initrd = run_absolute(value);
 		return 0;
 	case 'a':
 		options->append = value;
@@ -180,7 +178,7 @@ void run_options_done(struct run_options *options)
 		free(options->disk[i].path);
 }
 
-static void put_escaped(FILE *out, const char *text)
+void run_put_escaped(FILE *out, const char *text)
 {
 	static const struct {
 		char c;
@@ -204,7 +202,7 @@ static void put_element(FILE *out, const char *name, const char *text)
 	if (!text)
 		return;
 	fprintf(out, "    <%s>", name);
-	put_escaped(out, text);
+	run_put_escaped(out, text);
 	fprintf(out, "</%s>\n", name);
 }
 
@@ -219,7 +217,7 @@ static void put_disk(FILE *out, const struct run_disk *disk, unsigned int index)
 	}
 	fprintf(out, "    <disk type='%s' device='disk'>\n      <driver type='raw'/>\n      <source %s='",
 		disk->block ? "block" : "file", disk->block ? "dev" : "file");
-	put_escaped(out, disk->path);
+	run_put_escaped(out, disk->path);
 	fprintf(out, "'/>\n      <target dev='sd%s' bus='scsi'/>\n%s    </disk>\n", letters,
 		disk->readonly ? "      <readonly/>\n" : "");
 }
@@ -233,7 +231,7 @@ char *run_options_xml(const struct run_options *options)
 	if (!out)
 		return NULL;
 	fputs("<domain type='kvm'>\n  <name>", out);
-	put_escaped(out, options->name);
+	run_put_escaped(out, options->name);
 	fprintf(out, "</name>\n  <memory unit='bytes'>%" PRIu64 "</memory>\n  <vcpu>%" PRIu32 "</vcpu>\n",
 		options->memory_bytes, options->cpus);
 	fputs("  <os>\n    <type arch='x86_64'>hvm</type>\n", out);

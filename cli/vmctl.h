@@ -46,6 +46,7 @@ const char *cli_one_name(int argc, char **argv);
 int cmd_autostart(const struct cli *cli, int argc, char **argv);
 int cmd_console(const struct cli *cli, int argc, char **argv);
 int cmd_define(const struct cli *cli, int argc, char **argv);
+int cmd_disk(const struct cli *cli, int argc, char **argv);
 int cmd_doctor(const struct cli *cli, int argc, char **argv);
 int cmd_list(const struct cli *cli, int argc, char **argv);
 int cmd_pause(const struct cli *cli, int argc, char **argv);

@@ -170,6 +170,74 @@ static void vm1_upgrade_service(struct msgbus_call *call, void *arg)
 	vm_upgrade(face->vm, service, path, reply_done, call);
 }
 
+/* ---- disks ---- */
+
+_Static_assert(BULKHEAD_DISK_PERSISTENT == VM_DISK_PERSISTENT && BULKHEAD_DISK_CONFIG == VM_DISK_CONFIG &&
+		       BULKHEAD_DISK_FORCE == VM_DISK_FORCE && BULKHEAD_DISK_SHRINK == VM_DISK_SHRINK,
+	       "the flags of the bus are those of the object");
+
+static void reply_target(int error, const char *text, const char *target, void *arg)
+{
+	if (error)
+		msgbus_fail(arg, error, text);
+	else
+		msgbus_reply(arg, "s", target);
+}
+
+static void reply_disk(int error, const char *text, const char *target, void *arg)
+{
+	(void)target;
+	reply_done(error, text, arg);
+}
+
+/* Return: whether only @allowed flags are set; else the call has been answered. */
+static bool check_flags(struct msgbus_call *call, uint32_t flags, uint32_t allowed)
+{
+	if (flags & ~allowed)
+		msgbus_fail(call, -EINVAL, "flags: a flag is set that this version does not know");
+	return !(flags & ~allowed);
+}
+
+static void vm1_attach_disk(struct msgbus_call *call, void *arg)
+{
+	struct vm_face *face = arg;
+	const char *disk = "";
+	struct msgbus_in in;
+	uint32_t flags = 0;
+
+	msgbus_call_in(call, &in);
+	msgbus_in_read(&in, "su", &disk, &flags);
+	if (check_flags(call, flags, BULKHEAD_DISK_PERSISTENT | BULKHEAD_DISK_CONFIG))
+		vm_attach_disk(face->vm, disk, flags, reply_target, call);
+}
+
+static void vm1_detach_disk(struct msgbus_call *call, void *arg)
+{
+	struct vm_face *face = arg;
+	uint32_t flags = 0, timeout_s = 0;
+	const char *target = "";
+	struct msgbus_in in;
+
+	msgbus_call_in(call, &in);
+	msgbus_in_read(&in, "suu", &target, &flags, &timeout_s);
+	if (check_flags(call, flags, BULKHEAD_DISK_PERSISTENT | BULKHEAD_DISK_CONFIG | BULKHEAD_DISK_FORCE))
+		vm_detach_disk(face->vm, target, flags, timeout_s, reply_disk, call);
+}
+
+static void vm1_resize_disk(struct msgbus_call *call, void *arg)
+{
+	struct vm_face *face = arg;
+	const char *target = "";
+	struct msgbus_in in;
+	uint64_t bytes = 0;
+	uint32_t flags = 0;
+
+	msgbus_call_in(call, &in);
+	msgbus_in_read(&in, "stu", &target, &bytes, &flags);
+	if (check_flags(call, flags, BULKHEAD_DISK_SHRINK))
+		vm_resize_disk(face->vm, target, bytes, flags, reply_disk, call);
+}
+
 static const struct msgbus_method methods[] = {
 	{"Start", "u flags", "", MSGBUS_OWNER, vm1_start},
 	{"Destroy", "u flags", "", MSGBUS_OWNER, vm1_destroy},
@@ -183,6 +251,9 @@ static const struct msgbus_method methods[] = {
 	{"GetXML", "u flags", "s xml", MSGBUS_OWNER, vm1_get_xml},
 	{"OpenConsole", "b backlog", "h console", MSGBUS_OWNER, vm1_open_console},
 	{"UpgradeService", "s service, s program", "", MSGBUS_OWNER, vm1_upgrade_service},
+	{"AttachDisk", "s disk, u flags", "s target", MSGBUS_OWNER, vm1_attach_disk},
+	{"DetachDisk", "s target, u flags, u timeout", "", MSGBUS_OWNER, vm1_detach_disk},
+	{"ResizeDisk", "s target, t bytes, u flags", "", MSGBUS_OWNER, vm1_resize_disk},
 	{NULL},
 };
 

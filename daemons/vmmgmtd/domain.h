@@ -109,6 +109,20 @@ struct domain_report {
  */
 int domain_parse(const char *xml, size_t len, struct domain *ret, struct domain_report *report, struct err *err);
 
+/**
+ * domain_add_disk - the definition @from with one disk more, the last in its list; it is checked as a whole.
+ * @disk: a <disk> element; may come from anybody. Without a <target> it gets the first that is free.
+ * @ret:  domain_done() it; untouched on failure.
+ * Return: as domain_parse(); also -ENOSPC (no target is free).
+ */
+int domain_add_disk(const struct domain *from, const char *disk, struct domain *ret, struct err *err);
+
+/** domain_remove_disk - the same with one disk less: the one at @index of its list. */
+int domain_remove_disk(const struct domain *from, size_t index, struct domain *ret, struct err *err);
+
+/** domain_find_disk - the index of the disk with this target. Return: -ENOENT with a line. */
+int domain_find_disk(const struct domain *domain, const char *target, size_t *ret_index, struct err *err);
+
 void domain_done(struct domain *domain);
 void domain_report_done(struct domain_report *report);
 

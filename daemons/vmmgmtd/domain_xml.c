@@ -285,20 +285,20 @@ static bool has_doctype(const char *xml, size_t len)
 	return memmem(xml, len, word, sizeof(word) - 1) != NULL;
 }
 
-static xmlDoc *read_document(const char *xml, size_t len, struct err *err)
+xmlDoc *domain_xml_document(const char *what, const char *xml, size_t len, struct err *err)
 {
 	const int options = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_NOCDATA;
 	xmlDoc *doc;
 
 	if (len == 0 || len > DOMAIN_XML_MAX || memchr(xml, 0, len)) {
-		err_set(err, -EINVAL, "definition: %s",
+		err_set(err, -EINVAL, "%s: %s", what,
 			len == 0	       ? "it is empty"
 			: len > DOMAIN_XML_MAX ? "it is larger than 1 MiB"
 					       : "it has a NUL byte: is it XML?");
 		return NULL;
 	}
 	if (has_doctype(xml, len)) {
-		err_set(err, -EINVAL, "definition: a DOCTYPE is not allowed: remove it");
+		err_set(err, -EINVAL, "%s: a DOCTYPE is not allowed: remove it", what);
 		return NULL;
 	}
 	xmlResetLastError();
@@ -306,7 +306,7 @@ static xmlDoc *read_document(const char *xml, size_t len, struct err *err)
 	if (!doc || doc->intSubset || !xmlDocGetRootElement(doc)) {
 		const xmlError *e = xmlGetLastError();
 
-		err_set(err, -EINVAL, "definition: not well-formed XML, line %d: %.*s", e ? e->line : 1,
+		err_set(err, -EINVAL, "%s: not well-formed XML, line %d: %.*s", what, e ? e->line : 1,
 			e && e->message ? (int)strcspn(e->message, "\n") : 0, e && e->message ? e->message : "");
 		xmlFreeDoc(doc);
 		return NULL;
@@ -364,7 +364,7 @@ int domain_parse(const char *xml, size_t len, struct domain *ret, struct domain_
 
 	if (ret_report)
 		*ret_report = (struct domain_report){0};
-	doc = read_document(xml, len, err);
+	doc = domain_xml_document("definition", xml, len, err);
 	if (!doc)
 		return -EINVAL;
 	if (!place_below(&top, xmlDocGetRootElement(doc), &root) || strcmp(root.path, "/domain")) {

@@ -2,6 +2,7 @@
 /* What <disk> means: a LUN of one of the VM's SCSI controllers. */
 #include <errno.h>
 #include <libxml/tree.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,14 @@ static int target_number(const char *target, unsigned int *ret)
 	}
 	*ret = n - 1;
 	return 0;
+}
+
+void domain_target_name(unsigned int n, char ret[8])
+{
+	if (n < 26)
+		snprintf(ret, 8, "sd%c", (char)('a' + n));
+	else
+		snprintf(ret, 8, "sd%c%c", (char)('a' + (n / 26 - 1) % 26), (char)('a' + n % 26));
 }
 
 static void disk_cache(struct domain_parser *p, struct domain_disk *disk, xmlNode *driver, const char *where)

@@ -55,6 +55,12 @@ int domain_xml_u64(const char *s, uint64_t *ret);
  * returns NULL. */
 char *domain_xml_path(struct domain_parser *p, const char *where, char *path);
 
+/** domain_xml_document - @len bytes of what is called @what as a document, xmlFreeDoc() it; NULL with a line. */
+xmlDoc *domain_xml_document(const char *what, const char *xml, size_t len, struct err *err);
+
+/** domain_target_name - the nth target: 0 "sda", 26 "sdaa". */
+void domain_target_name(unsigned int n, char ret[8]);
+
 /** domain_xml_disk - the set function of <disk>. */
 void domain_xml_disk(struct domain_parser *p, xmlNode *node, const char *where);
 

@@ -200,6 +200,13 @@ static void on_ended(struct vm *vm, void *arg)
 
 static const struct vm_events vm_events = {on_changed, on_ended};
 
+static int keep(struct vm *vm, const char *xml, struct err *err, void *arg)
+{
+	struct manager *m = arg;
+
+	return store_save(m->store, vm_domain(vm)->uuid, xml, err);
+}
+
 static const char *find_owner(const struct stat *st, void *arg)
 {
 	struct manager *m = arg;
@@ -506,6 +513,7 @@ int manager_new(struct loop *loop, const struct manager_config *config, struct e
 		.kvm = config->kvm,
 		.owners = {find_owner, m},
 		.events = &vm_events,
+		.keep = keep,
 		.arg = m,
 	};
 	if (mkdir(config->logs, 0700) < 0 && errno != EEXIST)

@@ -21,8 +21,9 @@
 #define IMAGE_TEXT_MAX	       200u   /* bytes */
 #define CREATE_DEADLINE_MS     60000u /* memory is made and a kernel loaded */
 #define COMMAND_DEADLINE_MS    30000u
-#define ASK_DEADLINE_MS	       30000u  /* longer than the worker waits for the guest's answer */
-#define UPGRADE_DEADLINE_MS    120000u /* what is in flight comes to its end, then a process starts and recovers */
+#define ASK_DEADLINE_MS	       30000u	/* longer than the worker waits for the guest's answer */
+#define NO_DEADLINE	       UINT_MAX /* 49 days */
+#define UPGRADE_DEADLINE_MS    120000u	/* what is in flight comes to its end, then a process starts and recovers */
 
 struct worker {
 	struct rpc_conn *conn;
@@ -267,20 +268,19 @@ int worker_open_console(struct worker *worker, bool backlog, worker_console_fn f
 
 /* ---- CREATE ---- */
 
-static void fill_lun(Bulkhead__Storage__Lun *lun, const struct domain *domain, size_t i)
+static void fill_lun(Bulkhead__Storage__Lun *lun, const struct domain_disk *disk, size_t fd_index)
 {
 	static const Bulkhead__Storage__DetectZeroes zeroes[] = {
 		[DOMAIN_ZEROES_OFF] = BULKHEAD__STORAGE__DETECT_ZEROES__DETECT_ZEROES_OFF,
 		[DOMAIN_ZEROES_ON] = BULKHEAD__STORAGE__DETECT_ZEROES__DETECT_ZEROES_ON,
 		[DOMAIN_ZEROES_UNMAP] = BULKHEAD__STORAGE__DETECT_ZEROES__DETECT_ZEROES_UNMAP,
 	};
-	const struct domain_disk *disk = &domain->disks[i];
 	size_t len = strlen(disk->image);
 
 	bulkhead__storage__lun__init(lun);
 	lun->lun = disk->lun;
 	lun->alias = (char *)disk->target;
-	lun->fd_index = (uint32_t)i;
+	lun->fd_index = (uint32_t)fd_index;
 	lun->readonly = disk->readonly;
 	lun->unsafe_flush = disk->unsafe_flush;
 	lun->discard = disk->discard;
@@ -306,7 +306,7 @@ static void fill_controller(Bulkhead__Storage__Controller *controller, const str
 	for (size_t i = 0; i < domain->disk_count; i++) {
 		if (domain->disks[i].controller != index)
 			continue;
-		fill_lun(&all[*used], domain, i);
+		fill_lun(&all[*used], &domain->disks[i], i);
 		list[*used] = &all[*used];
 		(*used)++;
 		controller->n_luns++;
@@ -340,6 +340,112 @@ static int storage_config(const struct domain *domain, uint8_t **ret, size_t *re
 	bulkhead__storage__config__pack(&config, *ret);
 	return 0;
 }
+
+/* ---- changes of disks ---- */
+
+/* @ret: heap. */
+static int storage_change(const struct worker_disk_change *change, uint8_t **ret, size_t *ret_len)
+{
+	const struct domain_disk *disk = &change->domain->disks[change->index];
+	Bulkhead__Storage__Change msg = BULKHEAD__STORAGE__CHANGE__INIT;
+	Bulkhead__Storage__Lun lun;
+	Bulkhead__Storage__Detach detach = BULKHEAD__STORAGE__DETACH__INIT;
+	Bulkhead__Storage__Resize resize = BULKHEAD__STORAGE__RESIZE__INIT;
+	uint8_t guid[16];
+
+	domain_guid(change->domain, "scsi0", guid);
+	msg.version = STORAGE_CONFIG_VERSION;
+	msg.instance_guid = (ProtobufCBinaryData){sizeof(guid), guid};
+	switch (change->kind) {
+	case WORKER_DISK_ATTACH:
+		fill_lun(&lun, disk, 0);
+		msg.attach = &lun;
+		break;
+	case WORKER_DISK_DETACH:
+		detach.lun = disk->lun;
+		detach.timeout_ms = change->timeout_ms;
+		msg.detach = &detach;
+		break;
+	case WORKER_DISK_RESIZE:
+		resize.lun = disk->lun;
+		resize.bytes = change->bytes;
+		resize.shrink = change->shrink;
+		msg.resize = &resize;
+		break;
+	}
+	*ret_len = bulkhead__storage__change__get_packed_size(&msg);
+	*ret = malloc(*ret_len);
+	if (!*ret)
+		return -ENOMEM;
+	bulkhead__storage__change__pack(&msg, *ret);
+	return 0;
+}
+
+int worker_change_disk(struct worker *worker, const struct worker_disk_change *change, worker_done_fn done, void *arg)
+{
+	Bulkhead__Worker__ChangeRequest msg = BULKHEAD__WORKER__CHANGE_REQUEST__INIT;
+	struct request request = {.worker = worker, .done = done, .arg = arg};
+	_cleanup_free_ uint8_t *bytes = NULL, *config = NULL;
+	size_t len = 0, config_len = 0;
+	int r = storage_change(change, &bytes, &len);
+
+	if (r == 0 && change->kind != WORKER_DISK_RESIZE) {
+		r = storage_config(change->then, &config, &config_len);
+		msg.has_config = true;
+	}
+	if (r < 0)
+		return r;
+	msg.name = (char *)"storage";
+	msg.change = (ProtobufCBinaryData){len, bytes};
+	msg.config = (ProtobufCBinaryData){config_len, config};
+	msg.early = change->kind == WORKER_DISK_ATTACH;
+	msg.has_drop = change->kind == WORKER_DISK_DETACH;
+	msg.drop = (uint32_t)change->index;
+	return send_request(request, WORKER_CHANGE, &msg.base, &bulkhead__empty__descriptor, &change->fd,
+			    change->kind == WORKER_DISK_ATTACH ? 1 : 0, NO_DEADLINE);
+}
+
+/* The question under way. */
+struct has_disks {
+	uint8_t *config;
+	size_t len;
+	worker_has_disks_fn fn;
+	void *arg;
+};
+
+static void on_provider(int error, const char *text, const ProtobufCMessage *msg, int *fds, size_t nfds, void *arg)
+{
+	const Bulkhead__Worker__Provider *reply = (const Bulkhead__Worker__Provider *)msg;
+	struct has_disks own = *(struct has_disks *)arg;
+	bool same = reply && reply->config.len == own.len &&
+		    (own.len == 0 || !memcmp(reply->config.data, own.config, own.len));
+
+	free(arg);
+	free(own.config);
+	own.fn(error, text, same, own.arg);
+}
+
+int worker_has_disks(struct worker *worker, const struct domain *domain, worker_has_disks_fn fn, void *arg)
+{
+	Bulkhead__Worker__ProviderRequest msg = BULKHEAD__WORKER__PROVIDER_REQUEST__INIT;
+	struct has_disks *own = calloc(1, sizeof(*own));
+	int r = own ? storage_config(domain, &own->config, &own->len) : -ENOMEM;
+
+	if (r == 0) {
+		own->fn = fn;
+		own->arg = arg;
+		msg.name = (char *)"storage";
+		r = rpc_request(worker->conn, WORKER_GET_PROVIDER, &msg.base, &bulkhead__worker__provider__descriptor,
+				NULL, 0, NO_DEADLINE, on_provider, own);
+	}
+	if (r < 0 && own) {
+		free(own->config);
+		free(own);
+	}
+	return r;
+}
+
+/* ---- CREATE: the rest ---- */
 
 static Bulkhead__Worker__OnEvent on_event(enum domain_event event)
 {

@@ -133,6 +133,58 @@ int runtime_load(const char *base, const char *uuid, struct runtime_state *ret_s
 	return r < 0 ? r : read_file(fd, "definition.xml", DOMAIN_XML_MAX, ret_xml, ret_len);
 }
 
+int runtime_plan(const char *base, const char *uuid, const char *then, const char *kept)
+{
+	_cleanup_close_ int fd = open_folder(base, uuid);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	if (unlinkat(fd, "kept.xml", 0) < 0 && errno != ENOENT)
+		return -errno;
+	r = kept ? file_replace(fd, "kept.xml", kept, strlen(kept), 0600) : 0;
+	/* With this there is a plan. */
+	return r < 0 ? r : file_replace(fd, "then.xml", then, strlen(then), 0600);
+}
+
+int runtime_plan_load(const char *base, const char *uuid, char **ret_then, char **ret_kept)
+{
+	_cleanup_close_ int fd = open_folder(base, uuid);
+	_cleanup_free_ char *then = NULL;
+	size_t len;
+	int r = fd < 0 ? fd : read_file(fd, "then.xml", DOMAIN_XML_MAX, &then, &len);
+
+	if (r < 0)
+		return r;
+	r = read_file(fd, "kept.xml", DOMAIN_XML_MAX, ret_kept, &len);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	*ret_then = take_ptr(then);
+	return 0;
+}
+
+int runtime_plan_made(const char *base, const char *uuid)
+{
+	_cleanup_close_ int fd = open_folder(base, uuid);
+
+	if (fd < 0)
+		return fd;
+	if (renameat(fd, "then.xml", fd, "definition.xml") < 0)
+		return -errno;
+	(void)unlinkat(fd, "kept.xml", 0);
+	return fsync(fd) < 0 ? -errno : 0;
+}
+
+void runtime_plan_dropped(const char *base, const char *uuid)
+{
+	_cleanup_close_ int fd = open_folder(base, uuid);
+
+	if (fd < 0)
+		return;
+	(void)unlinkat(fd, "then.xml", 0);
+	(void)unlinkat(fd, "kept.xml", 0);
+}
+
 int runtime_parse_last(const char *text, bool *ret_crashed, char *ret_reason, size_t size)
 {
 	static const char *const words[] = {"off\n", "crashed\n"};

@@ -4,6 +4,8 @@
  *
  *	definition.xml	what it runs with
  *	state		struct runtime_state, as lines "name value", the first of them the version
+ *	then.xml	while its disks change: what it runs with then
+ *	kept.xml	beside that: the definition that is kept then, if that changes too
  *	worker.sock ...	of its daemons
  *	worker.last	written by a worker that ends in order: "off" or "crashed", and in a second line the reason
  */
@@ -42,6 +44,19 @@ int runtime_save(const char *base, const char *uuid, const struct runtime_state 
 /** runtime_load - Return: 0; -EPROTONOSUPPORT if a later version has written it; another negative errno if the folder
  * is not one of a VM, or incomplete. @ret_xml: heap. */
 int runtime_load(const char *base, const char *uuid, struct runtime_state *ret_state, char **ret_xml, size_t *ret_len);
+
+/** runtime_plan - a change is about to be made: write down then.xml and, unless it is NULL, kept.xml. Return: 0 or a
+ * negative errno, and there is no plan. */
+int runtime_plan(const char *base, const char *uuid, const char *then, const char *kept);
+
+/** runtime_plan_load - Return: 0; -ENOENT (no change was planned); another negative errno. @ret_then, @ret_kept (NULL:
+ * none): heap. */
+int runtime_plan_load(const char *base, const char *uuid, char **ret_then, char **ret_kept);
+
+/** runtime_plan_made - then.xml becomes definition.xml, in one step. Return: 0 or a negative errno. */
+int runtime_plan_made(const char *base, const char *uuid);
+/** runtime_plan_dropped - nothing has changed. */
+void runtime_plan_dropped(const char *base, const char *uuid);
 
 /** runtime_parse_state - the text of the file "state", of this version or an earlier one. Return: as above. */
 int runtime_parse_state(const char *text, struct runtime_state *ret);

@@ -87,6 +87,8 @@ struct vm_env {
 	const char *kvm;  /* "/dev/kvm" */
 	struct broker_owners owners;
 	const struct vm_events *events;
+	/* Keep a definition of this VM on disk. Return: 0; a negative errno with one line. */
+	int (*keep)(struct vm *vm, const char *xml, struct err *err, void *arg);
 	void *arg;
 };
 
@@ -129,6 +131,32 @@ void vm_reset(struct vm *vm, vm_done_fn done, void *arg);
  */
 void vm_ask(struct vm *vm, enum worker_ask what, bool force, uint32_t timeout_s, vm_done_fn done, void *arg);
 #define VM_ASK_TIMEOUT_MAX_S 86400u
+/* @target: of the disk. Else as vm_done_fn. */
+typedef void (*vm_disk_fn)(int error, const char *text, const char *target, void *arg);
+
+#define VM_DISK_PERSISTENT 1u /* what is kept on disk changes as well as what runs */
+#define VM_DISK_CONFIG	   2u /* only what is kept */
+#define VM_DISK_FORCE	   4u /* DETACH: at once, whatever the guest does with it */
+#define VM_DISK_SHRINK	   8u /* RESIZE: it may become smaller */
+
+#define VM_DISK_TIMEOUT_MAX_S 3600u
+
+/**
+ * vm_attach_disk - one disk more. Of a VM that is off only the definition changes.
+ * @xml: a <disk> element; without <target> the first free one is taken.
+ * Done once the guest has been told; -ENOENT, -EBUSY (its image), -EINVAL (contradicts what there is), -EBADFD (not
+ * defined, or in a state without disks), -EOPNOTSUPP, ...: nothing has changed. -ECONNRESET: the worker is gone, and
+ * nobody knows.
+ */
+void vm_attach_disk(struct vm *vm, const char *xml, unsigned int flags, vm_disk_fn done, void *arg);
+/** vm_detach_disk - one disk less: done once nothing of it is under way, and its image is free. @timeout_s: the guest
+ * has so long to let go of it, 1 to VM_DISK_TIMEOUT_MAX_S; then -ETIMEDOUT, and it stays. */
+void vm_detach_disk(struct vm *vm, const char *target, unsigned int flags, uint32_t timeout_s, vm_disk_fn done,
+		    void *arg);
+/** vm_resize_disk - give the image another size, and tell the guest. @bytes: 0: it has another one already (while the
+ * VM runs). */
+void vm_resize_disk(struct vm *vm, const char *target, uint64_t bytes, unsigned int flags, vm_disk_fn done, void *arg);
+
 /** vm_upgrade - replace the process of a service, without the guest's noticing. @path: absolute; "": the installed
  * program. Done once the new one serves; if it cannot, the old one goes on. */
 void vm_upgrade(struct vm *vm, const char *service, const char *path, vm_done_fn done, void *arg);

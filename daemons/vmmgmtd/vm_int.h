@@ -66,6 +66,8 @@ struct vm {
 	} last;
 	struct waiter *waiters;
 
+	struct vm_change *change; /* of its disks, under way; NULL: none. Owner: the request to the worker */
+
 	/* on_crash=restart */
 	bool again;		 /* it has crashed, and starts again when again_timer says so */
 	bool again_start;	 /* the start under way is that one */
@@ -114,6 +116,11 @@ void vm_take_kept(struct vm *vm);
 
 /** vm_integration_set - what the worker tells of heartbeat and integration services. */
 void vm_integration_set(struct vm *vm, const struct worker_status *status);
+
+/* ---- vm_disk.c ---- */
+
+/** vm_disks_settle - if a change of its disks was interrupted, ask the worker how it has ended. */
+void vm_disks_settle(struct vm *vm);
 
 /* ---- vm_service.c ---- */
 

@@ -603,6 +603,8 @@ static void on_adopted(int error, const char *text, void *arg)
 		worker_free(take_ptr(vm->conn));
 		loop_arm(vm->retry_timer, RECONNECT_NS);
 	}
+	if (!error && vm->conn && !vm->ending)
+		vm_disks_settle(vm);
 }
 
 void vm_connect_again(void *arg)

@@ -127,6 +127,35 @@ int worker_ask_guest(struct worker *worker, enum worker_ask ask, bool force, uin
  * serves. */
 int worker_upgrade(struct worker *worker, const char *name, int program_fd, worker_done_fn done, void *arg);
 
+enum worker_disk_change_kind {
+	WORKER_DISK_ATTACH,
+	WORKER_DISK_DETACH,
+	WORKER_DISK_RESIZE,
+};
+
+/* What is to become of a disk while the guest runs. */
+struct worker_disk_change {
+	enum worker_disk_change_kind kind;
+	const struct domain *domain; /* that has the disk */
+	size_t index;		     /* of it there */
+	const struct domain *then;   /* what the VM has then; not of RESIZE */
+	int fd;			     /* ATTACH: of its image; stays the caller's */
+	uint32_t timeout_ms;	     /* DETACH: the guest has so long; 0: it is not asked */
+	uint64_t bytes;		     /* RESIZE: 0: as the image is now */
+	bool shrink;		     /* RESIZE: it may become smaller */
+};
+
+/** worker_change_disk - done once it is so: at the worker, at its vsp-storaged, for the guest; there is no deadline. An
+ * answer with an error means that nothing has changed; -ECONNRESET and -ECANCELED (the connection is gone) that nobody
+ * knows: worker_has_disks() tells. */
+int worker_change_disk(struct worker *worker, const struct worker_disk_change *change, worker_done_fn done, void *arg);
+
+/** worker_has_disks_fn - @same: the disks of the VM are those of the definition. */
+typedef void (*worker_has_disks_fn)(int error, const char *text, bool same, void *arg);
+
+/** worker_has_disks - asks which disks the VM has; answered once no change is under way. */
+int worker_has_disks(struct worker *worker, const struct domain *domain, worker_has_disks_fn fn, void *arg);
+
 /** worker_console_fn - @fd: a stream socket that the callee owns, -1 on error. */
 typedef void (*worker_console_fn)(int error, const char *text, int fd, void *arg);
 

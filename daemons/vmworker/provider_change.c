@@ -8,7 +8,8 @@
  * before its answer, its successor is asked the same as soon as it serves and all channels that were open are open
  * again: so a change ends in one of two ways, it is made or it is refused, whoever dies on the way.
  *
- * Limits: a change has no deadline here: the process has one, or waits for a guest or a disk. The end of the VM ends it.
+ * Limits: a change has no deadline here: the process has one, or waits for a guest or a disk. The end of the VM ends
+ * it.
  */
 #include <errno.h>
 #include <stdlib.h>

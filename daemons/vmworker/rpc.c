@@ -521,25 +521,25 @@ static void handle_get_provider(struct rpc_conn *conn, struct rpc_call *call, co
 		rpc_fail(call, -ENOMEM, "out of memory");
 }
 
-#define EMPTY	    &bulkhead__empty__descriptor
-#define CHANGE	    &bulkhead__worker__change_request__descriptor
+#define EMPTY	     &bulkhead__empty__descriptor
+#define CHANGE	     &bulkhead__worker__change_request__descriptor
 #define GET_PROVIDER &bulkhead__worker__provider_request__descriptor
-#define PROVIDER    &bulkhead__worker__provider__descriptor
-#define CREATE	    &bulkhead__worker__create_request__descriptor
-#define CREATED	    &bulkhead__worker__create_reply__descriptor
-#define STATE	    &bulkhead__worker__state_reply__descriptor
-#define CONSOLE	    &bulkhead__worker__open_console_request__descriptor
-#define ATTACH	    &bulkhead__vsp__attach_request__descriptor
-#define ATTACHED    &bulkhead__vsp__attach_reply__descriptor
-#define OFFER	    &bulkhead__vsp__offer_request__descriptor
-#define OFFERED	    &bulkhead__vsp__offer_reply__descriptor
-#define READY	    &bulkhead__vsp__ready_request__descriptor
-#define KEEP	    &bulkhead__vsp__keep_request__descriptor
-#define WITHDRAW    &bulkhead__vsp__withdraw_request__descriptor
-#define SUBCHANNELS &bulkhead__vsp__subchannels_request__descriptor
-#define ENDED	    &bulkhead__vsp__ended_request__descriptor
-#define UPGRADE	    &bulkhead__worker__upgrade_request__descriptor
-#define ASK	    &bulkhead__worker__ask_request__descriptor
+#define PROVIDER     &bulkhead__worker__provider__descriptor
+#define CREATE	     &bulkhead__worker__create_request__descriptor
+#define CREATED	     &bulkhead__worker__create_reply__descriptor
+#define STATE	     &bulkhead__worker__state_reply__descriptor
+#define CONSOLE	     &bulkhead__worker__open_console_request__descriptor
+#define ATTACH	     &bulkhead__vsp__attach_request__descriptor
+#define ATTACHED     &bulkhead__vsp__attach_reply__descriptor
+#define OFFER	     &bulkhead__vsp__offer_request__descriptor
+#define OFFERED	     &bulkhead__vsp__offer_reply__descriptor
+#define READY	     &bulkhead__vsp__ready_request__descriptor
+#define KEEP	     &bulkhead__vsp__keep_request__descriptor
+#define WITHDRAW     &bulkhead__vsp__withdraw_request__descriptor
+#define SUBCHANNELS  &bulkhead__vsp__subchannels_request__descriptor
+#define ENDED	     &bulkhead__vsp__ended_request__descriptor
+#define UPGRADE	     &bulkhead__worker__upgrade_request__descriptor
+#define ASK	     &bulkhead__worker__ask_request__descriptor
 
 static const struct rpc_method methods[] = {
 	{WORKER_CREATE, "Create", CREATE, CREATED, 2, RPC_FDS_MAX, ROLE_MANAGER, handle_create},

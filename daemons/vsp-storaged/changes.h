@@ -9,12 +9,12 @@
  *            predecessor, which died before it could answer), the guest is told once more.
  *   RESIZE   the image, then the LUN; what the initiator hears of that is the LUN's own business (scsi.h).
  *   DETACH   PRESENT --> LEAVING --> GONE --> closed
- *            LEAVING: who looks whether the LUN is there finds that it is not, who uses it still can; the guest is told,
- *            looks, and takes its device away. It says nothing more then: once it has looked, no request is under way
- *            and none has come for CHANGES_QUIET_NS, it has let go. If it has not in time, the LUN is PRESENT again and
- *            the guest is told. A guest without a driver that listens has nothing to let go of.
- *            GONE: requests get "no such LUN"; those that the host has not begun are ended; what it has begun uses the
- *            guest's memory, and is waited for. Only then the image is closed, and with it go its locks.
+ *            LEAVING: who looks whether the LUN is there finds that it is not, who uses it still can; the guest is
+ * told, looks, and takes its device away. It says nothing more then: once it has looked, no request is under way and
+ * none has come for CHANGES_QUIET_NS, it has let go. If it has not in time, the LUN is PRESENT again and the guest is
+ * told. A guest without a driver that listens has nothing to let go of. GONE: requests get "no such LUN"; those that
+ * the host has not begun are ended; what it has begun uses the guest's memory, and is waited for. Only then the image
+ * is closed, and with it go its locks.
  *
  * Limits: CHANGES_TICK_NS between two looks. A host that never finishes a request keeps the change from its end.
  */

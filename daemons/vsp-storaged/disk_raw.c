@@ -11,8 +11,8 @@
  *
  * Blocks that are given back become a hole in the file, or are discarded on the device, whichever reads as zeroes.
  *
- * Limits: the capacity is what whole blocks fit in the image when it is opened or disk_resize() is called; an image that
- * shrinks otherwise gives errors.
+ * Limits: the capacity is what whole blocks fit in the image when it is opened or disk_resize() is called; an image
+ * that shrinks otherwise gives errors.
  */
 #include "disk.h"
 

@@ -76,8 +76,8 @@ struct change_settings {
  */
 int settings_parse(const void *bytes, size_t len, size_t fds, struct settings **ret_settings, struct err *err);
 
-/** settings_parse_change - the same for proto/storage.proto Change; with ATTACH comes one descriptor, else none. Return:
- * 0; as settings_parse(). */
+/** settings_parse_change - the same for proto/storage.proto Change; with ATTACH comes one descriptor, else none.
+ * Return: 0; as settings_parse(). */
 int settings_parse_change(const void *bytes, size_t len, size_t fds, struct change_settings *ret, struct err *err);
 
 #endif

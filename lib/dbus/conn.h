@@ -29,6 +29,11 @@
 #define BULKHEAD_FLAG_FORCE	   1u
 /* GetXML */
 #define BULKHEAD_FLAG_KEPT	   1u
+/* AttachDisk, DetachDisk, ResizeDisk: as they apply */
+#define BULKHEAD_DISK_PERSISTENT   1u
+#define BULKHEAD_DISK_CONFIG	   2u
+#define BULKHEAD_DISK_FORCE	   4u
+#define BULKHEAD_DISK_SHRINK	   8u
 
 #define DBUS_PROPERTIES_INTERFACE "org.freedesktop.DBus.Properties"
 

@@ -52,6 +52,8 @@ static const struct good {
 	{"name", "s", NULL},	    {"uuid", "s", NULL},
 	{"timeout", "u", NULL},	    {"interface", "s", "org.bulkhead.VM1"},
 	{"property", "s", "State"}, {"value", "v", "x"},
+	{"disk", "s", "<disk/>"},   {"target", "s", "sdz"},
+	{"bytes", "t", NULL},
 };
 
 /* Methods that change nothing. */

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vmctl disk: the disks of a VM. */
+#include "config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "cli/client.h"
+#include "cli/json.h"
+#include "cli/run_options.h"
+#include "cli/vmctl.h"
+
+#define TIMEOUT_DEFAULT_S 30u
+#define TIMEOUT_MAX_S	  3600u
+#define DEADLINE_MS	  120000u /* longer than a service needs to be replaced */
+
+/* What the options say. */
+struct disk_options {
+	uint32_t flags, timeout_s;
+	bool timeout, readonly, shareable, rescan;
+	const char *target, *cache, *sector, *serial;
+};
+
+/* One option. */
+struct disk_option {
+	const char *name;
+	size_t text;   /* offset of a string in struct disk_options, or 0 */
+	size_t yes;    /* offset of a bool, or 0 */
+	uint32_t flag; /* or 0 */
+};
+
+#define AT(member) offsetof(struct disk_options, member)
+
+static const struct disk_option attach_options[] = {
+	{"target", AT(target), 0, 0},
+	{"readonly", 0, AT(readonly), 0},
+	{"shareable", 0, AT(shareable), 0},
+	{"cache", AT(cache), 0, 0},
+	{"sector", AT(sector), 0, 0},
+	{"serial", AT(serial), 0, 0},
+	{"persistent", 0, 0, BULKHEAD_DISK_PERSISTENT},
+	{"config", 0, 0, BULKHEAD_DISK_CONFIG},
+	{NULL, 0, 0, 0},
+};
+static const struct disk_option detach_options[] = {
+	{"timeout", AT(serial), AT(timeout), 0},
+	{"force", 0, 0, BULKHEAD_DISK_FORCE},
+	{"persistent", 0, 0, BULKHEAD_DISK_PERSISTENT},
+	{"config", 0, 0, BULKHEAD_DISK_CONFIG},
+	{NULL, 0, 0, 0},
+};
+static const struct disk_option resize_options[] = {
+	{"rescan", 0, AT(rescan), 0},
+	{"shrink", 0, 0, BULKHEAD_DISK_SHRINK},
+	{NULL, 0, 0, 0},
+};
+
+#define OPTIONS_MAX 16
+
+/* Return: 0; or an exit code, and it was told. */
+static int parse(int argc, char **argv, const struct disk_option *table, struct disk_options *options)
+{
+	struct option known[OPTIONS_MAX + 1] = {{0}};
+	int option;
+
+	for (int i = 0; table[i].name && i < OPTIONS_MAX; i++)
+		known[i] = (struct option){table[i].name, table[i].text ? required_argument : no_argument, NULL,
+					   0x100 + i};
+	while ((option = getopt_long(argc, argv, ":", known, NULL)) != -1) {
+		const struct disk_option *row = &table[option - 0x100];
+
+		if (option < 0x100)
+			return cli_usage("disk", option == ':' ? "option '%s' needs a value" : "unknown option '%s'",
+					 argv[optind - 1]);
+		if (row->text)
+			*(const char **)((char *)options + row->text) = optarg;
+		if (row->yes)
+			*(bool *)((char *)options + row->yes) = true;
+		options->flags |= row->flag;
+	}
+	if ((options->flags & BULKHEAD_DISK_PERSISTENT) && (options->flags & BULKHEAD_DISK_CONFIG))
+		return cli_usage("disk", "--persistent and --config contradict each other");
+	return 0;
+}
+
+/* ---- list ---- */
+
+/* [target, image, type, read-only] */
+static const char *const columns[] = {"target", "image", "type", "readonly"};
+
+static struct json_object *list_json(struct json_object *disks)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < json_object_array_length(disks); i++) {
+		struct json_object *disk = json_object_new_object();
+
+		for (size_t c = 0; c < ARRAY_SIZE(columns); c++)
+			json_object_object_add(
+				disk, columns[c],
+				json_object_get(json_object_array_get_idx(json_object_array_get_idx(disks, i), c)));
+		json_object_array_add(list, disk);
+	}
+	return list;
+}
+
+static void list_lines(struct json_object *disks)
+{
+	printf("%-8s %-5s %-3s %s\n", "TARGET", "TYPE", "", "IMAGE");
+	for (size_t i = 0; i < json_object_array_length(disks); i++) {
+		struct json_object *disk = json_object_array_get_idx(disks, i);
+
+		printf("%-8s %-5s %-3s %s\n", json_object_get_string(json_object_array_get_idx(disk, 0)),
+		       json_object_get_string(json_object_array_get_idx(disk, 2)),
+		       json_object_get_boolean(json_object_array_get_idx(disk, 3)) ? "ro" : "rw",
+		       json_object_get_string(json_object_array_get_idx(disk, 1)));
+	}
+}
+
+static int disk_list(const struct cli *cli, int argc, char **argv)
+{
+	struct json_object *properties = NULL, *disks;
+	char path[CLIENT_PATH_MAX];
+	struct client client;
+	struct err err = {0};
+	int r;
+
+	if (argc != 2 || argv[1][0] == '-')
+		return cli_usage("disk", "list: the name of one VM is needed");
+	if (client_open_vm(cli, argv[1], &client, path, &err) < 0)
+		return cli_fail(&err);
+	r = client_properties(&client, path, &err, &properties);
+	client_close(&client);
+	if (r < 0)
+		return cli_fail(&err);
+	if (json_object_object_get_ex(properties, "disks", &disks)) {
+		if (cli->json)
+			json_print(list_json(disks));
+		else
+			list_lines(disks);
+	}
+	json_object_put(properties);
+	return EXIT_OK;
+}
+
+/* ---- attach ---- */
+
+static void put_attribute(FILE *out, const char *name, const char *value)
+{
+	if (!value)
+		return;
+	fprintf(out, " %s='", name);
+	run_put_escaped(out, value);
+	fputc('\'', out);
+}
+
+/* Heap; NULL without memory. */
+static char *disk_xml(const char *image, const struct disk_options *options)
+{
+	struct stat st;
+	bool block = stat(image, &st) == 0 && S_ISBLK(st.st_mode);
+	char *xml = NULL;
+	size_t len;
+	FILE *out = open_memstream(&xml, &len);
+
+	if (!out)
+		return NULL;
+	fprintf(out, "<disk type='%s' device='disk'><driver name='qemu' type='raw'", block ? "block" : "file");
+	put_attribute(out, "cache", options->cache);
+	fputs("/><source", out);
+	put_attribute(out, block ? "dev" : "file", image);
+	fputs("/>", out);
+	if (options->target) {
+		fputs("<target", out);
+		put_attribute(out, "dev", options->target);
+		fputs(" bus='scsi'/>", out);
+	}
+	if (options->sector) {
+		fputs("<blockio", out);
+		put_attribute(out, "logical_block_size", options->sector);
+		fputs("/>", out);
+	}
+	if (options->serial) {
+		fputs("<serial>", out);
+		run_put_escaped(out, options->serial);
+		fputs("</serial>", out);
+	}
+	fprintf(out, "%s%s</disk>", options->readonly ? "<readonly/>" : "", options->shareable ? "<shareable/>" : "");
+	if (fclose(out) != 0) {
+		free(xml);
+		return NULL;
+	}
+	return xml;
+}
+
+static int attach(struct client *client, const char *path, const char *xml, uint32_t flags, struct err *err)
+{
+	struct msgbus_msg *msg = NULL;
+	const char *target = "";
+	struct msgbus_in in;
+	int r = msgbus_call(client->bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "AttachDisk", DEADLINE_MS, err,
+			    &msg, "su", xml, flags);
+
+	if (r < 0)
+		return r;
+	msgbus_msg_in(msg, &in);
+	if (msgbus_in_read(&in, "s", &target) == 0)
+		puts(target);
+	msgbus_msg_free(msg);
+	return 0;
+}
+
+static int disk_attach(const struct cli *cli, int argc, char **argv)
+{
+	_cleanup_free_ char *image = NULL, *xml = NULL;
+	struct disk_options options = {0};
+	char path[CLIENT_PATH_MAX];
+	struct client client;
+	struct err err = {0};
+	int r = parse(argc, argv, attach_options, &options);
+
+	if (r)
+		return r;
+	if (argc - optind != 2)
+		return cli_usage("disk", "attach: the name of a VM and an image are needed");
+	image = run_absolute(argv[optind + 1]);
+	xml = image ? disk_xml(image, &options) : NULL;
+	if (!xml) {
+		err_set(&err, -ENOMEM, "out of memory");
+		return cli_fail(&err);
+	}
+	if (client_open_vm(cli, argv[optind], &client, path, &err) < 0)
+		return cli_fail(&err);
+	r = attach(&client, path, xml, options.flags, &err);
+	client_close(&client);
+	return r < 0 ? cli_fail(&err) : EXIT_OK;
+}
+
+/* ---- detach ---- */
+
+static int parse_timeout(const char *text, uint32_t *ret_s)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	if (!isdigit((unsigned char)text[0]) || *end || n < 1 || n > TIMEOUT_MAX_S)
+		return -EINVAL;
+	*ret_s = (uint32_t)n;
+	return 0;
+}
+
+static int disk_detach(const struct cli *cli, int argc, char **argv)
+{
+	struct disk_options options = {.timeout_s = TIMEOUT_DEFAULT_S};
+	char path[CLIENT_PATH_MAX];
+	struct client client;
+	struct err err = {0};
+	int r = parse(argc, argv, detach_options, &options);
+
+	if (r)
+		return r;
+	if (argc - optind != 2)
+		return cli_usage("disk", "detach: the name of a VM and the target of a disk are needed");
+	if (options.timeout && (options.flags & BULKHEAD_DISK_FORCE))
+		return cli_usage("disk", "--force and --timeout contradict each other");
+	if (options.timeout && parse_timeout(options.serial, &options.timeout_s) < 0)
+		return cli_usage("disk", "--timeout '%s' is not a number of seconds from 1 to %u", options.serial,
+				 TIMEOUT_MAX_S);
+	if (client_open_vm(cli, argv[optind], &client, path, &err) < 0)
+		return cli_fail(&err);
+	r = msgbus_call(client.bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "DetachDisk",
+			options.timeout_s * 1000 + DEADLINE_MS, &err, NULL, "suu", argv[optind + 1], options.flags,
+			options.timeout_s);
+	client_close(&client);
+	return r < 0 ? cli_fail(&err) : EXIT_OK;
+}
+
+/* ---- resize ---- */
+
+static int disk_resize(const struct cli *cli, int argc, char **argv)
+{
+	struct disk_options options = {0};
+	char path[CLIENT_PATH_MAX];
+	struct client client;
+	struct err err = {0};
+	uint64_t bytes = 0;
+	int r = parse(argc, argv, resize_options, &options);
+
+	if (r)
+		return r;
+	if (argc - optind != (options.rescan ? 2 : 3))
+		return cli_usage("disk", "resize: the name of a VM, the target of a disk, and a size or --rescan are "
+					 "needed");
+	if (!options.rescan && (run_parse_size(argv[optind + 2], &bytes) < 0 || !bytes))
+		return cli_usage("disk", "'%s' is not a size like 512M or 20G", argv[optind + 2]);
+	if (client_open_vm(cli, argv[optind], &client, path, &err) < 0)
+		return cli_fail(&err);
+	r = msgbus_call(client.bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "ResizeDisk", DEADLINE_MS, &err,
+			NULL, "stu", argv[optind + 1], bytes, options.flags);
+	client_close(&client);
+	return r < 0 ? cli_fail(&err) : EXIT_OK;
+}
+
+int cmd_disk(const struct cli *cli, int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		int (*run)(const struct cli *cli, int argc, char **argv);
+	} verbs[] = {{"list", disk_list}, {"attach", disk_attach}, {"detach", disk_detach}, {"resize", disk_resize}};
+
+	if (argc < 2)
+		return cli_usage(argv[0], "'list', 'attach', 'detach' or 'resize' is missing");
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+		if (strcmp(argv[1], verbs[i].name) != 0)
+			continue;
+		if (cli->json && verbs[i].run != disk_list)
+			return cli_usage(argv[0], "'%s' prints no data, so there is no --json", argv[1]);
+		return verbs[i].run(cli, argc - 1, argv + 1);
+	}
+	return cli_usage(argv[0], "unknown verb 'disk %s'", argv[1]);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A definition with one disk more or less: the document is changed there and nowhere else, and read again as a whole.
+ */
+#include <errno.h>
+#include <libxml/parser.h>
+#include <libxml/tree.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "domain_xml_int.h"
+
+static void cleanup_doc(xmlDoc **doc)
+{
+	xmlFreeDoc(*doc);
+}
+
+/* The nth <disk>, NULL: there are fewer. */
+static xmlNode *disk_node(xmlNode *devices, size_t n)
+{
+	for (xmlNode *node = devices ? xmlFirstElementChild(devices) : NULL; node; node = xmlNextElementSibling(node)) {
+		if (!strcmp((const char *)node->name, "disk") && n-- == 0)
+			return node;
+	}
+	return NULL;
+}
+
+static int read_again(xmlDoc *doc, struct domain *ret, struct err *err)
+{
+	xmlChar *text = NULL;
+	int len = 0, r;
+
+	xmlDocDumpMemoryEnc(doc, &text, &len, "UTF-8");
+	if (!text)
+		return err_set(err, -ENOMEM, "definition: no memory");
+	r = domain_parse((const char *)text, (size_t)len, ret, NULL, err);
+	xmlFree(text);
+	return r;
+}
+
+static bool is_blank(const xmlNode *node)
+{
+	return node && node->type == XML_TEXT_NODE && xmlIsBlankNode(node);
+}
+
+/* As the last of the disks, on a line of its own where they are. */
+static int insert(xmlNode *devices, const struct domain *from, xmlNode *node)
+{
+	xmlNode *last = from->disk_count ? disk_node(devices, from->disk_count - 1) : NULL;
+	xmlNode *space = last && is_blank(last->prev) ? xmlCopyNode(last->prev, 0) : NULL;
+
+	if (!last)
+		return xmlAddChild(devices, node) ? 0 : -ENOMEM;
+	if (space)
+		last = xmlAddNextSibling(last, space);
+	return xmlAddNextSibling(last, node) ? 0 : -ENOMEM;
+}
+
+static int add_free_target(const struct domain *from, xmlNode *node, struct err *err)
+{
+	char name[8];
+
+	for (unsigned int n = 0; n < DOMAIN_LUNS_MAX; n++) {
+		bool taken = false;
+		xmlNode *target;
+
+		domain_target_name(n, name);
+		for (size_t i = 0; i < from->disk_count; i++)
+			taken |= !strcmp(from->disks[i].target, name);
+		if (taken)
+			continue;
+		target = xmlNewChild(node, NULL, (const xmlChar *)"target", NULL);
+		if (!target || !xmlNewProp(target, (const xmlChar *)"dev", (const xmlChar *)name) ||
+		    !xmlNewProp(target, (const xmlChar *)"bus", (const xmlChar *)"scsi"))
+			return err_set(err, -ENOMEM, "disk: no memory");
+		return 0;
+	}
+	return err_set(err, -ENOSPC, "VM %s: no target is free for another disk: detach one first", from->name);
+}
+
+int domain_add_disk(const struct domain *from, const char *disk, struct domain *ret, struct err *err)
+{
+	_cleanup_(cleanup_doc) xmlDoc *doc = NULL, *part = NULL;
+	_cleanup_(domain_done) struct domain with = {0};
+	xmlNode *devices, *node;
+	int r;
+
+	part = domain_xml_document("disk", disk, strlen(disk), err);
+	doc = part ? domain_xml_document("definition", from->xml, strlen(from->xml), err) : NULL;
+	if (!doc)
+		return -EINVAL;
+	if (strcmp((const char *)xmlDocGetRootElement(part)->name, "disk"))
+		return err_set(err, -EINVAL, "disk: its root element is not <disk>");
+	devices = domain_xml_child(xmlDocGetRootElement(doc), "devices");
+	if (!devices)
+		devices = xmlNewChild(xmlDocGetRootElement(doc), NULL, (const xmlChar *)"devices", NULL);
+	node = xmlDocCopyNode(xmlDocGetRootElement(part), doc, 1);
+	if (!devices || !node)
+		return err_set(err, -ENOMEM, "disk: no memory");
+	r = domain_xml_child(node, "target") ? 0 : add_free_target(from, node, err);
+	if (r < 0) {
+		xmlFreeNode(node);
+		return r;
+	}
+	r = insert(devices, from, node);
+	if (r < 0) {
+		xmlFreeNode(node);
+		return err_set(err, r, "disk: no memory");
+	}
+	r = read_again(doc, &with, err);
+	if (r < 0)
+		return r;
+	*ret = with;
+	with = (struct domain){0};
+	return 0;
+}
+
+int domain_remove_disk(const struct domain *from, size_t index, struct domain *ret, struct err *err)
+{
+	_cleanup_(cleanup_doc) xmlDoc *doc = domain_xml_document("definition", from->xml, strlen(from->xml), err);
+	xmlNode *node;
+
+	if (!doc)
+		return -EINVAL;
+	node = disk_node(domain_xml_child(xmlDocGetRootElement(doc), "devices"), index);
+	if (!node)
+		return err_set(err, -ENOENT, "VM %s: it has no such disk", from->name);
+	if (is_blank(node->prev)) {
+		xmlNode *space = node->prev;
+
+		xmlUnlinkNode(space);
+		xmlFreeNode(space);
+	}
+	xmlUnlinkNode(node);
+	xmlFreeNode(node);
+	return read_again(doc, ret, err);
+}
+
+int domain_find_disk(const struct domain *domain, const char *target, size_t *ret_index, struct err *err)
+{
+	for (size_t i = 0; i < domain->disk_count; i++) {
+		if (strcmp(domain->disks[i].target, target) != 0)
+			continue;
+		*ret_index = i;
+		return 0;
+	}
+	return err_set(err, -ENOENT, "VM %s: it has no disk %s: see \"vmctl disk list %s\"", domain->name, target,
+		       domain->name);
+}
