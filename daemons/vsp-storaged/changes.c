@@ -150,7 +150,9 @@ static int attach(struct changes *changes, struct storaged_controller *controlle
 	return r;
 }
 
-static int resize(const struct scsi_lun *lun, const struct change_settings *change, struct err *err)
+/* A guest that uses the disk hears of its size with its next command; one that does not is made to look. */
+static int resize(struct changes *changes, struct storaged_controller *controller, const struct scsi_lun *lun,
+		  const struct change_settings *change, struct err *err)
 {
 	struct disk *disk = lun->disk;
 	uint64_t before = disk->blocks * disk->block_bytes;
@@ -171,6 +173,7 @@ static int resize(const struct scsi_lun *lun, const struct change_settings *chan
 		return err_set(err, r, "disk %s: it cannot be made of %" PRIu64 " bytes: %s", lun->alias, change->bytes,
 			       r == -ENOSPC ? "what is behind it is smaller" : strerror(-r));
 	log_info(lun->object, "%" PRIu64 " blocks of %u bytes now", disk->blocks, disk->block_bytes);
+	(void)tell(changes, controller);
 	return 0;
 }
 
@@ -198,7 +201,7 @@ void changes_begin(struct changes *changes, const struct change_settings *change
 	} else if (!lun) {
 		(void)missing(change, &err);
 	} else if (change->kind == CHANGE_RESIZE) {
-		(void)resize(lun, change, &err);
+		(void)resize(changes, controller, lun, change, &err);
 	} else {
 		changes->controller = controller;
 		changes->done = done;

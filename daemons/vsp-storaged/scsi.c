@@ -67,7 +67,7 @@ void scsi_lun_done(struct scsi_lun *lun)
 	}
 }
 
-/* By TEST UNIT READY and INQUIRY an initiator looks whether a LUN is there. */
+/* By TEST UNIT READY, INQUIRY and REPORT LUNS an initiator looks whether a LUN is there. */
 static struct scsi_lun *look_at(struct scsi_lun *lun, uint8_t opcode)
 {
 	if (lun->presence == SCSI_LEAVING && (opcode == SCSI_TEST_UNIT_READY || opcode == SCSI_INQUIRY)) {
@@ -170,10 +170,15 @@ void scsi_report_luns(struct scsi_controller *controller, struct scsi_request *r
 	}
 	/* On the other paths there is nothing: an empty list, or storvsc removes LUN 0 of the first path. */
 	for (size_t i = 0; i < controller->luns && len < sizeof(list); i++) {
-		if (request->path != SCSI_PATH_WITH_LUNS || controller->lun[i].target != request->target ||
-		    controller->lun[i].presence != SCSI_PRESENT || what == SCSI_REPORT_LUNS_WELL_KNOWN)
+		struct scsi_lun *lun = &controller->lun[i];
+
+		if (request->path != SCSI_PATH_WITH_LUNS || lun->target != request->target ||
+		    what == SCSI_REPORT_LUNS_WELL_KNOWN)
 			continue;
-		list[len + 1] = controller->lun[i].lun;
+		lun->missed |= lun->presence == SCSI_LEAVING;
+		if (lun->presence != SCSI_PRESENT)
+			continue;
+		list[len + 1] = lun->lun;
 		len += SCSI_REPORT_LUNS_ENTRY_LEN;
 	}
 	put_be32(list, (uint32_t)(len - SCSI_REPORT_LUNS_HEADER_LEN));

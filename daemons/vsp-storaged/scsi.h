@@ -127,7 +127,7 @@ enum scsi_presence {
 struct scsi_lun {
 	uint8_t target, lun;
 	enum scsi_presence presence;
-	bool missed;	   /* leaving, and the initiator has looked for it */
+	bool missed;	   /* leaving, and the initiator has looked */
 	uint32_t commands; /* counts those that have found it, wraps */
 	char alias[SCSI_ALIAS_MAX + 1];
 	char object[SCSI_OBJECT_MAX + 1]; /* "disk sda", for the log */

@@ -106,13 +106,49 @@ bool storvsc_submit(struct vmbus_channel *channel, uint64_t id, uint8_t lun, con
 			  (uint32_t)(sizeof(list) - 8 * (PAGES_MAX - pages)), &packet, sizeof(packet));
 }
 
+static uint32_t bus_changes;
+
+uint32_t storvsc_bus_changes(void)
+{
+	return bus_changes;
+}
+
+/* The next packet but for those that say that the bus has changed, which are counted. */
+static bool receive(struct vmbus_channel *channel, struct vmpacket_descriptor *ret_desc, struct vstor_packet *ret,
+		    uint32_t *ret_len)
+{
+	while (vmbus_receive(channel, ret_desc, ret, sizeof(*ret), ret_len)) {
+		if (ret_desc->type != VMPACKET_DATA_INBAND || *ret_len < sizeof(*ret) || ret_desc->transaction_id ||
+		    ret->operation != VSTOR_OPERATION_ENUMERATE_BUS)
+			return true;
+		bus_changes++;
+	}
+	return false;
+}
+
+void storvsc_look_for_news(struct vmbus_channel *channel)
+{
+	struct vmpacket_descriptor desc;
+	struct vstor_packet packet;
+	uint32_t len;
+
+	rt_check(!receive(channel, &desc, &packet, &len), "storvsc: packet %u without a request", desc.type);
+}
+
+void storvsc_wait(struct vmbus_channel *channel, struct storvsc_result *ret_result)
+{
+	do
+		vmbus_wait_packet(channel);
+	while (!storvsc_poll(channel, ret_result));
+}
+
 bool storvsc_poll(struct vmbus_channel *channel, struct storvsc_result *ret_result)
 {
 	struct vmpacket_descriptor desc;
 	struct vstor_packet packet;
 	uint32_t len;
 
-	if (!vmbus_receive(channel, &desc, &packet, sizeof(packet), &len))
+	if (!receive(channel, &desc, &packet, &len))
 		return false;
 	if (desc.type != VMPACKET_COMPLETION || packet.operation != VSTOR_OPERATION_COMPLETE_IO || len < sizeof(packet))
 		rt_fail("storvsc: packet %u, operation %u", desc.type, packet.operation);
@@ -131,8 +167,8 @@ void storvsc_run(struct vmbus_channel *channel, uint8_t lun, const uint8_t *cdb,
 
 	if (!storvsc_submit(channel, 1, lun, cdb, cdb_len, write, data, len))
 		rt_fail("storvsc: the ring is full");
-	vmbus_wait_packet(channel);
-	if (!storvsc_poll(channel, &result) || result.id != 1)
+	storvsc_wait(channel, &result);
+	if (result.id != 1)
 		rt_fail("storvsc: not the request's completion");
 	if ((result.srb_status & 0x3f) != SRB_STATUS_SUCCESS || result.scsi_status != SCSI_STATUS_GOOD ||
 	    result.transferred != len)

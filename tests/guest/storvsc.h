@@ -36,6 +36,14 @@ bool storvsc_submit(struct vmbus_channel *channel, uint64_t id, uint8_t lun, con
 /** storvsc_poll - the next finished SRB, in whatever order. Return: false if none has finished. */
 bool storvsc_poll(struct vmbus_channel *channel, struct storvsc_result *ret_result);
 
+/** storvsc_wait - the same, asleep until there is one. */
+void storvsc_wait(struct vmbus_channel *channel, struct storvsc_result *ret_result);
+
+/** storvsc_bus_changes - how often the host has said that LUNs came or went, in all packets that were looked at;
+ * storvsc_look_for_news - look at those that wait, while no SRB is under way. */
+uint32_t storvsc_bus_changes(void);
+void storvsc_look_for_news(struct vmbus_channel *channel);
+
 /** storvsc_run - submit one, wait for it; ends the guest unless it is GOOD and moved @len bytes. */
 void storvsc_run(struct vmbus_channel *channel, uint8_t lun, const uint8_t *cdb, uint8_t cdb_len, bool write,
 		 void *data, uint32_t len);
