@@ -129,6 +129,9 @@ void domain_report_done(struct domain_report *report);
 /** domain_guid - a stable GUID for a part of this VM (@what: "scsi0"), 16 bytes in wire order. */
 void domain_guid(const struct domain *domain, const char *what, uint8_t ret[16]);
 
+/** domain_controllers - how many disk controllers it has: up to the last one that a disk is on. */
+unsigned int domain_controllers(const struct domain *domain);
+
 /** domain_uuid_normalise - @uuid in any usual form to lower case with dashes. Return: 0, -EINVAL. */
 int domain_uuid_normalise(const char *uuid, char ret[DOMAIN_UUID_MAX]);
 

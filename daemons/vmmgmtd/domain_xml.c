@@ -388,6 +388,15 @@ int domain_parse(const char *xml, size_t len, struct domain *ret, struct domain_
 	return r;
 }
 
+unsigned int domain_controllers(const struct domain *d)
+{
+	unsigned int count = 0;
+
+	for (size_t i = 0; i < d->disk_count; i++)
+		count = MAX(count, d->disks[i].controller + 1);
+	return count;
+}
+
 void domain_guid(const struct domain *d, const char *what, uint8_t ret[16])
 {
 	uuid_t vm;

@@ -59,7 +59,7 @@ static int add_free_target(const struct domain *from, xmlNode *node, struct err 
 {
 	char name[8];
 
-	for (unsigned int n = 0; n < DOMAIN_LUNS_MAX; n++) {
+	for (unsigned int n = 0; n < DOMAIN_DISKS_MAX; n++) {
 		bool taken = false;
 		xmlNode *target;
 

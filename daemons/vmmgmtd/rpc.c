@@ -313,18 +313,17 @@ static void fill_controller(Bulkhead__Storage__Controller *controller, const str
 	}
 }
 
-/* The configuration for vsp-storaged: the controllers up to the last one that a disk is on. @ret: heap. */
-static int storage_config(const struct domain *domain, uint8_t **ret, size_t *ret_len)
+/* The configuration for vsp-storaged, the same for the same disks. @count: controllers; at least those that have disks.
+ * @ret: heap. */
+static int storage_config(const struct domain *domain, unsigned int count, uint8_t **ret, size_t *ret_len)
 {
 	Bulkhead__Storage__Config config = BULKHEAD__STORAGE__CONFIG__INIT;
 	Bulkhead__Storage__Controller controller[DOMAIN_CONTROLLERS_MAX], *controllers[DOMAIN_CONTROLLERS_MAX];
 	Bulkhead__Storage__Lun luns[DOMAIN_DISKS_MAX], *list[DOMAIN_DISKS_MAX];
 	uint8_t guid[DOMAIN_CONTROLLERS_MAX][16];
-	unsigned int count = 0;
 	size_t used = 0;
 
-	for (size_t i = 0; i < domain->disk_count; i++)
-		count = MAX(count, domain->disks[i].controller + 1);
+	count = MIN(MAX(count, domain_controllers(domain)), DOMAIN_CONTROLLERS_MAX);
 	for (unsigned int i = 0; i < count; i++) {
 		fill_controller(&controller[i], domain, i, guid[i], luns, list, &used);
 		controllers[i] = &controller[i];
@@ -351,9 +350,11 @@ static int storage_change(const struct worker_disk_change *change, uint8_t **ret
 	Bulkhead__Storage__Lun lun;
 	Bulkhead__Storage__Detach detach = BULKHEAD__STORAGE__DETACH__INIT;
 	Bulkhead__Storage__Resize resize = BULKHEAD__STORAGE__RESIZE__INIT;
+	char controller[16];
 	uint8_t guid[16];
 
-	domain_guid(change->domain, "scsi0", guid);
+	snprintf(controller, sizeof(controller), "scsi%u", disk->controller);
+	domain_guid(change->domain, controller, guid);
 	msg.version = STORAGE_CONFIG_VERSION;
 	msg.instance_guid = (ProtobufCBinaryData){sizeof(guid), guid};
 	switch (change->kind) {
@@ -390,7 +391,7 @@ int worker_change_disk(struct worker *worker, const struct worker_disk_change *c
 	int r = storage_change(change, &bytes, &len);
 
 	if (r == 0 && change->kind != WORKER_DISK_RESIZE) {
-		r = storage_config(change->then, &config, &config_len);
+		r = storage_config(change->then, change->controllers, &config, &config_len);
 		msg.has_config = true;
 	}
 	if (r < 0)
@@ -425,11 +426,12 @@ static void on_provider(int error, const char *text, const ProtobufCMessage *msg
 	own.fn(error, text, same, own.arg);
 }
 
-int worker_has_disks(struct worker *worker, const struct domain *domain, worker_has_disks_fn fn, void *arg)
+int worker_has_disks(struct worker *worker, const struct domain *domain, unsigned int controllers,
+		     worker_has_disks_fn fn, void *arg)
 {
 	Bulkhead__Worker__ProviderRequest msg = BULKHEAD__WORKER__PROVIDER_REQUEST__INIT;
 	struct has_disks *own = calloc(1, sizeof(*own));
-	int r = own ? storage_config(domain, &own->config, &own->len) : -ENOMEM;
+	int r = own ? storage_config(domain, controllers, &own->config, &own->len) : -ENOMEM;
 
 	if (r == 0) {
 		own->fn = fn;
@@ -500,7 +502,7 @@ int worker_create(struct worker *worker, const struct domain *domain, const stru
 	for (size_t i = 0; i < domain->disk_count; i++)
 		fds[nfds++] = files->disks[i];
 	if (domain->disk_count) {
-		int r = storage_config(domain, &config, &len);
+		int r = storage_config(domain, 0, &config, &len);
 
 		if (r < 0)
 			return r;

@@ -19,7 +19,7 @@
 #include "base/text.h"
 #include "domain.h"
 
-#define STATE_VERSION 3u
+#define STATE_VERSION 4u
 #define STATE_MAX     4096u
 
 static const struct syscall_rule rules[] = {
@@ -72,11 +72,11 @@ int runtime_save(const char *base, const char *uuid, const struct runtime_state 
 		return fd;
 	len = snprintf(text, sizeof(text),
 		       "version %u\nup %d\npersistent %d\nworker %d %llu\nstorage %d %llu\n"
-		       "again %d %" PRIu64 "\nbegan %" PRIu64 "\ndestroyed %d\n",
+		       "again %d %" PRIu64 "\nbegan %" PRIu64 "\ndestroyed %d\ncontrollers %u\n",
 		       STATE_VERSION, state->up, state->persistent, (int)state->worker.pid,
 		       (unsigned long long)state->worker.start_time, (int)state->storage.pid,
 		       (unsigned long long)state->storage.start_time, state->again, state->again_pause_ns,
-		       state->began_ns, state->destroyed);
+		       state->began_ns, state->destroyed, state->controllers);
 	return file_replace(fd, "state", text, (size_t)len, 0600);
 }
 
@@ -92,7 +92,8 @@ int runtime_parse_state(const char *text, struct runtime_state *ret)
 	unsigned long long worker_time, storage_time;
 	int up, persistent, worker, storage, again = 0, destroyed = 0, at = 0, more = 0;
 	uint64_t pause = 0, began = 0;
-	unsigned int version;
+	unsigned int version, controllers = 0;
+	const char *line;
 
 	if (sscanf(text, "version %u\n", &version) != 1)
 		return -EINVAL;
@@ -108,8 +109,12 @@ int runtime_parse_state(const char *text, struct runtime_state *ret)
 		return -EINVAL;
 	if (version >= 3 && sscanf(text + at + more, "destroyed %d\n", &destroyed) != 1)
 		return -EINVAL;
+	line = strstr(text, "\ncontrollers ");
+	if (version >= 4 && (!line || sscanf(line, "\ncontrollers %u\n", &controllers) != 1))
+		return -EINVAL;
 	*ret = (struct runtime_state){
 		.again = again,
+		.controllers = controllers,
 		.destroyed = destroyed,
 		.again_pause_ns = pause,
 		.began_ns = began,

@@ -269,6 +269,7 @@ void vm_save_runtime(struct vm *vm, bool up)
 		.again = vm->again_start,
 		.again_pause_ns = vm->again_pause_ns,
 		.began_ns = vm->began_ns,
+		.controllers = vm->controllers,
 		.destroyed = vm->destroyed,
 	};
 	int r;

@@ -168,7 +168,7 @@ void vm_disks_settle(struct vm *vm)
 		return;
 	r = read_plan(vm, change);
 	if (r == 0)
-		r = worker_has_disks(vm->conn, &change->then, on_settled, change);
+		r = worker_has_disks(vm->conn, &change->then, vm->controllers, on_settled, change);
 	if (r == 0)
 		vm->change = take_ptr(change);
 	else if (r != -ENOENT)
@@ -260,8 +260,11 @@ static int check_image(const struct domain_disk *disk, int fd, struct err *err)
 
 static int attach_running(struct vm_change *change, const char *xml, unsigned int flags, struct err *err)
 {
-	struct worker_disk_change what = {.kind = WORKER_DISK_ATTACH, .domain = &change->then, .then = &change->then};
 	struct vm *vm = change->vm;
+	struct worker_disk_change what = {.kind = WORKER_DISK_ATTACH,
+					  .domain = &change->then,
+					  .then = &change->then,
+					  .controllers = vm->controllers};
 	const struct domain_disk *disk;
 	_cleanup_close_ int fd = -1;
 	int r = check_running(vm, err);
@@ -278,6 +281,11 @@ static int attach_running(struct vm_change *change, const char *xml, unsigned in
 		return err_set(err, -EOPNOTSUPP,
 			       "disk %s: driver io: what serves the disks of a VM that runs cannot change",
 			       disk->target);
+	if (disk->controller >= vm->controllers)
+		return err_set(err, -EOPNOTSUPP,
+			       "disk %s: VM %s was started with %u disk controller%s, and controllers do not come while it "
+			       "runs: name another place, or use --config and start it anew",
+			       disk->target, vm->domain.name, vm->controllers, vm->controllers == 1 ? "" : "s");
 	if (change->keeps && vm->kept.xml)
 		r = domain_add_disk(&vm->kept, xml, &change->kept, err);
 	if (r == 0 && change->kept.xml &&
@@ -324,6 +332,7 @@ static int detach_running(struct vm_change *change, const char *target, unsigned
 		.kind = WORKER_DISK_DETACH,
 		.domain = &vm->domain,
 		.then = &change->then,
+		.controllers = vm->controllers,
 		.fd = -1,
 		.timeout_ms = flags & VM_DISK_FORCE ? 0 : timeout_s * 1000,
 	};

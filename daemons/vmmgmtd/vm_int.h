@@ -66,6 +66,7 @@ struct vm {
 	} last;
 	struct waiter *waiters;
 
+	unsigned int controllers; /* that it was started with: while it runs none comes or goes */
 	struct vm_change *change; /* of its disks, under way; NULL: none. Owner: the request to the worker */
 
 	/* on_crash=restart */

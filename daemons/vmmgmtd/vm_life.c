@@ -508,6 +508,7 @@ void vm_start_begin(struct vm *vm, bool paused, vm_done_fn done, void *arg)
 	vm->resets = 0;
 	vm->service_count = 0;
 	vm->began_ns = clock_now_ns();
+	vm->controllers = domain_controllers(&vm->domain);
 	vm->phase = WORKER_PHASE_NEW;
 	free(take_ptr(vm->guest_message));
 	vm_set_state(vm, VM_STARTING, "starting");
@@ -662,6 +663,7 @@ void vm_adopt(struct vm *vm, const struct runtime_state *state)
 	vm->again_start = state->again && !state->up;
 	vm->again_pause_ns = state->again_pause_ns;
 	vm->began_ns = state->began_ns;
+	vm->controllers = state->controllers ? state->controllers : domain_controllers(&vm->domain);
 	adopt_log(vm);
 	if (ops->adopt(vm->env->launcher, &state->worker, &worker_launch_events, vm, &vm->worker) == 0)
 		vm->worker_pid = state->worker.pid;

@@ -139,6 +139,7 @@ struct worker_disk_change {
 	const struct domain *domain; /* that has the disk */
 	size_t index;		     /* of it there */
 	const struct domain *then;   /* what the VM has then; not of RESIZE */
+	unsigned int controllers;    /* that the VM was started with */
 	int fd;			     /* ATTACH: of its image; stays the caller's */
 	uint32_t timeout_ms;	     /* DETACH: the guest has so long; 0: it is not asked */
 	uint64_t bytes;		     /* RESIZE: 0: as the image is now */
@@ -154,7 +155,8 @@ int worker_change_disk(struct worker *worker, const struct worker_disk_change *c
 typedef void (*worker_has_disks_fn)(int error, const char *text, bool same, void *arg);
 
 /** worker_has_disks - asks which disks the VM has; answered once no change is under way. */
-int worker_has_disks(struct worker *worker, const struct domain *domain, worker_has_disks_fn fn, void *arg);
+int worker_has_disks(struct worker *worker, const struct domain *domain, unsigned int controllers,
+		     worker_has_disks_fn fn, void *arg);
 
 /** worker_console_fn - @fd: a stream socket that the callee owns, -1 on error. */
 typedef void (*worker_console_fn)(int error, const char *text, int fd, void *arg);

@@ -47,6 +47,7 @@ static int open_disk(struct storaged *storaged, struct storaged_controller *cont
 	int r, place = find_place(controller, settings->target, settings->lun);
 	struct scsi_lun *lun;
 	struct disk *disk;
+	uint32_t sequence;
 
 	if (place < 0)
 		return err_set(err, -ENOSPC, "disk %s: its controller has %u disks already", settings->alias,
@@ -55,6 +56,7 @@ static int open_disk(struct storaged *storaged, struct storaged_controller *cont
 	if (r < 0)
 		return r;
 	lun = &controller->lun[place];
+	sequence = lun->state.sequence; /* what the next initiator hears is news, whatever was kept of a LUN before it */
 	r = scsi_lun_init(lun, &controller->instance, settings->target, settings->lun, settings->alias,
 			  settings->serial, disk);
 	if (r < 0) {
@@ -62,6 +64,7 @@ static int open_disk(struct storaged *storaged, struct storaged_controller *cont
 		disk_close(disk);
 		return err_set(err, r, "disk %s: out of memory", settings->alias);
 	}
+	lun->state.sequence = sequence;
 	controller->fd[place] = fd;
 	controller->file[place] = file;
 	if ((size_t)place == controller->storvsp.scsi.luns)
