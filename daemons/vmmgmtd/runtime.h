@@ -31,7 +31,8 @@ struct runtime_state {
 	uint64_t again_pause_ns; /* the pause before that; 0: none */
 	uint64_t began_ns;	 /* this run, of clock_now_ns(); 0: not known */
 	bool destroyed; /* it ends because somebody wants it to, whatever it looks like; false in versions 1 and 2 */
-	unsigned int controllers; /* for disks, that it was started with; 0 in versions before 4: as the definition says */
+	unsigned int
+		controllers; /* for disks, that it was started with; 0 in versions before 4: as the definition says */
 };
 
 /** runtime_make - a new, empty folder (what was there is removed) with the definition. Return: 0; a negative errno with

@@ -282,10 +282,11 @@ static int attach_running(struct vm_change *change, const char *xml, unsigned in
 			       "disk %s: driver io: what serves the disks of a VM that runs cannot change",
 			       disk->target);
 	if (disk->controller >= vm->controllers)
-		return err_set(err, -EOPNOTSUPP,
-			       "disk %s: VM %s was started with %u disk controller%s, and controllers do not come while it "
-			       "runs: name another place, or use --config and start it anew",
-			       disk->target, vm->domain.name, vm->controllers, vm->controllers == 1 ? "" : "s");
+		return err_set(
+			err, -EOPNOTSUPP,
+			"disk %s: VM %s was started with %u disk controller%s, and controllers do not come while it "
+			"runs: name another place, or use --config and start it anew",
+			disk->target, vm->domain.name, vm->controllers, vm->controllers == 1 ? "" : "s");
 	if (change->keeps && vm->kept.xml)
 		r = domain_add_disk(&vm->kept, xml, &change->kept, err);
 	if (r == 0 && change->kept.xml &&

@@ -43,9 +43,10 @@ struct provider_ops {
 	int (*ping)(void *arg); /* 0: service_answered() follows, or its end; a negative errno: it cannot be asked */
 	void (*hand_over)(void *arg); /* service_handed_over() follows, or its end */
 	void (*end)(void *arg);	      /* it must end itself; its end follows */
-	/* As vsp.proto ChangeRequest; provider_changed() follows, or its end. 0 or a negative errno: it cannot be asked */
+	/* As vsp.proto ChangeRequest; provider_changed() follows, or its end. 0 or a negative errno: it cannot be asked
+	 */
 	int (*change)(void *arg, const void *change, size_t len, int fd);
-	void (*drop)(void *arg);      /* end its connection soon; it is detached */
+	void (*drop)(void *arg); /* end its connection soon; it is detached */
 };
 
 /* A process that attaches. */
@@ -72,8 +73,8 @@ struct provider_change {
 	size_t change_len;
 	const void *config; /* its configuration then; NULL: as it is */
 	size_t config_len;
-	int fd;	   /* comes behind those that there are; the caller's, duplicated; -1: none */
-	int drop;  /* the place of one that goes, of those that there are; -1: none */
+	int fd;	    /* comes behind those that there are; the caller's, duplicated; -1: none */
+	int drop;   /* the place of one that goes, of those that there are; -1: none */
 	bool early; /* configuration and descriptor count at once, else once it has changed */
 };
 

@@ -56,7 +56,8 @@ static int open_disk(struct storaged *storaged, struct storaged_controller *cont
 	if (r < 0)
 		return r;
 	lun = &controller->lun[place];
-	sequence = lun->state.sequence; /* what the next initiator hears is news, whatever was kept of a LUN before it */
+	sequence =
+		lun->state.sequence; /* what the next initiator hears is news, whatever was kept of a LUN before it */
 	r = scsi_lun_init(lun, &controller->instance, settings->target, settings->lun, settings->alias,
 			  settings->serial, disk);
 	if (r < 0) {

@@ -590,3 +590,71 @@ Test(domain_xml, uuid_forms)
 	cr_assert_eq(domain_uuid_normalise("00000000-0000-0000-0000-000000000000", uuid), -EINVAL);
 	cr_assert_eq(domain_uuid_normalise("3e478734-45d4-4f62-a1f1-65e9d1b3b4e", uuid), -EINVAL);
 }
+
+/* ---- a disk more, a disk less ---- */
+
+#define TWO DEVICES("\n  " DISK("/a", "sda") "\n  " DISK("/c", "sdc") "\n")
+
+static const struct {
+	const char *disk, *target, *text; /* target: what it gets; NULL: refused, with text */
+} more[] = {
+	{DISK("/d", "sdd"), "sdd", NULL},
+	{"<disk type='file'><source file='/d'/></disk>", "sdb", NULL},
+	{"<disk type='file'><source file='/d'/><target bus='scsi' dev='sda'/></disk>", NULL, "target 'sda' is taken"},
+	{DISK("/c", "sdd"), NULL, "image /c is that of disk sdc"},
+	{"<disk type='file'/>", NULL, "no <source>"},
+	{"<disc/>", NULL, "its root element is not <disk>"},
+	{"<disk", NULL, "not well-formed"},
+	{"", NULL, "it is empty"},
+	{"<!DOCTYPE a []><disk/>", NULL, "DOCTYPE"},
+};
+
+Test(domain_xml, a_disk_more)
+{
+	struct domain from = {0};
+	struct err err = {0};
+
+	cr_assert_eq(parse(TWO, &from, NULL, &err), 0, "%s", err.text);
+	for (size_t i = 0; i < ARRAY_SIZE(more); i++) {
+		struct domain with = {0};
+		int r = domain_add_disk(&from, more[i].disk, &with, &err);
+
+		if (!more[i].target) {
+			cr_expect(r < 0 && strstr(err.text, more[i].text), "%zu: %s", i, err.text);
+			cr_expect_null(with.xml);
+			continue;
+		}
+		cr_assert_eq(r, 0, "%zu: %s", i, err.text);
+		cr_expect_eq(with.disk_count, 3);
+		cr_expect_str_eq(with.disks[1].target, "sdc");
+		cr_expect_str_eq(with.disks[2].target, more[i].target);
+		cr_expect_str_eq(with.disks[2].image, "/d");
+		cr_expect_str_eq(with.uuid, UUID);
+		domain_done(&with);
+	}
+	domain_done(&from);
+}
+
+Test(domain_xml, a_disk_less)
+{
+	struct domain from = {0}, less = {0}, none = {0};
+	struct err err = {0};
+	size_t index = 9;
+
+	cr_assert_eq(parse(TWO, &from, NULL, &err), 0, "%s", err.text);
+	cr_assert_eq(domain_find_disk(&from, "sdb", &index, &err), -ENOENT);
+	cr_assert(strstr(err.text, "no disk sdb"));
+	cr_assert_eq(domain_find_disk(&from, "sda", &index, &err), 0);
+	cr_assert_eq(index, 0);
+	cr_assert_eq(domain_remove_disk(&from, index, &less, &err), 0, "%s", err.text);
+	cr_assert_eq(less.disk_count, 1);
+	cr_assert_str_eq(less.disks[0].target, "sdc");
+	cr_assert_eq(domain_remove_disk(&less, 1, &none, &err), -ENOENT);
+	cr_assert_eq(domain_remove_disk(&less, 0, &none, &err), 0, "%s", err.text);
+	cr_assert_eq(none.disk_count, 0);
+	cr_assert_eq(domain_controllers(&less), 1);
+	cr_assert_eq(domain_controllers(&none), 0);
+	domain_done(&from);
+	domain_done(&less);
+	domain_done(&none);
+}

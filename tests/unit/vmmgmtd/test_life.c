@@ -126,8 +126,10 @@ Test(state, of_this_version_and_earlier_ones)
 	static const char first[] = "version 1\nup 1\npersistent 0\nworker 12 34\nstorage 56 78\n";
 	static const char second[] =
 		"version 2\nup 0\npersistent 1\nworker 12 34\nstorage 0 0\nagain 1 2000000000\nbegan 99\n";
-	static const char now[] = "version 3\nup 1\npersistent 1\nworker 12 34\nstorage 0 0\nagain 0 0\nbegan 99\n"
-				  "destroyed 1\n";
+	static const char now[] = "version 4\nup 1\npersistent 1\nworker 12 34\nstorage 0 0\nagain 0 0\nbegan 99\n"
+				  "destroyed 1\ncontrollers 3\n";
+	static const char third[] = "version 3\nup 1\npersistent 1\nworker 12 34\nstorage 0 0\nagain 0 0\nbegan 99\n"
+				    "destroyed 1\n";
 	struct runtime_state state;
 
 	cr_assert_eq(runtime_parse_state(first, &state), 0);
@@ -139,8 +141,12 @@ Test(state, of_this_version_and_earlier_ones)
 	cr_assert(!state.up && state.persistent && state.again && !state.destroyed);
 	cr_assert_eq(state.again_pause_ns, 2 * NS_PER_SEC);
 	cr_assert_eq(state.began_ns, 99);
+	cr_assert_eq(runtime_parse_state(third, &state), 0);
+	cr_assert(state.up && !state.again && state.began_ns == 99 && state.destroyed);
+	cr_assert_eq(state.controllers, 0);
 	cr_assert_eq(runtime_parse_state(now, &state), 0);
 	cr_assert(state.up && !state.again && state.began_ns == 99 && state.destroyed);
+	cr_assert_eq(state.controllers, 3);
 }
 
 Test(state, written_and_read_again)
@@ -163,6 +169,44 @@ Test(state, written_and_read_again)
 	scratch_remove(base);
 }
 
+/* What a change of disks leaves at each moment: one of both definitions, and the plan or none. */
+Test(state, plan_of_a_change)
+{
+	struct runtime_state state = {.up = true}, read;
+	char *xml = NULL, *then = NULL, *kept = NULL, base[256];
+	struct err err = {0};
+	size_t len = 0;
+
+	scratch_new(base, sizeof(base));
+	cr_assert_eq(runtime_make(base, STATE_UUID, "<old/>", false, &err), 0, "%s", err.text);
+	cr_assert_eq(runtime_save(base, STATE_UUID, &state), 0);
+	cr_assert_eq(runtime_plan_load(base, STATE_UUID, &then, &kept), -ENOENT);
+	cr_assert_eq(runtime_plan(base, STATE_UUID, "<new/>", "<kept/>"), 0);
+	cr_assert_eq(runtime_plan_load(base, STATE_UUID, &then, &kept), 0);
+	cr_assert(!strncmp(then, "<new/>", 6) && !strncmp(kept, "<kept/>", 7));
+	free(then);
+	free(kept);
+	runtime_plan_dropped(base, STATE_UUID);
+	cr_assert_eq(runtime_plan_load(base, STATE_UUID, &then, &kept), -ENOENT);
+	/* The second plan keeps nothing, whatever the first one did. */
+	cr_assert_eq(runtime_plan(base, STATE_UUID, "<new/>", "<kept/>"), 0);
+	cr_assert_eq(runtime_plan(base, STATE_UUID, "<newer/>", NULL), 0);
+	kept = NULL;
+	cr_assert_eq(runtime_plan_load(base, STATE_UUID, &then, &kept), 0);
+	cr_assert_null(kept);
+	free(then);
+	cr_assert_eq(runtime_load(base, STATE_UUID, &read, &xml, &len), 0);
+	cr_assert(len == 6 && !strncmp(xml, "<old/>", len));
+	free(xml);
+	cr_assert_eq(runtime_plan_made(base, STATE_UUID), 0);
+	cr_assert_eq(runtime_plan_load(base, STATE_UUID, &then, &kept), -ENOENT);
+	cr_assert_eq(runtime_load(base, STATE_UUID, &read, &xml, &len), 0);
+	cr_assert(len == 8 && !strncmp(xml, "<newer/>", len));
+	free(xml);
+	runtime_remove(base, STATE_UUID);
+	scratch_remove(base);
+}
+
 Test(state, nonsense_is_refused)
 {
 	static const char *const texts[] = {"",
@@ -171,12 +215,14 @@ Test(state, nonsense_is_refused)
 					    "version 1\nup 1\npersistent 0\nworker 1 2\n",
 					    "version 2\nup 1\npersistent 0\nworker 12 34\nstorage 56 78\n",
 					    ("version 3\nup 1\npersistent 0\nworker 12 34\nstorage 56 78\n"
-					     "again 0 0\nbegan 99\n")};
+					     "again 0 0\nbegan 99\n"),
+					    ("version 4\nup 1\npersistent 0\nworker 12 34\nstorage 56 78\n"
+					     "again 0 0\nbegan 99\ndestroyed 0\n")};
 	struct runtime_state state;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
 		cr_expect_eq(runtime_parse_state(texts[i], &state), -EINVAL, "%zu", i);
-	cr_assert_eq(runtime_parse_state("version 4\nwhatever\n", &state), -EPROTONOSUPPORT);
+	cr_assert_eq(runtime_parse_state("version 5\nwhatever\n", &state), -EPROTONOSUPPORT);
 	cr_assert_eq(runtime_parse_state("version 0\n", &state), -EPROTONOSUPPORT);
 }
 

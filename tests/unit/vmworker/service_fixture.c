@@ -130,6 +130,16 @@ static int on_ping(void *arg)
 	return 0;
 }
 
+static int on_change(void *arg, const void *change, size_t len, int fd)
+{
+	struct played *played = arg;
+
+	played->changes++;
+	played->change_fd = fd;
+	snprintf(played->change, sizeof(played->change), "%.*s", (int)len, (const char *)change);
+	return 0;
+}
+
 static void on_drop(void *arg)
 {
 	struct played *played = arg;
@@ -142,6 +152,7 @@ static const struct provider_ops ops = {.admitted = on_admitted,
 					.ping = on_ping,
 					.hand_over = on_hand_over,
 					.end = on_end,
+					.change = on_change,
 					.drop = on_drop};
 
 int sx_attach(struct played *played, pid_t pid, uint32_t version)

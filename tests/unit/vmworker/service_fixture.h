@@ -28,6 +28,9 @@ struct played {
 	bool admitted, dropped, refused, asked_to_hand_over, asked_to_end;
 	bool pinged; /* and has not answered */
 	unsigned int pings;
+	unsigned int changes; /* that it was asked for; the last: */
+	char change[32];
+	int change_fd;
 };
 
 struct service_fixture {

@@ -394,3 +394,26 @@ Test(disk_raw, whether_blocks_can_be_given_back)
 	cr_assert_eq(open_disk(512, false), 0, "%s", err.text);
 	cr_assert_not(disk->discard, "it was not asked for");
 }
+
+Test(disk_raw, resize)
+{
+	struct stat st;
+
+	open_file(8192, O_RDWR);
+	cr_assert_eq(open_disk(512, false), 0, "%s", err.text);
+	cr_assert_eq(disk_resize(disk, 16384), 0);
+	cr_assert_eq(disk->blocks, 32);
+	cr_assert_eq(fstat(fd, &st), 0);
+	cr_assert_eq(st.st_size, 16384);
+	cr_assert_eq(disk_resize(disk, 4096), 0);
+	cr_assert_eq(disk->blocks, 8);
+	/* Somebody else did it. */
+	cr_assert_eq(ftruncate(fd, 5000), 0);
+	cr_assert_eq(disk->blocks, 8);
+	cr_assert_eq(disk_resize(disk, 0), 0);
+	cr_assert_eq(disk->blocks, 9);
+	cr_assert_eq(ftruncate(fd, 100), 0);
+	cr_assert_eq(disk_resize(disk, 0), -EINVAL);
+	cr_assert_eq(disk->blocks, 9, "nothing has changed");
+	cr_assert_eq(disk_resize(disk, UINT64_MAX & ~511ull), -EFBIG);
+}

@@ -422,3 +422,50 @@ Test(engine, unknown_name)
 	engine_close(engine);
 	loop_free(loop);
 }
+
+ParameterizedTestParameters(engine, files_come_and_go)
+{
+	static char names[][16] = {"io_uring", "threads"};
+
+	return cr_make_param_array(char[16], names, ARRAY_SIZE(names));
+}
+
+/* Also many times over: numbers are used again, and a file that is gone cannot be reached. */
+ParameterizedTest(char *name, engine, files_come_and_go, .timeout = 60)
+{
+	struct test_io test = {0};
+	uint8_t data[512], back[512];
+	char path[256];
+
+	start(name);
+	for (unsigned int i = 0; i < 300; i++) {
+		int fd = make_file(path, sizeof(path)), file = engine_add_file(engine, fd);
+
+		unlink(path);
+		cr_assert_eq(file, FILES, "%u: %d", i, file);
+		memset(data, (int)i + 1, sizeof(data));
+		test.iov[0] = (struct iovec){data, sizeof(data)};
+		cr_assert_eq(run(&test, ENGINE_WRITE, (unsigned int)file, 0, 1), 0);
+		cr_assert_eq(engine_remove_file(engine, (unsigned int)file), 0);
+		cr_assert_eq(pread(fd, back, sizeof(back), 0), (ssize_t)sizeof(back));
+		cr_assert_eq(memcmp(data, back, sizeof(data)), 0);
+		close(fd);
+		test.iov[0] = (struct iovec){data, sizeof(data)};
+		cr_assert_eq(run(&test, ENGINE_READ, (unsigned int)file, 0, 1), -EBADF);
+	}
+	stop();
+}
+
+Test(engine, files_are_bounded)
+{
+	int last = 0;
+
+	start("threads");
+	for (unsigned int i = FILES; i < ENGINE_FILES_MAX; i++)
+		last = engine_add_file(engine, fds[RW]);
+	cr_assert_eq(last, (int)ENGINE_FILES_MAX - 1);
+	cr_assert_eq(engine_add_file(engine, fds[RW]), -ENOSPC);
+	cr_assert_eq(engine_remove_file(engine, 7), 0);
+	cr_assert_eq(engine_add_file(engine, fds[RW]), 7);
+	stop();
+}

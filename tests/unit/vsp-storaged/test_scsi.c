@@ -141,3 +141,43 @@ Test(scsi, sense_as_descriptors)
 	IN(0, 252, 6, 0x03, 0, 0, 0, 252);
 	cr_assert_eq(buf[0], 0x70, "REQUEST SENSE says itself what it wants");
 }
+
+/* A LUN that leaves is not there for who looks for it; who uses it still can. */
+Test(scsi, leaving_lun)
+{
+	luns[1].presence = SCSI_LEAVING;
+	IN(3, 4096, 10, 0x28, 0, 0, 0, 0, 0, 0, 0, 1);
+	good(4096);
+	cr_assert_not(luns[1].missed);
+	IN(3, 36, 6, 0x12, 0, 0, 0, 36);
+	good(36);
+	cr_assert_eq(buf[0], 0x7f);
+	cr_assert_not(luns[1].missed);
+	NODATA(3, 6, 0x00);
+	cr_assert_eq(req.outcome, SCSI_NO_LUN);
+	cr_assert(luns[1].missed);
+	luns[1].missed = false;
+	IN(0, 64, 12, 0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 64);
+	good(16);
+	cr_assert_eq(get_be32(buf), 8);
+	cr_assert_eq(buf[9], 0);
+	cr_assert(luns[1].missed);
+	IN(3, 4096, 10, 0x28, 0, 0, 0, 0, 0, 0, 0, 1);
+	good(4096);
+	luns[1].presence = SCSI_GONE;
+	IN(3, 4096, 10, 0x28, 0, 0, 0, 0, 0, 0, 0, 1);
+	cr_assert_eq(req.outcome, SCSI_NO_LUN);
+	luns[1].presence = SCSI_PRESENT;
+	NODATA(3, 6, 0x00);
+	good(0);
+}
+
+/* Another one at the same address: the one that is gone is not looked at, wherever it stands. */
+Test(scsi, gone_lun_is_not_found)
+{
+	luns[0].presence = SCSI_GONE;
+	luns[1].lun = 0;
+	NODATA(0, 6, 0x00);
+	good(0);
+	cr_assert_eq(req.unit, &luns[1]);
+}

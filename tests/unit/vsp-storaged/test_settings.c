@@ -212,3 +212,59 @@ Test(settings, too_many)
 	config.n_controllers = 65;
 	refused(-EINVAL);
 }
+
+/* ---- changes ---- */
+
+static struct change_settings change;
+
+static int parse_change(Bulkhead__Storage__Change *msg, size_t fds)
+{
+	uint8_t bytes[4096];
+
+	err = (struct err){0};
+	return settings_parse_change(bytes, bulkhead__storage__change__pack(msg, bytes), fds, &change, &err);
+}
+
+Test(settings, changes)
+{
+	Bulkhead__Storage__Change msg = BULKHEAD__STORAGE__CHANGE__INIT;
+	Bulkhead__Storage__Detach detach = BULKHEAD__STORAGE__DETACH__INIT;
+	Bulkhead__Storage__Resize resize = BULKHEAD__STORAGE__RESIZE__INIT;
+
+	msg.version = 1;
+	msg.instance_guid = (ProtobufCBinaryData){16, guid[1]};
+	cr_assert_eq(parse_change(&msg, 0), -EINVAL, "nothing to do");
+	msg.attach = &lun[0];
+	cr_assert_eq(parse_change(&msg, 1), 0, "%s", err.text);
+	cr_assert_eq(change.kind, CHANGE_ATTACH);
+	cr_assert_eq(change.instance.b[0], 2);
+	cr_assert_str_eq(change.lun.alias, "sda");
+	cr_assert_eq(parse_change(&msg, 0), -EINVAL, "no descriptor");
+	lun[0].logical_block_bytes = 1000;
+	cr_assert_eq(parse_change(&msg, 1), -EINVAL);
+	lun[0].logical_block_bytes = 512;
+	msg.detach = &detach;
+	cr_assert_eq(parse_change(&msg, 1), -EINVAL, "two at once");
+	msg.attach = NULL;
+	detach.lun = 63;
+	detach.timeout_ms = 500;
+	cr_assert_eq(parse_change(&msg, 1), -EINVAL, "a descriptor");
+	cr_assert_eq(parse_change(&msg, 0), 0, "%s", err.text);
+	cr_assert(change.kind == CHANGE_DETACH && change.lun.lun == 63 && change.timeout_ms == 500);
+	detach.lun = 64;
+	cr_assert_eq(parse_change(&msg, 0), -EINVAL);
+	msg.detach = NULL;
+	msg.resize = &resize;
+	resize.bytes = 1ull << 40;
+	cr_assert_eq(parse_change(&msg, 0), 0, "%s", err.text);
+	cr_assert(change.kind == CHANGE_RESIZE && change.bytes == 1ull << 40 && !change.shrink);
+	resize.target = 2;
+	cr_assert_eq(parse_change(&msg, 0), -EINVAL);
+	resize.target = 0;
+	msg.instance_guid.len = 15;
+	cr_assert_eq(parse_change(&msg, 0), -EINVAL);
+	msg.instance_guid.len = 16;
+	msg.version = 2;
+	cr_assert_eq(parse_change(&msg, 0), -EPROTONOSUPPORT);
+	cr_assert_eq(settings_parse_change("\xff", 1, 0, &change, &err), -EPROTO);
+}

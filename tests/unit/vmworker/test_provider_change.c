@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What a provider serves changes: made or refused, whoever dies on the way; what a successor gets agrees. */
+#include "service_fixture.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+TestSuite(provider_change, .init = sx_setup, .fini = sx_teardown, .timeout = 60);
+
+static struct err outcome;
+static unsigned int dones, waited;
+
+static void on_done(void *arg, const struct err *err)
+{
+	outcome = *err;
+	dones++;
+}
+
+static void on_waited(void *arg)
+{
+	waited++;
+}
+
+static bool configured(const char *config, size_t fds)
+{
+	return sx.storage->config_len == strlen(config) &&
+	       !memcmp(sx.storage->config, config, sx.storage->config_len) && sx.storage->nfds == fds;
+}
+
+static void attach_disk(int fd)
+{
+	const struct provider_change change = {.change = "attach",
+					       .change_len = 6,
+					       .config = "one",
+					       .config_len = 3,
+					       .fd = fd,
+					       .drop = -1,
+					       .early = true};
+
+	provider_change(sx.storage, &change, on_done, NULL);
+}
+
+static void detach_disk(int place)
+{
+	const struct provider_change change = {
+		.change = "detach", .change_len = 6, .config = "two", .config_len = 3, .fd = -1, .drop = place};
+
+	provider_change(sx.storage, &change, on_done, NULL);
+}
+
+Test(provider_change, made)
+{
+	struct played played;
+	int fd = fd_memfd("image", 4096);
+
+	sx_add("exec sleep 100");
+	sx_serve(&played);
+	cr_assert(configured("", 0));
+	attach_disk(fd);
+	cr_assert(played.changes == 1 && !strcmp(played.change, "attach") && played.change_fd >= 0 && !dones);
+	cr_assert(configured("one", 1), "a successor has what the guest may know");
+	provider_changed(sx.storage, 0, "");
+	cr_assert(dones == 1 && !outcome.code && configured("one", 1));
+	detach_disk(0);
+	cr_assert(played.changes == 2 && !strcmp(played.change, "detach") && played.change_fd < 0);
+	cr_assert(configured("one", 1), "until it is gone");
+	cr_assert_eq(provider_change_wait(sx.storage, on_waited, NULL), 0);
+	cr_assert_eq(waited, 0);
+	attach_disk(fd);
+	cr_assert(dones == 2 && outcome.code == -EBUSY, "one at a time");
+	provider_changed(sx.storage, 0, "");
+	cr_assert(dones == 3 && !outcome.code && configured("two", 0));
+	cr_assert_eq(waited, 1);
+	cr_assert_eq(provider_change_wait(sx.storage, on_waited, NULL), 0);
+	cr_assert_eq(waited, 2);
+	close(fd);
+}
+
+Test(provider_change, refused)
+{
+	struct played played;
+	int fd = fd_memfd("image", 4096);
+
+	sx_add("exec sleep 100");
+	sx_serve(&played);
+	attach_disk(fd);
+	provider_changed(sx.storage, -ENOENT, "no");
+	cr_assert(dones == 1 && outcome.code == -ENOENT && !strcmp(outcome.text, "no") && configured("", 0));
+	attach_disk(fd);
+	provider_changed(sx.storage, -ENOSYS, "");
+	cr_assert(dones == 2 && outcome.code == -EOPNOTSUPP && configured("", 0));
+	detach_disk(0);
+	cr_assert(dones == 3 && outcome.code == -EINVAL, "it has none");
+	attach_disk(fd);
+	provider_changed(sx.storage, 0, "");
+	detach_disk(0);
+	provider_changed(sx.storage, -ETIMEDOUT, "still in use");
+	cr_assert(dones == 5 && outcome.code == -ETIMEDOUT && configured("one", 1));
+	provider_changed(sx.storage, 0, "nobody has asked");
+	cr_assert(dones == 5 && configured("one", 1));
+	close(fd);
+}
+
+/* Both kinds: who dies before the answer is not the end of it. */
+Test(provider_change, successor_is_asked_again)
+{
+	struct played first, second, third;
+	int fd = fd_memfd("image", 4096);
+	pid_t pid;
+
+	sx_add("exec sleep 100");
+	pid = sx_serve(&first);
+	attach_disk(fd);
+	kill(pid, SIGKILL);
+	provider_detach(sx.storage, &first);
+	UNTIL(sx.storage->service.process && sx_status().pid != pid);
+	cr_assert(!dones && configured("one", 1));
+	pid = sx_serve(&second);
+	cr_assert(second.changes == 1 && !strcmp(second.change, "attach") && second.change_fd >= 0);
+	provider_changed(sx.storage, 0, "");
+	cr_assert(dones == 1 && !outcome.code);
+	detach_disk(0);
+	provider_changed(sx.storage, -ECANCELED, "it is ending");
+	cr_assert_eq(dones, 1, "that is no answer");
+	kill(pid, SIGKILL);
+	provider_detach(sx.storage, &second);
+	UNTIL(sx.storage->service.process && sx_status().pid != pid);
+	cr_assert(configured("one", 1));
+	sx_serve(&third);
+	cr_assert(third.changes == 1 && !strcmp(third.change, "detach"));
+	provider_changed(sx.storage, 0, "");
+	cr_assert(dones == 2 && !outcome.code && configured("two", 0));
+	close(fd);
+}
+
+/* The VM ends meanwhile. */
+Test(provider_change, canceled)
+{
+	struct played played;
+	int fd = fd_memfd("image", 4096);
+
+	sx_add("exec sleep 100");
+	sx_serve(&played);
+	attach_disk(fd);
+	provider_change_cancel(sx.storage);
+	cr_assert(dones == 1 && outcome.code == -ECANCELED && configured("", 0));
+	provider_change_cancel(sx.storage);
+	cr_assert_eq(dones, 1);
+	close(fd);
+}
