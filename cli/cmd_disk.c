@@ -316,14 +316,12 @@ int cmd_disk(const struct cli *cli, int argc, char **argv)
 		int (*run)(const struct cli *cli, int argc, char **argv);
 	} verbs[] = {{"list", disk_list}, {"attach", disk_attach}, {"detach", disk_detach}, {"resize", disk_resize}};
 
-	if (argc < 2)
-		return cli_usage(argv[0], "'list', 'attach', 'detach' or 'resize' is missing");
-	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(verbs); i++) {
 		if (strcmp(argv[1], verbs[i].name) != 0)
 			continue;
 		if (cli->json && verbs[i].run != disk_list)
 			return cli_usage(argv[0], "'%s' prints no data, so there is no --json", argv[1]);
 		return verbs[i].run(cli, argc - 1, argv + 1);
 	}
-	return cli_usage(argv[0], "unknown verb 'disk %s'", argv[1]);
+	return cli_usage(argv[0], "'list', 'attach', 'detach' or 'resize' is needed");
 }
