@@ -10,7 +10,7 @@
 #include "base/clock.h"
 
 #define LOOP_NS 50000u
-#define LOOKS	4u /* without a pause, before a look at the clock */
+#define LOOKS	32u /* without a pause, before a look at the clock */
 
 static void pause_cpu(void)
 {
