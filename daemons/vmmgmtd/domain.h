@@ -53,6 +53,44 @@ enum domain_disk_type {
 	DOMAIN_DISK_BLOCK,
 };
 
+/* The limits of a disk, as libvirt's <iotune> names them; the order is that of proto/storage.proto. */
+enum domain_limit {
+	DOMAIN_LIMIT_TOTAL_BYTES,
+	DOMAIN_LIMIT_READ_BYTES,
+	DOMAIN_LIMIT_WRITE_BYTES,
+	DOMAIN_LIMIT_TOTAL_IOPS,
+	DOMAIN_LIMIT_READ_IOPS,
+	DOMAIN_LIMIT_WRITE_IOPS,
+	DOMAIN_LIMITS,
+};
+
+enum domain_limit_part {
+	DOMAIN_LIMIT_RATE,	    /* a second */
+	DOMAIN_LIMIT_BURST,	    /* a second; 0, or more than the rate */
+	DOMAIN_LIMIT_BURST_SECONDS, /* how long; 0: 1 */
+	DOMAIN_LIMIT_PARTS,
+};
+
+#define DOMAIN_LIMIT_RATE_MAX	 UINT64_C(1000000000000000)
+#define DOMAIN_LIMIT_SECONDS_MAX 3600u
+#define DOMAIN_GROUP_MAX	 64u
+
+/* All 0: no limits. */
+struct domain_iotune {
+	uint64_t limit[DOMAIN_LIMITS][DOMAIN_LIMIT_PARTS];
+	uint64_t io_bytes;		  /* a request counts as one for each of these; 0: as one */
+	char group[DOMAIN_GROUP_MAX + 1]; /* of disks of this VM that have these limits together; "": none */
+};
+
+/** domain_limited - whether there is any. */
+static inline bool domain_limited(const struct domain_iotune *tune)
+{
+	for (unsigned int i = 0; i < DOMAIN_LIMITS; i++)
+		if (tune->limit[i][DOMAIN_LIMIT_RATE])
+			return true;
+	return false;
+}
+
 struct domain_disk {
 	char target[8]; /* "sda" */
 	char *image;	/* absolute path */
@@ -68,6 +106,7 @@ struct domain_disk {
 	unsigned int block_bytes;	   /* 512 or 4096 */
 	unsigned int physical_block_bytes; /* 0: the medium's; a power of two from block_bytes to 1 MiB */
 	char serial[DOMAIN_SERIAL_MAX];
+	struct domain_iotune iotune;
 };
 
 /*

@@ -270,6 +270,7 @@ void domain_xml_disk(struct domain_parser *p, xmlNode *node, const char *where)
 	disk_target(p, &disk, node, where);
 	disk_address(p, &disk, node, where);
 	disk_details(p, &disk, node, where);
+	domain_xml_iotune(p, &disk.iotune, domain_xml_child(node, "iotune"), where);
 	disk_twice(p, &disk, where);
 	more = reallocarray(p->d->disks, p->d->disk_count + 1, sizeof(*more));
 	if (!more) {

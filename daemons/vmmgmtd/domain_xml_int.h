@@ -61,6 +61,9 @@ xmlDoc *domain_xml_document(const char *what, const char *xml, size_t len, struc
 /** domain_target_name - the nth target: 0 "sda", 26 "sdaa". */
 void domain_target_name(unsigned int n, char ret[8]);
 
+/** domain_xml_iotune - the limits of a disk. @iotune: NULL: none. */
+void domain_xml_iotune(struct domain_parser *p, struct domain_iotune *tune, xmlNode *iotune, const char *where);
+
 /** domain_xml_disk - the set function of <disk>. */
 void domain_xml_disk(struct domain_parser *p, xmlNode *node, const char *where);
 

@@ -288,6 +288,12 @@ static void fill_lun(Bulkhead__Storage__Lun *lun, const struct domain_disk *disk
 	lun->logical_block_bytes = disk->block_bytes;
 	lun->physical_block_bytes = disk->physical_block_bytes;
 	lun->serial = (char *)disk->serial;
+	if (domain_limited(&disk->iotune)) {
+		lun->n_limits = DOMAIN_LIMITS * DOMAIN_LIMIT_PARTS;
+		lun->limits = (uint64_t *)disk->iotune.limit;
+		lun->limit_io_bytes = disk->iotune.io_bytes;
+		lun->limit_group = (char *)disk->iotune.group;
+	}
 	/* For messages: of a long path its end, so that all fit into one frame. */
 	lun->image = disk->image + (len > IMAGE_TEXT_MAX ? len - IMAGE_TEXT_MAX : 0);
 }

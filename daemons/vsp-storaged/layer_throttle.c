@@ -175,6 +175,15 @@ static bool throttle_cancel(struct disk *disk, struct disk_request *request)
 	return disk_cancel(member->below, request);
 }
 
+static int throttle_resize(struct disk *disk, uint64_t bytes)
+{
+	struct disk *below = to_member(disk)->below;
+	int r = disk_resize(below, bytes);
+
+	disk->blocks = below->blocks;
+	return r;
+}
+
 /* ---- groups ---- */
 
 static struct throttle_group *find_group(struct throttle_groups *groups, const char *name)
@@ -301,6 +310,7 @@ static void throttle_close(struct disk *disk)
 	struct member *member = to_member(disk);
 
 	leave(member);
+	disk_close(member->below);
 	free(member);
 }
 
@@ -308,5 +318,6 @@ const struct disk_ops layer_throttle = {
 	.name = "throttle",
 	.submit = throttle_submit,
 	.cancel = throttle_cancel,
+	.resize = throttle_resize,
 	.close = throttle_close,
 };

@@ -27,10 +27,10 @@ int throttle_groups_new(struct loop *loop, struct engine *engine, struct throttl
 void throttle_groups_free(struct throttle_groups *groups);
 
 /**
- * layer_throttle_open - put a layer on @below, which stays the caller's and must outlive it.
+ * layer_throttle_open - put a layer on @below, which is the layer's from then on.
  * @name:     the group, whose limits become @settings for all that are in it; NULL or "": this disk alone.
- * @ret_disk: the layer: disk_close() it when nothing is in flight.
- * Return: 0, -ENOMEM.
+ * @ret_disk: the layer: disk_close() it when nothing is in flight; that closes @below, too.
+ * Return: 0; -ENOMEM: @below is the caller's still.
  */
 int layer_throttle_open(struct throttle_groups *groups, const char *name, const struct throttle_settings *settings,
 			struct disk *below, struct disk **ret_disk);

@@ -45,6 +45,30 @@ static bool physical_ok(const Bulkhead__Storage__Lun *msg)
 	       (bytes >= msg->logical_block_bytes && bytes <= SETTINGS_PHYSICAL_MAX && (bytes & (bytes - 1)) == 0);
 }
 
+static int check_limit(const uint64_t part[3], const char *alias, struct err *err)
+{
+	if (part[0] > THROTTLE_RATE_MAX || part[1] > THROTTLE_RATE_MAX || part[2] > THROTTLE_BURST_SECONDS_MAX)
+		return err_set(err, -EINVAL, "disk %s: a limit is out of range", alias);
+	if ((part[1] && (!part[0] || part[1] <= part[0])) || (part[2] && !part[1]))
+		return err_set(err, -EINVAL, "disk %s: a burst is not more than its limit", alias);
+	return 0;
+}
+
+static int check_limits(const Bulkhead__Storage__Lun *msg, struct err *err)
+{
+	int r = 0;
+
+	if (msg->n_limits != 0 && msg->n_limits != 3 * (size_t)THROTTLE_KINDS)
+		return err_set(err, -EINVAL, "disk %s: %zu numbers of limits: none or %u", msg->alias, msg->n_limits,
+			       3 * THROTTLE_KINDS);
+	if (!printable(msg->limit_group, THROTTLE_GROUP_MAX))
+		return err_set(err, -EINVAL, "disk %s: the group of its limits is not up to %u printable characters",
+			       msg->alias, THROTTLE_GROUP_MAX);
+	for (size_t i = 0; r == 0 && i < msg->n_limits / 3; i++)
+		r = check_limit(&msg->limits[3 * i], msg->alias, err);
+	return r;
+}
+
 static int check_lun(const Bulkhead__Storage__Lun *msg, size_t fds, struct err *err)
 {
 	if (!msg->alias[0] || !printable(msg->alias, SETTINGS_ALIAS_MAX))
@@ -68,11 +92,23 @@ static int check_lun(const Bulkhead__Storage__Lun *msg, size_t fds, struct err *
 			       msg->alias, SETTINGS_SERIAL_MAX);
 	if ((unsigned int)msg->detect_zeroes > DISK_ZEROES_UNMAP)
 		return err_set(err, -EINVAL, "disk %s: what is to be done with zeroes is not known", msg->alias);
-	return 0;
+	return check_limits(msg, err);
+}
+
+static void take_limits(struct lun_settings *lun, const Bulkhead__Storage__Lun *msg)
+{
+	memset(&lun->throttle, 0, sizeof(lun->throttle));
+	for (size_t i = 0; i < msg->n_limits / 3; i++)
+		lun->throttle.limit[i] = (struct throttle_limit){.rate = msg->limits[3 * i],
+								 .burst = msg->limits[3 * i + 1],
+								 .burst_seconds = (uint32_t)msg->limits[3 * i + 2]};
+	lun->throttle.io_bytes = msg->limit_io_bytes;
+	strcpy(lun->throttle_group, msg->limit_group);
 }
 
 static void take_lun(struct lun_settings *lun, const Bulkhead__Storage__Lun *msg)
 {
+	take_limits(lun, msg);
 	lun->target = (uint8_t)msg->target;
 	lun->lun = (uint8_t)msg->lun;
 	strcpy(lun->alias, msg->alias);

@@ -10,6 +10,7 @@
 #include "abi/guid.h"
 #include "base/err.h"
 #include "disk.h"
+#include "layer_throttle.h"
 
 #define SETTINGS_VERSION	 1u
 #define SETTINGS_CONTROLLERS_MAX 64u
@@ -32,8 +33,10 @@ struct lun_settings {
 	bool unsafe_flush;
 	bool discard;
 	enum disk_zeroes zeroes;
-	uint32_t block_bytes;	       /* 512 or 4096 */
-	uint32_t physical_block_bytes; /* 0: the medium's; a power of two, block_bytes to SETTINGS_PHYSICAL_MAX */
+	uint32_t block_bytes;		   /* 512 or 4096 */
+	uint32_t physical_block_bytes;	   /* 0: the medium's; a power of two, block_bytes to SETTINGS_PHYSICAL_MAX */
+	struct throttle_settings throttle; /* all LUNs of a group have the same */
+	char throttle_group[THROTTLE_GROUP_MAX + 1];
 };
 
 /* target and lun are unique within a controller. */

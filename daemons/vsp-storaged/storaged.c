@@ -58,8 +58,12 @@ static int open_disk(struct storaged *storaged, struct storaged_controller *cont
 	lun = &controller->lun[place];
 	sequence =
 		lun->state.sequence; /* what the next initiator hears is news, whatever was kept of a LUN before it */
-	r = scsi_lun_init(lun, &controller->instance, settings->target, settings->lun, settings->alias,
-			  settings->serial, disk);
+	if (throttle_limits(&settings->throttle))
+		r = layer_throttle_open(storaged->throttle_groups, settings->throttle_group, &settings->throttle, disk,
+					&disk);
+	if (r == 0)
+		r = scsi_lun_init(lun, &controller->instance, settings->target, settings->lun, settings->alias,
+				  settings->serial, disk);
 	if (r < 0) {
 		lun->presence = SCSI_GONE;
 		disk_close(disk);
@@ -108,6 +112,8 @@ int storaged_open(struct loop *loop, const struct settings *settings, const char
 		r = engine_open(engine, loop, fds, count, &storaged->engine, err);
 	else
 		r = err_set(err, -ENOMEM, "storage: out of memory");
+	if (r == 0 && throttle_groups_new(loop, storaged->engine, &storaged->throttle_groups) < 0)
+		r = err_set(err, -ENOMEM, "storage: out of memory");
 	for (size_t i = 0; r == 0 && i < settings->controllers; i++)
 		r = open_controller(storaged, &settings->controller[i], fds, err);
 	for (size_t i = 0; i < count; i++)
@@ -138,6 +144,7 @@ void storaged_free(struct storaged *storaged)
 		for (size_t i = 0; i < storaged->controller[c].storvsp.scsi.luns; i++)
 			if (storaged->controller[c].fd[i] >= 0)
 				close_disk(&storaged->controller[c], i);
+	throttle_groups_free(storaged->throttle_groups);
 	free(storaged);
 }
 

@@ -18,6 +18,7 @@ struct storaged_controller {
 /* Owns the engine, the disks and the descriptors below them. */
 struct storaged {
 	struct engine *engine;
+	struct throttle_groups *throttle_groups;
 	struct storaged_controller controller[SETTINGS_CONTROLLERS_MAX];
 	size_t controllers;
 	size_t disks; /* on all controllers */

@@ -70,10 +70,16 @@ static bool mem_cancel(struct disk *disk, struct disk_request *request)
 	return false;
 }
 
+/* It is its owner's: memdisk_done(). */
+static void mem_close(struct disk *disk)
+{
+}
+
 static const struct disk_ops mem_ops = {
 	.name = "memory",
 	.submit = mem_submit,
 	.cancel = mem_cancel,
+	.close = mem_close,
 };
 
 void memdisk_init(struct memdisk *mem, uint64_t blocks, uint32_t block_bytes, bool readonly)

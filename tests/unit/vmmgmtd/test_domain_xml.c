@@ -21,6 +21,7 @@
 	"<disk type='" type "' device='disk'><source " source "/><target " target "/>" rest "</disk>"
 #define AT(image, dev, address)                                                                                        \
 	DISK_OF("file", "file='" image "'", "dev='" dev "'", "<address type='drive' " address "/>")
+#define LIMITED(limits)	 DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<iotune>" limits "</iotune>"))
 #define DISK(image, dev) DISK_OF("file", "file='" image "'", "dev='" dev "' bus='scsi'", "")
 
 static int parse(const char *xml, struct domain *d, struct domain_report *report, struct err *err)
@@ -38,6 +39,9 @@ Test(domain_xml, all_that_is_implemented)
 		"<cmdline>console=ttyS0 a=&quot;b&quot;</cmdline></os>"
 		"<on_poweroff>restart</on_poweroff><on_reboot>destroy</on_reboot><on_crash>preserve</on_crash><devices>"
 		"<disk type='file' device='disk'><driver name='qemu' type='raw' cache='none'/><source file='/d.raw'/>"
+		"<iotune><read_iops_sec>100</read_iops_sec><read_iops_sec_max>300</read_iops_sec_max>"
+		"<read_iops_sec_max_length>9</read_iops_sec_max_length><write_bytes_sec>4096</write_bytes_sec>"
+		"<size_iops_sec>16384</size_iops_sec><group_name>g 1</group_name></iotune>"
 		"<target dev='sdaa' bus='scsi'/><readonly/><serial>S-1</serial><blockio "
 		"logical_block_size='4096' physical_block_size='16384'/></disk>"
 		"<disk type='block' device='disk'><driver cache='unsafe' discard='ignore' "
@@ -69,6 +73,14 @@ Test(domain_xml, all_that_is_implemented)
 	cr_assert(d.disks[0].discard && !d.disks[1].discard);
 	cr_assert(d.disks[0].zeroes == DOMAIN_ZEROES_OFF && d.disks[1].zeroes == DOMAIN_ZEROES_UNMAP);
 	cr_assert_eq(d.disks[1].physical_block_bytes, 0);
+	cr_assert_eq(d.disks[0].iotune.limit[DOMAIN_LIMIT_READ_IOPS][DOMAIN_LIMIT_RATE], 100);
+	cr_assert_eq(d.disks[0].iotune.limit[DOMAIN_LIMIT_READ_IOPS][DOMAIN_LIMIT_BURST], 300);
+	cr_assert_eq(d.disks[0].iotune.limit[DOMAIN_LIMIT_READ_IOPS][DOMAIN_LIMIT_BURST_SECONDS], 9);
+	cr_assert_eq(d.disks[0].iotune.limit[DOMAIN_LIMIT_WRITE_BYTES][DOMAIN_LIMIT_RATE], 4096);
+	cr_assert_eq(d.disks[0].iotune.limit[DOMAIN_LIMIT_TOTAL_IOPS][DOMAIN_LIMIT_RATE], 0);
+	cr_assert_eq(d.disks[0].iotune.io_bytes, 16384);
+	cr_assert_str_eq(d.disks[0].iotune.group, "g 1");
+	cr_assert(domain_limited(&d.disks[0].iotune) && !domain_limited(&d.disks[1].iotune));
 	cr_assert_str_eq(d.disks[0].serial, "S-1");
 	cr_assert_eq(d.disks[1].type, DOMAIN_DISK_BLOCK);
 	cr_assert_str_eq(d.disks[1].image, "/dev/x");
@@ -181,6 +193,21 @@ static const struct {
 	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<driver discard='on'/>")), -EINVAL, "discard 'on'"},
 	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<driver detect_zeroes='yes'/>")), -EINVAL,
 	 "detect_zeroes 'yes'"},
+	{LIMITED("<total_iops_sec>x</total_iops_sec>"), -EINVAL, "total_iops_sec 'x'"},
+	{LIMITED("<total_iops_sec>1000000000000001</total_iops_sec>"), -EINVAL, "a number up to"},
+	{LIMITED("<total_iops_sec>5</total_iops_sec><read_iops_sec>5</read_iops_sec>"), -EINVAL,
+	 "read_iops_sec and total_iops_sec"},
+	{LIMITED("<read_bytes_sec_max>5</read_bytes_sec_max>"), -EINVAL, "say read_bytes_sec, too"},
+	{LIMITED("<read_bytes_sec>5</read_bytes_sec><read_bytes_sec_max>5</read_bytes_sec_max>"), -EINVAL,
+	 "must be more than read_bytes_sec"},
+	{LIMITED("<read_bytes_sec>5</read_bytes_sec><read_bytes_sec_max_length>5</read_bytes_sec_max_length>"), -EINVAL,
+	 "say read_bytes_sec_max, too"},
+	{LIMITED("<total_iops>5</total_iops>"), -EOPNOTSUPP, "is not known"},
+	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'",
+			 "<iotune><total_iops_sec>5</total_iops_sec><group_name>g</group_name></iotune>")
+			 DISK_OF("file", "file='/b'", "dev='sdb'",
+				 "<iotune><total_iops_sec>6</total_iops_sec><group_name>g</group_name></iotune>")),
+	 -EINVAL, "disk sda has other limits"},
 	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<blockio physical_block_size='1000'/>")), -EINVAL, "1000"},
 	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'",
 			 "<blockio logical_block_size='4096' physical_block_size='512'/>")),

@@ -180,6 +180,41 @@ Test(settings, zeroes)
 	refused(-EINVAL);
 }
 
+Test(settings, limits)
+{
+	uint64_t limits[19] = {[9] = 100, [10] = 300, [11] = 9};
+
+	lun[1].limits = limits;
+	lun[1].n_limits = 18;
+	lun[1].limit_io_bytes = 4096;
+	lun[1].limit_group = TEXT("g");
+	cr_assert_eq(parse(), 0);
+	cr_assert(throttle_limits(&settings->controller[0].lun[1].throttle));
+	cr_assert_not(throttle_limits(&settings->controller[0].lun[0].throttle));
+	cr_assert_eq(settings->controller[0].lun[1].throttle.limit[THROTTLE_TOTAL_IOPS].rate, 100);
+	cr_assert_eq(settings->controller[0].lun[1].throttle.limit[THROTTLE_TOTAL_IOPS].burst, 300);
+	cr_assert_eq(settings->controller[0].lun[1].throttle.limit[THROTTLE_TOTAL_IOPS].burst_seconds, 9);
+	cr_assert_eq(settings->controller[0].lun[1].throttle.io_bytes, 4096);
+	cr_assert_str_eq(settings->controller[0].lun[1].throttle_group, "g");
+	free(settings);
+	settings = NULL;
+	limits[10] = 100;
+	refused(-EINVAL);
+	limits[10] = 0;
+	refused(-EINVAL);
+	limits[11] = 0;
+	limits[9] = UINT64_MAX;
+	refused(-EINVAL);
+	limits[9] = 1;
+	lun[1].n_limits = 19;
+	refused(-EINVAL);
+	lun[1].n_limits = 17;
+	refused(-EINVAL);
+	lun[1].n_limits = 18;
+	lun[1].limit_group = TEXT("a\nb");
+	refused(-EINVAL);
+}
+
 Test(settings, polling)
 {
 	config.poll_max_ns = 10000001;
