@@ -61,13 +61,18 @@ static void check_limit(struct domain_parser *p, const struct domain_iotune *tun
 		domain_refuse(p, -EINVAL, where, "iotune %s_max_length: say %s_max, too", name, name);
 }
 
+static bool same_limits(const struct domain_iotune *a, const struct domain_iotune *b)
+{
+	return !memcmp(a->limit, b->limit, sizeof(a->limit)) && a->io_bytes == b->io_bytes;
+}
+
 /* Disks of a group have one limit together: all say the same, or it would be that of whoever comes last. */
 static void check_group(struct domain_parser *p, const struct domain_iotune *tune, const char *where)
 {
 	for (size_t i = 0; i < p->d->disk_count && tune->group[0]; i++) {
 		const struct domain_disk *other = &p->d->disks[i];
 
-		if (!strcmp(other->iotune.group, tune->group) && memcmp(&other->iotune, tune, sizeof(*tune)) != 0) {
+		if (!strcmp(other->iotune.group, tune->group) && !same_limits(&other->iotune, tune)) {
 			domain_refuse(p, -EINVAL, where,
 				      "iotune group_name '%s': disk %s has other limits: say the same", tune->group,
 				      other->target);
@@ -80,7 +85,7 @@ void domain_xml_iotune(struct domain_parser *p, struct domain_iotune *tune, xmlN
 {
 	_cleanup_free_ char *group = NULL;
 
-	memset(tune, 0, sizeof(*tune)); /* check_group() compares bytes */
+	memset(tune, 0, sizeof(*tune));
 	if (!iotune)
 		return;
 	group = domain_xml_text(domain_xml_child(iotune, "group_name"));
