@@ -71,7 +71,7 @@ static int parse(int argc, char **argv, const struct disk_option *table, struct 
 	struct option known[OPTIONS_MAX + 1] = {{0}};
 	int option;
 
-	for (int i = 0; table[i].name && i < OPTIONS_MAX; i++)
+	for (int i = 0; i < OPTIONS_MAX && table[i].name; i++)
 		known[i] = (struct option){table[i].name, table[i].text ? required_argument : no_argument, NULL,
 					   0x100 + i};
 	while ((option = getopt_long(argc, argv, ":", known, NULL)) != -1) {
