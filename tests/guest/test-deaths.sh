@@ -83,11 +83,11 @@ seen() {
 }
 # who dies before it is ready is started again ever more slowly: the ring fills meanwhile
 seen 'ring full [1-9]' die accept-slot:10,attached,ready,attached,attached,attached,attached,attached --append 'ops=40 depth=32 blocks=4096'
-# who hangs with requests under way is killed, and they are done again; a slow machine may find more to hang
-export BULKHEAD_PING_MS=250
-for point in accept-slot accept-published outcome-reply; do
-	# it may be taken for one that hangs before it comes to that point, when nothing is under way
-	for _ in 1 2 3 4 5; do
+# who hangs with requests under way is killed, and they are done again
+for point in accept-slot accept-cursor outcome-reply; do
+	# on a slow machine it is taken for one that hangs before it comes to that point, when nothing is under way
+	for ms in 250 500 1000 2000 4000; do
+		export BULKHEAD_PING_MS=$ms
 		run '[1-9]' 0 $point:80@STOP --append 'ops=200 depth=16 blocks=512'
 		grep -aqE '^storage: .* replayed [1-9].* hangs [1-9]' "$out" && continue 2
 	done
