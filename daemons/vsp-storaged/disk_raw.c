@@ -31,6 +31,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "disk_queue.h"
 
 #define BOUNCE_BUFFERS	       16u
 #define PHYSICAL_BLOCK_DEFAULT 4096u
@@ -47,7 +48,7 @@ struct raw {
 	uint8_t *pool;		       /* BOUNCE_BUFFERS of DISK_MAX_TRANSFER; only with O_DIRECT; touched on use */
 	unsigned int pool_free;
 	void *pool_stack[BOUNCE_BUFFERS];
-	struct disk_request *wait_head, *wait_tail; /* for a buffer */
+	struct disk_queue waiting; /* for a buffer */
 };
 
 static const struct syscall_rule rules[] = {
@@ -131,26 +132,17 @@ static void bounce(struct raw *raw, struct disk_request *request)
 		start_bounced(raw, request);
 		return;
 	}
-	request->next = NULL;
-	if (raw->wait_tail)
-		raw->wait_tail->next = request;
-	else
-		raw->wait_head = request;
-	raw->wait_tail = request;
+	disk_queue_push(&raw->waiting, request);
 }
 
 static void give_back(struct raw *raw, struct disk_request *request)
 {
-	struct disk_request *next = raw->wait_head;
+	struct disk_request *next = disk_queue_pop(&raw->waiting);
 
 	raw->pool_stack[raw->pool_free++] = request->bounce;
 	request->bounce = NULL;
-	if (!next)
-		return;
-	raw->wait_head = next->next;
-	if (!raw->wait_head)
-		raw->wait_tail = NULL;
-	start_bounced(raw, next);
+	if (next)
+		start_bounced(raw, next);
 }
 
 static bool moves_data(const struct disk_request *request)
@@ -243,26 +235,11 @@ static void raw_submit(struct disk *disk, struct disk_request *request)
 		submit(raw, request);
 }
 
-static bool unqueue(struct raw *raw, struct disk_request *request)
-{
-	struct disk_request *before = NULL;
-
-	for (struct disk_request *at = raw->wait_head; at; before = at, at = at->next) {
-		if (at != request)
-			continue;
-		*(before ? &before->next : &raw->wait_head) = request->next;
-		if (raw->wait_tail == request)
-			raw->wait_tail = before;
-		return true;
-	}
-	return false;
-}
-
 static bool raw_cancel(struct disk *disk, struct disk_request *request)
 {
 	struct raw *raw = to_raw(disk);
 
-	if (unqueue(raw, request))
+	if (disk_queue_remove(&raw->waiting, request))
 		return true;
 	if (!engine_cancel(raw->engine, &request->io))
 		return false;

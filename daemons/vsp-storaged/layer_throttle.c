@@ -7,12 +7,9 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "disk_queue.h"
 
 enum { READS, WRITES, DIRECTIONS };
-
-struct queue {
-	struct disk_request *head, *tail;
-};
 
 /* A disk's layer, and one of the group's ring of members. */
 struct member {
@@ -20,7 +17,7 @@ struct member {
 	struct disk *below;
 	struct throttle_group *group;
 	struct member *next;
-	struct queue queue[DIRECTIONS];
+	struct disk_queue queue[DIRECTIONS];
 };
 
 struct throttle_group {
@@ -46,38 +43,6 @@ static struct member *to_member(struct disk *disk)
 
 /* ---- those that wait ---- */
 
-static void push(struct queue *queue, struct disk_request *request)
-{
-	request->next = NULL;
-	*(queue->tail ? &queue->tail->next : &queue->head) = request;
-	queue->tail = request;
-}
-
-static struct disk_request *pop(struct queue *queue)
-{
-	struct disk_request *request = queue->head;
-
-	queue->head = request->next;
-	if (!queue->head)
-		queue->tail = NULL;
-	return request;
-}
-
-static bool take_out(struct queue *queue, struct disk_request *request)
-{
-	struct disk_request *before = NULL;
-
-	for (struct disk_request *at = queue->head; at; before = at, at = at->next) {
-		if (at != request)
-			continue;
-		*(before ? &before->next : &queue->head) = at->next;
-		if (queue->tail == at)
-			queue->tail = before;
-		return true;
-	}
-	return false;
-}
-
 static unsigned int direction_of(const struct disk_request *request)
 {
 	return request->op == DISK_READ ? READS : WRITES;
@@ -101,7 +66,7 @@ static void start_one(struct throttle_group *group, unsigned int direction)
 	while (!member->queue[direction].head)
 		member = member->next;
 	group->turn[direction] = member->next;
-	request = pop(&member->queue[direction]);
+	request = disk_queue_pop(&member->queue[direction]);
 	group->waiting[direction]--;
 	start(member, request);
 }
@@ -157,7 +122,7 @@ static void throttle_submit(struct disk *disk, struct disk_request *request)
 		start(member, request);
 		return;
 	}
-	push(&member->queue[direction], request);
+	disk_queue_push(&member->queue[direction], request);
 	if (group->waiting[direction]++ == 0)
 		start_those_who_may(group);
 }
@@ -167,7 +132,7 @@ static bool throttle_cancel(struct disk *disk, struct disk_request *request)
 	struct member *member = to_member(disk);
 
 	for (unsigned int d = 0; d < DIRECTIONS; d++) {
-		if (!take_out(&member->queue[d], request))
+		if (!disk_queue_remove(&member->queue[d], request))
 			continue;
 		member->group->waiting[d]--;
 		return true;
