@@ -57,6 +57,7 @@ enum vsp_method {
 	VSP_END = 7,	   /* Empty -> Empty: it ends in order, as at SIGTERM: another one is started */
 	VSP_PING = 6,	   /* Empty -> vsp.PingReply at once, by the loop that also drives the rings */
 	VSP_CHANGE = 8,	   /* vsp.ChangeRequest [+ a descriptor] -> Empty once it has changed what it serves */
+	VSP_RESUMED = 9,   /* Empty -> Empty: all channels that were open have been asked for */
 };
 
 /* What a connection to the worker serves whose peer only tells of ends: no methods. */

@@ -57,6 +57,7 @@ struct bus_open {
 	int block_fd;	       /* state block memfd, the bus's; sealed against a change of its size */
 	bool recover;	       /* an earlier open of this channel may have reached a process that is dead now */
 	bool was_open;	       /* it had answered that, too */
+	bool gather;	       /* others follow, and resumed() after them: no request of any is to be begun before */
 };
 
 struct bus_provider_ops {
@@ -64,6 +65,9 @@ struct bus_provider_ops {
 	void (*close)(void *arg, uint32_t offer_id);
 	void (*retarget)(void *arg, uint32_t offer_id, uint32_t target_vp);
 	void (*quiesce)(void *arg); /* drain and close every channel */
+	/* In bus_provider_back(), if there were any: all channels that were open or opening have been asked for. Not
+	 * answered. May be NULL. */
+	void (*resumed)(void *arg);
 };
 
 /* Lives as long as the bus, whatever happens to the processes that serve it. */

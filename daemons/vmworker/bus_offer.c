@@ -180,6 +180,7 @@ static void settle(struct bus_provider *provider, bool made, enum chan_event_typ
 
 void bus_provider_back(struct bus_provider *provider)
 {
+	void (*resumed)(void *arg) = provider->ops->resumed;
 	struct bus *bus = provider->bus;
 
 	if (!provider->away)
@@ -188,7 +189,12 @@ void bus_provider_back(struct bus_provider *provider)
 	bus_subchannels_gone(provider);
 	settle(provider, false, CHAN_EV_GONE);
 	provider->away = provider->quiescing = false;
+	provider->resuming = resumed != NULL;
 	settle(provider, true, CHAN_EV_BACK);
+	provider->resuming = false;
+	if (resumed && provider->gathered)
+		resumed(provider->arg);
+	provider->gathered = false;
 	bus->hold--;
 	bus_disconnected(bus);
 	bus_pump(bus);

@@ -218,8 +218,10 @@ void chan_ask_open(struct bus_offer *offer, bool recover)
 		.block_fd = offer->block_fd,
 		.recover = recover,
 		.was_open = offer->state == CHAN_RESUMING,
+		.gather = offer->provider->resuming,
 	};
 
+	offer->provider->gathered |= call.gather;
 	offer->provider->ops->open(offer->provider->arg, offer->id, &call);
 }
 

@@ -97,11 +97,19 @@ static void forward_quiesce(void *arg)
 	provider->now.ops->bus.quiesce(provider->now.arg);
 }
 
+static void forward_resumed(void *arg)
+{
+	struct provider *provider = arg;
+
+	provider->now.ops->bus.resumed(provider->now.arg);
+}
+
 static const struct bus_provider_ops forward_ops = {
 	.open = forward_open,
 	.close = forward_close,
 	.retarget = forward_retarget,
 	.quiesce = forward_quiesce,
+	.resumed = forward_resumed,
 };
 
 int providers_add(struct providers *set, const struct provider_config *config, struct err *err)

@@ -123,12 +123,14 @@ static const struct question question_retarget = {VSP_RETARGET, EMPTY, false, fa
 static const struct question question_quiesce = {VSP_QUIESCE, EMPTY, true, false, answer_quiesced};
 static const struct question question_hand_over = {VSP_HAND_OVER, EMPTY, false, true, answer_handed_over};
 
-/* That it ends is the answer; one that cannot be asked is killed after a time. */
-static void answer_end(struct provider *provider, uint32_t offer_id, int error, const ProtobufCMessage *msg)
+/* That it ends is the answer; one that cannot be asked is killed after a time. Of Resumed an older program knows
+ * nothing. */
+static void answer_nothing(struct provider *provider, uint32_t offer_id, int error, const ProtobufCMessage *msg)
 {
 }
 
-static const struct question question_end = {VSP_END, EMPTY, false, true, answer_end};
+static const struct question question_end = {VSP_END, EMPTY, false, true, answer_nothing};
+static const struct question question_resumed = {VSP_RESUMED, EMPTY, false, true, answer_nothing};
 
 static const struct question question_change = {.method = VSP_CHANGE, .reply = EMPTY};
 static const struct question question_ping = {VSP_PING, &bulkhead__vsp__ping_reply__descriptor, false, true,
@@ -188,6 +190,7 @@ static int send_open(struct vsp_link *link, uint32_t offer_id, const struct bus_
 	req.user_data = (ProtobufCBinaryData){USER_BYTES, (uint8_t *)open->user_data};
 	req.recover = open->recover;
 	req.was_open = open->was_open;
+	req.gather = open->gather;
 	return ask(link, &question_open, &req.base, fds, ARRAY_SIZE(fds), offer_id);
 }
 
@@ -223,6 +226,13 @@ static void vsp_quiesce(void *arg)
 	Bulkhead__Empty req = BULKHEAD__EMPTY__INIT;
 
 	ask_or_drop(arg, &question_quiesce, &req.base, 0);
+}
+
+static void vsp_resumed(void *arg)
+{
+	Bulkhead__Empty req = BULKHEAD__EMPTY__INIT;
+
+	ask_or_drop(arg, &question_resumed, &req.base, 0);
 }
 
 static void vsp_hand_over(void *arg)
@@ -327,7 +337,11 @@ static void vsp_drop(void *arg)
 }
 
 static const struct provider_ops provider_ops = {
-	.bus = {.open = vsp_open, .close = vsp_close, .retarget = vsp_retarget, .quiesce = vsp_quiesce},
+	.bus = {.open = vsp_open,
+		.close = vsp_close,
+		.retarget = vsp_retarget,
+		.quiesce = vsp_quiesce,
+		.resumed = vsp_resumed},
 	.admitted = vsp_admitted,
 	.refused = vsp_refused,
 	.ping = vsp_ping,

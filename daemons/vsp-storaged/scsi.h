@@ -170,6 +170,9 @@ int scsi_lun_restore(struct scsi_lun *lun, const struct scsi_lun_state *state);
 /** scsi_lun_greet - as if the initiator had been told of everything: no unit attention waits. */
 void scsi_lun_greet(struct scsi_lun *lun);
 
+/** scsi_lun_start_over - what comes to this address next was never used; newer than what there was. */
+void scsi_lun_start_over(struct scsi_lun *lun);
+
 /** scsi_lun_power_on, scsi_lun_reset - modes as at the start, and a unit attention that says why. */
 void scsi_lun_power_on(struct scsi_lun *lun);
 void scsi_lun_reset(struct scsi_lun *lun);

@@ -28,6 +28,11 @@ static void start_over(struct scsi_lun *lun, enum scsi_lun_greeting greeting)
 	changed(lun);
 }
 
+void scsi_lun_start_over(struct scsi_lun *lun)
+{
+	start_over(lun, SCSI_POWERED_ON);
+}
+
 void scsi_lun_power_on(struct scsi_lun *lun)
 {
 	lun->state = (struct scsi_lun_state){0};

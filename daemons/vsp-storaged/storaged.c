@@ -47,7 +47,6 @@ static int open_disk(struct storaged *storaged, struct storaged_controller *cont
 	int r, place = find_place(controller, settings->target, settings->lun);
 	struct scsi_lun *lun;
 	struct disk *disk;
-	uint32_t sequence;
 
 	if (place < 0)
 		return err_set(err, -ENOSPC, "disk %s: its controller has %u disks already", settings->alias,
@@ -56,8 +55,6 @@ static int open_disk(struct storaged *storaged, struct storaged_controller *cont
 	if (r < 0)
 		return r;
 	lun = &controller->lun[place];
-	sequence =
-		lun->state.sequence; /* what the next initiator hears is news, whatever was kept of a LUN before it */
 	if (throttle_limits(&settings->throttle))
 		r = layer_throttle_open(storaged->throttle_groups, settings->throttle_group, &settings->throttle, disk,
 					&disk);
@@ -69,7 +66,7 @@ static int open_disk(struct storaged *storaged, struct storaged_controller *cont
 		disk_close(disk);
 		return err_set(err, r, "disk %s: out of memory", settings->alias);
 	}
-	lun->state.sequence = sequence;
+	storvsp_lun_comes(&controller->storvsp, lun);
 	controller->fd[place] = fd;
 	controller->file[place] = file;
 	if ((size_t)place == controller->storvsp.scsi.luns)
@@ -198,6 +195,7 @@ void storaged_detach(struct storaged *storaged, struct storaged_controller *cont
 
 	if (r < 0)
 		log_error(lun->object, "the host keeps its image until this process ends: %s", strerror(-r));
+	storvsp_lun_goes(&controller->storvsp, lun);
 	log_info(lun->object, "detached");
 	close_disk(controller, place);
 	storaged->disks--;

@@ -15,7 +15,9 @@
  * has not begun, and is answered when the requests that came before it are; then the LUNs are as after power-on.
  *
  * What becomes of the LUNs (struct scsi_lun_state) is kept in the state block, together with the completion that
- * changed it. Of several channels' blocks the one with the higher sequence counts, LUN by LUN.
+ * changed it. Of several channels' blocks the one with the higher sequence counts, LUN by LUN, before a request of any
+ * channel is done again. When a disk goes, the state of its LUN starts over: what comes to its address later does not
+ * inherit its modes.
  *
  * Sub-channels: a guest that is in END or READY asks for some of those that the properties promise, and opens what it
  * is shown then. On them it executes SRBs and resets from the start; they have no state of their own but that of the
@@ -24,8 +26,7 @@
  * what other channels had accepted is done again; a guest waits for its own SRBs after a reset, and a host does not
  * forget them.
  *
- * Limits: STORVSP_SLOTS requests at a time on each channel, the rest waits in its ring. What became of a LUN by a
- * request on one channel, a successor knows only when it has taken over that one.
+ * Limits: STORVSP_SLOTS requests at a time on each channel, the rest waits in its ring.
  */
 #include "storvsp.h"
 
@@ -134,6 +135,10 @@ static const struct storvsp_negotiated *negotiated(struct vsp_channel *channel)
 	return vsp_channel_state(channel);
 }
 
+_Static_assert(offsetof(struct storvsp_negotiated, lun) % 8 == 0 && offsetof(struct scsi_lun_state, sequence) == 8 &&
+		       sizeof(struct scsi_lun_state) == 16,
+	       "all of a LUN's state but the capacity is one word");
+
 static size_t address_of(const struct scsi_lun *lun)
 {
 	return (size_t)lun->target * SETTINGS_LUNS_MAX + lun->lun;
@@ -200,6 +205,8 @@ static void reply_reset(struct storvsp_request *reset)
 	for (size_t i = 0; i < controller->luns; i++) {
 		struct scsi_lun *lun = &controller->lun[i];
 
+		if (lun->presence == SCSI_GONE)
+			continue;
 		if (reset->vstor.operation == VSTOR_OPERATION_RESET_LUN &&
 		    (of->path != SCSI_PATH_WITH_LUNS || of->target != lun->target || of->lun != lun->lun))
 			continue;
@@ -460,16 +467,28 @@ static int storvsp_sub_open(struct vsp_channel *channel, const uint8_t user_data
 	return 0;
 }
 
+static bool is_newer(uint32_t sequence, uint32_t than)
+{
+	return (int32_t)(sequence - than) > 0;
+}
+
 /* LUNs that were given to the guest since have no state in the block: all zero. */
 static int recover_luns(struct vsp_channel *channel)
 {
-	struct scsi_controller *controller = &storvsp_of(channel)->scsi;
+	struct storvsp *storvsp = storvsp_of(channel);
+	struct scsi_controller *controller = &storvsp->scsi;
 
+	for (size_t i = 0; i < STORVSP_ADDRESSES; i++) {
+		uint32_t sequence = negotiated(channel)->lun[i].sequence;
+
+		if (is_newer(sequence, storvsp->lun_sequence[i]))
+			storvsp->lun_sequence[i] = sequence;
+	}
 	for (size_t i = 0; i < controller->luns; i++) {
 		struct scsi_lun *lun = &controller->lun[i];
 		const struct scsi_lun_state *state = &negotiated(channel)->lun[address_of(lun)];
 
-		if ((int32_t)(state->sequence - lun->state.sequence) > 0 && scsi_lun_restore(lun, state) < 0)
+		if (is_newer(state->sequence, lun->state.sequence) && scsi_lun_restore(lun, state) < 0)
 			return -EPROTO;
 	}
 	return 0;
@@ -552,6 +571,24 @@ int storvsp_bus_changed(struct storvsp *storvsp)
 		     negotiated(storvsp->channel)->version < VSTOR_VERSION_WIN8 ? VSTOR_PACKET_LEN_WIN7
 										: VSTOR_PACKET_LEN);
 	return r == -EPIPE ? -ENOTCONN : r;
+}
+
+void storvsp_lun_comes(const struct storvsp *storvsp, struct scsi_lun *lun)
+{
+	lun->state.sequence = storvsp->lun_sequence[address_of(lun)];
+}
+
+void storvsp_lun_goes(struct storvsp *storvsp, struct scsi_lun *lun)
+{
+	size_t at = offsetof(struct storvsp_negotiated, lun) + address_of(lun) * sizeof(lun->state);
+	uint64_t word;
+
+	scsi_lun_start_over(lun);
+	storvsp->lun_sequence[address_of(lun)] = lun->state.sequence;
+	/* Without a channel, the next one begins with all zero. The capacity means nothing to who was not greeted. */
+	memcpy(&word, &lun->state.sequence, sizeof(word));
+	if (storvsp->channel)
+		vsp_set_state_word(storvsp->channel, at + offsetof(struct scsi_lun_state, sequence), word);
 }
 
 bool storvsp_in_flight(const struct storvsp *storvsp, const struct scsi_lun *lun)

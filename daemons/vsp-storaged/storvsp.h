@@ -30,6 +30,7 @@ struct storvsp {
 	struct storvsp_list srbs;    /* of all its channels: given to SCSI, not done */
 	struct storvsp_list resets;  /* waiting for older SRBs */
 	uint64_t sequence;
+	uint32_t lun_sequence[STORVSP_ADDRESSES]; /* where no LUN is: of the last one that was there */
 	struct log_limit complaints, greetings;
 };
 
@@ -48,6 +49,11 @@ uint32_t storvsp_sub_channels(size_t controllers, uint32_t cpus);
  * Return: 0; -EAGAIN (the ring is full: again later); -ENOTCONN (no guest is ready: it will find out by itself).
  */
 int storvsp_bus_changed(struct storvsp *storvsp);
+
+/** storvsp_lun_comes, storvsp_lun_goes - @lun is there from now on, or not any more: what is kept of the disk that was
+ * at its address before is not taken for its own, by a successor either. */
+void storvsp_lun_comes(const struct storvsp *storvsp, struct scsi_lun *lun);
+void storvsp_lun_goes(struct storvsp *storvsp, struct scsi_lun *lun);
 
 /** storvsp_guest_listens - whether there is a guest that storvsp_bus_changed() would tell. */
 bool storvsp_guest_listens(const struct storvsp *storvsp);

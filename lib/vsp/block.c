@@ -174,6 +174,12 @@ void block_mark(struct block *block, uint32_t n, uint32_t mark)
 	DEATH(MARKED);
 }
 
+void block_set_state_word(struct block *block, size_t offset, uint64_t value)
+{
+	assert(offset % 8 == 0 && offset + 8 <= block->header->state_len);
+	store64((_Atomic uint64_t *)((uint8_t *)block_state(block) + offset), value);
+}
+
 void block_commit_add(struct block *block, uint32_t n)
 {
 	block->header->commit.slots[n / 64] |= UINT64_C(1) << (n % 64);

@@ -15,6 +15,7 @@
  *             state_sequence is one ahead of the header's died in between: its state is stored again.
  *   mark      block_mark():     slot.mark, while the slot is ACCEPTED: what a successor that does the request again
  *             must know of the first time, before it takes effect.
+ *   word      block_set_state_word(): one store; no outcome is under way, so that nothing older is stored again.
  *   commit    block_commit_add() for each completion that was written into the ring, and for each request that wants
  *             none, then block_commit_begin(): old and new write index, the new count of completions -> commit.valid;
  *             the caller then publishes write_index;
@@ -191,6 +192,10 @@ void block_outcome(struct block *block, uint32_t n, const void *reply, uint32_t 
 
 /** block_mark - a successor that finds the request in slot @n ACCEPTED finds @mark with it. */
 void block_mark(struct block *block, uint32_t n, uint32_t mark);
+
+/** block_set_state_word - eight bytes of the state area at @offset, a multiple of 8, become @value at once. Not between
+ * block_outcome()'s stores. */
+void block_set_state_word(struct block *block, size_t offset, uint64_t value);
 
 /** block_commit_add - the next commit publishes the completion of slot @n. */
 void block_commit_add(struct block *block, uint32_t n);

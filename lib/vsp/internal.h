@@ -101,6 +101,7 @@ struct vsp {
 	size_t dirty_count;
 	unsigned int batch_depth;
 	bool polling;		     /* rings are looked at without kicks: they stay masked */
+	bool gathering;		     /* more channels are to be taken over before a request of any is begun */
 	struct loop_source *work;    /* deferred: closing, channels whose turn comes again */
 	struct vsp_done quiesced[2]; /* the guest leaves, and an upgrade */
 	size_t quiesced_count;
@@ -115,6 +116,9 @@ struct vsp_channel *vsp_find(struct vsp *vsp, uint32_t offer_id);
  * that leaves and an upgrade are waited for already). */
 int vsp_quiesce(struct vsp *vsp, struct vsp_done done);
 
+/** vsp_gathered - all channels of a predecessor have been opened: what waited for that goes on. */
+void vsp_gathered(struct vsp *vsp);
+
 /** vsp_channel_touched - the channel has something to publish: now, or at the end of the batch. */
 void vsp_channel_touched(struct vsp_channel *channel);
 
@@ -126,6 +130,7 @@ struct vsp_open {
 	int block_fd;
 	bool recover;  /* if the block was formatted, go on with it */
 	bool was_open; /* with recover: it must have been formatted */
+	bool gather;   /* nothing is read or replayed on any channel before vsp_gathered() */
 	uint8_t user_data[120];
 };
 

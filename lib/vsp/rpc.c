@@ -59,7 +59,8 @@ static void handle_open(struct rpc_conn *conn, struct rpc_call *call, const Prot
 	Bulkhead__Vsp__OpenReply reply = BULKHEAD__VSP__OPEN_REPLY__INIT;
 	_cleanup_free_ struct guest_range *ranges = NULL;
 	struct vsp_recovered recovered;
-	struct vsp_open open = {.block_fd = fds[2], .recover = req->recover, .was_open = req->was_open};
+	struct vsp_open open = {
+		.block_fd = fds[2], .recover = req->recover, .was_open = req->was_open, .gather = req->gather};
 	int r;
 
 	if (!channel)
@@ -93,6 +94,13 @@ static void handle_open(struct rpc_conn *conn, struct rpc_call *call, const Prot
 	reply.duplicate = recovered.duplicate;
 	reply.failed = recovered.failed;
 	rpc_reply(call, &reply.base, NULL, 0);
+}
+
+static void handle_resumed(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			   size_t nfds, void *arg)
+{
+	vsp_gathered(arg);
+	reply_empty(call);
 }
 
 static void handle_close(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
@@ -188,8 +196,8 @@ static void handle_change(struct rpc_conn *conn, struct rpc_call *call, const Pr
 	const struct vsp *vsp = arg;
 
 	if (vsp->config.change)
-		vsp->config.change(vsp->config.arg, req->change.data, req->change.len,
-				   nfds > 0 ? take_fd(&fds[0]) : -1, (struct vsp_change *)call);
+		vsp->config.change(vsp->config.arg, req->change.data, req->change.len, nfds > 0 ? take_fd(&fds[0]) : -1,
+				   (struct vsp_change *)call);
 	else
 		rpc_fail(call, -EOPNOTSUPP, "%s: what it serves cannot change", vsp->config.name);
 }
@@ -210,6 +218,8 @@ static const struct rpc_method methods[] = {
 	 handle_ping},
 	{VSP_CHANGE, "Change", &bulkhead__vsp__change_request__descriptor, &bulkhead__empty__descriptor, 0, 1,
 	 RPC_ROLE_ANY, handle_change},
+	{VSP_RESUMED, "Resumed", &bulkhead__empty__descriptor, &bulkhead__empty__descriptor, 0, 0, RPC_ROLE_ANY,
+	 handle_resumed},
 	{0},
 };
 

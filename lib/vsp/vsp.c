@@ -87,6 +87,12 @@ int vsp_quiesce(struct vsp *vsp, struct vsp_done done)
 	return 0;
 }
 
+void vsp_gathered(struct vsp *vsp)
+{
+	vsp->gathering = false;
+	loop_wake(vsp->work);
+}
+
 /* ---- batches ---- */
 
 void vsp_batch_begin(struct vsp *vsp)

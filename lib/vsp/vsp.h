@@ -11,8 +11,9 @@
  *
  * Recovery: if a predecessor of this process had the channel open, the library takes over where it stopped: what it had
  * published counts, what it had executed is published, what it had accepted comes again through ops->packet, in the old
- * order, before anything new. The device's negotiated state lies in the block; it changes only together with a
- * completion, by vsp_complete_state(). The device must see to it before vsp_ready() that no I/O of the predecessor's is
+ * order, before anything new, once ops->recover has seen all channels that were open. The device's negotiated state
+ * lies in the block; it changes together with a completion, by vsp_complete_state(), or a word of it by itself, by
+ * vsp_set_state_word(). The device must see to it before vsp_ready() that no I/O of the predecessor's is
  * under way any more (the fence): what it needs for that it finds among the keepsakes.
  *
  * The worker asks every few seconds whether the loop still runs; it kills a process that does not answer. So nothing
@@ -39,7 +40,7 @@
 struct vsp;
 struct vsp_channel;
 
-#define VSP_IOV_MAX	 68u /* a 256 KiB transfer that starts within a page, and room */
+#define VSP_IOV_MAX	 68u   /* a 256 KiB transfer that starts within a page, and room */
 #define VSP_CHANNELS_MAX 2047u /* as many as a guest can have */
 
 /* One packet of the guest, accepted; lives in a slot until vsp_complete(). */
@@ -193,6 +194,12 @@ void vsp_complete(struct vsp_request *request, const void *payload, size_t len);
 
 /** vsp_complete_state - the same, and the device's state becomes @state (state_size bytes) with it: both or neither. */
 void vsp_complete_state(struct vsp_request *request, const void *payload, size_t len, const void *state);
+
+/**
+ * vsp_set_state_word - eight bytes of an open channel's state become @value by themselves: a successor finds either
+ * those or the ones before. @offset: a multiple of 8, within state_size.
+ */
+void vsp_set_state_word(struct vsp_channel *channel, size_t offset, uint64_t value);
 
 /**
  * vsp_mark - before the device does what could not be told afterwards from not having been done: whoever is given this

@@ -136,6 +136,7 @@ int vsp_channel_open(struct vsp_channel *channel, const struct vsp_open *open, s
 		vsp_channel_drop(channel);
 		return r;
 	}
+	channel->vsp->gathering |= open->gather;
 	/* The guest may have written before we listened. */
 	channel->again = true;
 	loop_wake(channel->vsp->work);
@@ -371,7 +372,8 @@ static bool replay(struct vsp_channel *channel)
 
 void vsp_channel_drain(struct vsp_channel *channel)
 {
-	if (channel->draining || channel->failed || channel->state != VSP_CHANNEL_OPEN)
+	/* One that was opened while others are gathered has its turn afterwards: again is set. */
+	if (channel->draining || channel->failed || channel->state != VSP_CHANNEL_OPEN || channel->vsp->gathering)
 		return;
 	channel->draining = true;
 	channel->starved = channel->again = false;
@@ -536,6 +538,11 @@ void vsp_complete_state(struct vsp_request *request, const void *payload, size_t
 	vsp_channel_touched(channel);
 	if (channel->state == VSP_CHANNEL_CLOSING && channel->in_flight == 0)
 		loop_wake(channel->vsp->work);
+}
+
+void vsp_set_state_word(struct vsp_channel *channel, size_t offset, uint64_t value)
+{
+	block_set_state_word(&channel->block, offset, value);
 }
 
 void vsp_mark(struct vsp_request *request, uint32_t mark)

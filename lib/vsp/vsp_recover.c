@@ -2,11 +2,13 @@
 /*
  * Taking over a channel from a predecessor.
  *
- * Theory of operation: the fence has passed: no I/O of the predecessor's is under way. The block says where the rings
- * go on; both indices are published again, its commit is ended, and the guest is signalled once, whatever the
- * predecessor had told it: a spurious interrupt is harmless, a missing one is a hang. Slots that are DONE wait for
- * their place in the ring; ACCEPTED ones are given to the device in the order in which they were accepted, and only
- * then the ring is read on, without waiting for a kick.
+ * Theory of operation: all channels that were open are taken over before a request of any is begun, so that the device
+ * knows what each of them brings (vsp_gathered(); a worker of before that asks for each by itself). The fence has
+ * passed: no I/O of the predecessor's is under way. The block says where the rings go on; both indices are published
+ * again, its commit is ended, and the guest is signalled once, whatever the predecessor had told it: a spurious
+ * interrupt is harmless, a missing one is a hang. Slots that are DONE wait for their place in the ring; ACCEPTED ones
+ * are given to the device in the order in which they were accepted, and only then the ring is read on, without waiting
+ * for a kick.
  *
  * A successor of processes that died of their own fault is cautious: it replays one request at a time and marks it in
  * the block before. If it dies of that one too, the next finds the mark and fails the request to the guest; if it was

@@ -35,7 +35,7 @@ struct fake_worker {
 	struct fake_offer offers[FAKE_WORKER_OFFERS_MAX];
 	size_t offer_count;
 	uint32_t subchannels;
-	bool ready, cautious, was_open;
+	bool ready, cautious, was_open, gather;
 	uint32_t generation; /* of the next VSP */
 	struct {
 		char key[32];
@@ -431,6 +431,7 @@ void fake_worker_open_begin(struct fake_worker *worker, size_t index, struct fak
 	req.user_data = (ProtobufCBinaryData){sizeof(user_data), user_data};
 	req.recover = recover;
 	req.was_open = recover && worker->was_open;
+	req.gather = recover && worker->gather;
 	fds[0] = channel->kick_fd;
 	fds[1] = channel->irq_fd;
 	fds[2] = offer->block_fd;
@@ -488,6 +489,18 @@ bool fake_worker_is_ready(const struct fake_worker *worker)
 void fake_worker_set_was_open(struct fake_worker *worker, bool was_open)
 {
 	worker->was_open = was_open;
+}
+
+void fake_worker_set_gather(struct fake_worker *worker, bool gather)
+{
+	worker->gather = gather;
+}
+
+int fake_worker_resumed(struct fake_worker *worker)
+{
+	Bulkhead__Empty req = BULKHEAD__EMPTY__INIT;
+
+	return call(worker, VSP_RESUMED, &req.base, NULL, 0);
 }
 
 void fake_worker_set_cautious(struct fake_worker *worker, bool cautious)

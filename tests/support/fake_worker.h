@@ -88,6 +88,10 @@ void fake_worker_set_cautious(struct fake_worker *worker, bool cautious);
 /** fake_worker_set_was_open - what opens with @recover say from now on: whether a predecessor had answered. */
 void fake_worker_set_was_open(struct fake_worker *worker, bool was_open);
 
+/** fake_worker_set_gather - opens with @recover say from now on that fake_worker_resumed() follows. */
+void fake_worker_set_gather(struct fake_worker *worker, bool gather);
+int fake_worker_resumed(struct fake_worker *worker);
+
 /** fake_worker_leave - a keepsake of a predecessor's, before the first Attach. @fd: duplicated. */
 void fake_worker_leave(struct fake_worker *worker, const char *key, int fd);
 

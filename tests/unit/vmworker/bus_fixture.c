@@ -136,11 +136,20 @@ static void provider_quiesce(void *arg)
 		bus_quiesced(provider->bus);
 }
 
+static void provider_resumed(void *arg)
+{
+	struct fx_provider *provider = arg;
+
+	provider->resumed++;
+	provider->opens_then = provider->calls[FX_OPEN];
+}
+
 static const struct bus_provider_ops provider_ops = {
 	.open = provider_open,
 	.close = provider_close,
 	.retarget = provider_retarget,
 	.quiesce = provider_quiesce,
+	.resumed = provider_resumed,
 };
 
 void fx_init(void)

@@ -39,6 +39,7 @@ struct fx_provider {
 	struct guest_range ring[64];
 	uint8_t user_data[VMBUS_USER_DEFINED_MAX];
 	uint32_t vp;
+	unsigned int resumed, opens_then; /* how often, and the calls of FX_OPEN before */
 };
 
 struct fx {

@@ -88,6 +88,25 @@ Test(bus_away, an_open_channel_stays)
 	reopen();
 }
 
+/* All that were open are asked for, and then it is told that these are all. */
+Test(bus_away, several_are_gathered)
+{
+	uint32_t id;
+
+	fx_list(VMBUS_VERSION_5_3, 3);
+	fx_open_channel(1, GPADL);
+	fx_open_channel(2, GPADL + 1);
+	cr_assert(!fx.provider.open.gather && fx.provider.resumed == 0);
+	away();
+	for (uint8_t i = 1; i <= 3; i++)
+		cr_assert_eq(fx_offer(&fx.provider, i, &id), 0);
+	bus_provider_back(fx.provider.bus);
+	cr_assert(fx.provider.calls[FX_OPEN] == 2 && fx.provider.open.gather && fx.provider.open.recover);
+	cr_assert(fx.provider.resumed == 1 && fx.provider.opens_then == 2);
+	fx_open_channel(3, GPADL + 2);
+	cr_assert(!fx.provider.open.gather);
+}
+
 Test(bus_away, deaths_in_a_row)
 {
 	begin_open();
