@@ -5,14 +5,16 @@
  *   CLOSED --open--> OPEN --close, quiesce--> CLOSING --in_flight is 0, deferred--> CLOSED
  *
  * drain: mask the guest's kicks; while a slot is free: read a packet into the slot, check its page list, accept,
- * ops->packet; then ops->batch_end, one flush, unmask, look once more. Without a free slot the rest stays in the ring
- * (masked: the guest would only kick an empty ring) until a completion frees one. With an empty budget the loop gets
- * its turn first. While the process polls (vsp_poll()) the ring stays masked behind a drain. flush: completions that
- * found no room go into the ring first; then commit record, read_index, write_index, at most one interrupt, slots free.
- * If some still wait, the guest is asked through pending_send_size to kick us once there is room. A corrupt ring fails
- * the channel: it is neither read nor written nor signalled again until the guest closes it.
+ * ops->packet; after some of them, and at the end, ops->batch_end and one flush: the guest takes what is complete while
+ * we go on, and neither side needs to sleep. Then unmask, look once more. Without a free slot the rest stays in the
+ * ring (masked: the guest would only kick an empty ring) until a completion frees one. After many batches the loop
+ * gets its turn first. While the process polls (vsp_poll()) the ring stays masked behind a drain. flush: completions
+ * that found no room go into the ring first; then commit record, read_index, write_index, at most one interrupt, slots
+ * free. If some still wait, the guest is asked through pending_send_size to kick us once there is room. A corrupt ring
+ * fails the channel: it is neither read nor written nor signalled again until the guest closes it.
  *
- * Limits: DRAIN_BUDGET packets before other channels have their turn.
+ * Limits: BATCH_PACKETS or BATCH_BYTES of data, and one packet, before what is complete is published, DRAIN_BATCHES
+ * before other channels have their turn.
  */
 #include <assert.h>
 #include <errno.h>
@@ -26,7 +28,9 @@
 #include "guest/gpa.h"
 #include "vsp/internal.h"
 
-#define DRAIN_BUDGET 256u
+#define BATCH_PACKETS 12u /* no more than 0.1 interrupts for each; with 16 of 32 under way, guests begin to kick */
+#define BATCH_BYTES   (512u * 1024u)
+#define DRAIN_BATCHES 32u
 
 /* ---- open and close ---- */
 
@@ -307,40 +311,52 @@ static const char *corrupt_text(int error)
 				  : "its ring buffer is corrupt";
 }
 
-/* Packets as long as there are slots and budget. Return: 0, -EAGAIN (the ring is empty), or why it is corrupt. */
-static int take_batch(struct vsp_channel *channel, unsigned int *budget)
+/* Up to @most packets, as long as there are slots. Return: 0, -EAGAIN (the ring is empty), or why it is corrupt. */
+static int take_batch(struct vsp_channel *channel, uint32_t most)
 {
-	while (*budget > 0 && channel->free.count > 0 && !channel->failed && channel->state == VSP_CHANNEL_OPEN) {
-		uint32_t n = channel->free.slot[channel->free.count - 1];
-		int r = accept_packet(channel, n);
+	uint64_t bytes = 0;
 
+	for (uint32_t packets = 0; packets < most && bytes < BATCH_BYTES; packets++) {
+		uint32_t n;
+		int r;
+
+		if (channel->free.count == 0 || channel->failed || channel->state != VSP_CHANNEL_OPEN)
+			break;
+		n = channel->free.slot[channel->free.count - 1];
+		r = accept_packet(channel, n);
 		if (r < 0)
 			return r;
 		channel->free.count--;
-		(*budget)--;
+		bytes += channel->requests[n].data_len;
 		vsp_channel_give(channel, n, channel->ops->packet);
 	}
 	return 0;
 }
 
-/* Batches until the ring is empty and stays so, slots or budget are used up, or the channel fails. */
+/* Batches until the ring is empty and stays so, slots are used up, the turn is over, or the channel fails. */
 static void drain_ring(struct vsp_channel *channel)
 {
-	unsigned int budget = DRAIN_BUDGET;
+	uint32_t batches = 0, most = BATCH_PACKETS;
+	bool masked = false;
 
 	while (!channel->failed && channel->state == VSP_CHANNEL_OPEN) {
 		int r;
 
-		ring_reader_mask(&channel->channel.in);
-		r = take_batch(channel, &budget);
+		if (!masked)
+			ring_reader_mask(&channel->channel.in);
+		masked = true;
+		r = take_batch(channel, most);
 		if (channel->ops->batch_end)
 			channel->ops->batch_end(channel);
+		/* Where nothing is complete at once, nobody waits for us. */
+		most = channel->written.count > 0 ? BATCH_PACKETS : channel->geometry.slots;
 		/* What was accepted before the ring turned out to be corrupt is still read and answered. */
 		vsp_channel_flush(channel);
 		if (r == -EAGAIN) {
 			r = channel->vsp->polling ? 0 : ring_reader_unmask(&channel->channel.in);
 			if (r == 0)
 				return;
+			masked = false;
 		}
 		if (r < 0) {
 			vsp_channel_fail(channel, corrupt_text(r));
@@ -350,7 +366,7 @@ static void drain_ring(struct vsp_channel *channel)
 			channel->starved = true;
 			return;
 		}
-		if (budget == 0) {
+		if (++batches == DRAIN_BATCHES) {
 			channel->again = true;
 			loop_wake(channel->vsp->work);
 			return;

@@ -327,6 +327,11 @@ static double lun_memory(void *arg)
 	{                                                                                                              \
 		TARGET_##target, TARGET_##against, METRIC_##what, 32, 4096, false                                      \
 	}
+#define QD8(target, against, what)                                                                                     \
+	&(struct load)                                                                                                 \
+	{                                                                                                              \
+		TARGET_##target, TARGET_##against, METRIC_##what, 8, 4096, false                                       \
+	}
 #define QD1(target, against, what)                                                                                     \
 	&(struct load)                                                                                                 \
 	{                                                                                                              \
@@ -343,6 +348,8 @@ static double lun_memory(void *arg)
 static const struct bench_case cases[] = {
 	{"read4k_qd32_cpu_floor", "us", true, ours, peer, 0, "io_uring floor", 0.50, 0.65, QD32(OURS, FLOOR, CPU)},
 	{"read4k_qd32_cpu", "us", QSD, .must = 1.6, .stretch = 2.3, .arg = QD32(OURS, QSD, CPU)},
+	{"read4k_qd8_cpu", "us", QSD, .arg = QD8(OURS, QSD, CPU)},
+	{"read4k_qd8_p50", "us", QSD, .arg = QD8(OURS, QSD, P50)},
 	{"read4k_qd1_poll_p50", "us", QSD, .must = 1.5, .stretch = 2.2, .arg = QD1(OURS_SPIN, QSD_SPIN, P50)},
 	{"read4k_qd1_events_p50", "us", QSD, .must = 0.95, .stretch = 1.1, .arg = QD1(OURS, QSD, P50)},
 	{"read4k_qd1_events_cpu", "us", QSD, .arg = QD1(OURS, QSD, CPU)},
