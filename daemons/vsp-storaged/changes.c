@@ -15,9 +15,10 @@ struct changes {
 	struct loop_source *tick;
 	bool untold[SETTINGS_CONTROLLERS_MAX]; /* its guest, for want of room */
 
-	/* a detach under way */
+	/* a detach or a power cut under way */
 	struct storaged_controller *controller;
 	struct scsi_lun *lun; /* NULL: there is none */
+	bool cutting;
 	uint64_t deadline_ns, quiet_ns;
 	uint32_t commands;
 	uint32_t timeout_ms;
@@ -128,7 +129,7 @@ static void on_tick(void *arg)
 	struct changes *changes = arg;
 
 	tell_again(changes);
-	if (changes->lun)
+	if (changes->lun && !changes->cutting)
 		detach_go(changes);
 }
 
@@ -177,6 +178,42 @@ static int resize(struct changes *changes, struct storaged_controller *controlle
 	return 0;
 }
 
+/* ---- set ---- */
+
+static void on_cut(void *arg, const struct fault_cut *cut)
+{
+	struct changes *changes = arg;
+	struct scsi_lun *lun = changes->lun;
+	struct err err = {0};
+
+	if (cut->error)
+		err_set(&err, cut->error, "disk %s: its power cannot be cut: %s", lun->alias, strerror(-cut->error));
+	else
+		log_warn(lun->object, "its power is off; %zu blocks that were not flushed are lost", cut->blocks);
+	if (cut->failed)
+		log_error(lun->object, "%zu of them could not be taken back, and count as written", cut->failed);
+	changes->cutting = false;
+	detach_end(changes, &err);
+}
+
+/* Return: whether it goes on. */
+static bool set(struct changes *changes, struct scsi_lun *lun, const struct change_settings *change, struct err *err)
+{
+	bool was_off = layer_fault_is_off(layers_find(lun->disk, &layer_fault));
+	struct disk *fault;
+
+	if (storaged_set(changes->storaged, lun, &change->lun, err) < 0)
+		return false;
+	fault = layers_find(lun->disk, &layer_fault);
+	if (was_off && !layer_fault_is_off(fault))
+		scsi_lun_reset(lun);
+	if (was_off || !change->lun.fault.power_off)
+		return false;
+	changes->lun = lun;
+	changes->cutting = true;
+	return true;
+}
+
 static int missing(const struct change_settings *change, struct err *err)
 {
 	return err_set(err, -ENOENT, "target %u, LUN %u: there is no such disk", change->lun.target, change->lun.lun);
@@ -192,7 +229,7 @@ void changes_begin(struct changes *changes, const struct change_settings *change
 	if (controller)
 		lun = storaged_find_lun(controller, change->lun.target, change->lun.lun);
 	if (changes->lun) {
-		err_set(&err, -EBUSY, "disk %s is being detached: try again", changes->lun->alias);
+		err_set(&err, -EBUSY, "disk %s is being changed: try again", changes->lun->alias);
 	} else if (!controller) {
 		err_set(&err, -ENOENT, "there is no such disk controller");
 	} else if (change->kind == CHANGE_ATTACH) {
@@ -200,6 +237,13 @@ void changes_begin(struct changes *changes, const struct change_settings *change
 		fd = -1;
 	} else if (!lun) {
 		(void)missing(change, &err);
+	} else if (change->kind == CHANGE_SET) {
+		changes->done = done;
+		changes->arg = arg;
+		if (set(changes, lun, change, &err)) {
+			layer_fault_when_cut(layers_find(lun->disk, &layer_fault), on_cut, changes);
+			return;
+		}
 	} else if (change->kind == CHANGE_RESIZE) {
 		(void)resize(changes, controller, lun, change, &err);
 	} else {
@@ -236,6 +280,8 @@ void changes_free(struct changes *changes)
 	if (!changes)
 		return;
 	err_set(&err, -ECANCELED, "vsp-storaged is ending");
+	if (changes->cutting)
+		layer_fault_when_cut(layers_find(changes->lun->disk, &layer_fault), NULL, NULL);
 	if (changes->lun)
 		detach_end(changes, &err);
 	loop_remove(&changes->tick);

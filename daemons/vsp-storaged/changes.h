@@ -8,6 +8,8 @@
  *   ATTACH   the disk is opened and is there; the guest is told, and finds it. Asked for a disk that is there (of a
  *            predecessor, which died before it could answer), the guest is told once more.
  *   RESIZE   the image, then the LUN; what the initiator hears of that is the LUN's own business (scsi.h).
+ *   SET      the layers change (layers.h), for what comes from then on; a power cut ends when what it takes back is
+ *            written. When the power comes back, the initiator hears of a reset.
  *   DETACH   PRESENT --> LEAVING --> GONE --> closed
  *            LEAVING: who looks whether the LUN is there finds that it is not, who uses it still can; the guest is
  * told, looks, and takes its device away. It says nothing more then: once it has looked, no request is under way and

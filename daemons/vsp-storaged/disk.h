@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A disk as the front ends see it: a number of logical blocks that are read, written, flushed and given back. What is
- * behind it is a back end: one file and one constant struct disk_ops each.
+ * behind it is a back end, perhaps with layers before it (layers.h): one file and one constant struct disk_ops each.
  */
 #ifndef STORAGED_DISK_H
 #define STORAGED_DISK_H
@@ -78,11 +78,19 @@ struct disk_ops {
 	void (*submit)(struct disk *disk, struct disk_request *request);
 	bool (*cancel)(struct disk *disk, struct disk_request *request);
 	int (*resize)(struct disk *disk, uint64_t bytes); /* as disk_resize(); NULL: it cannot */
-	void (*close)(struct disk *disk);		  /* nothing is in flight */
+	/* As disk_set_provisioning(); NULL: it cannot. */
+	void (*set_provisioning)(struct disk *disk, bool discard, enum disk_zeroes zeroes);
+	/*
+	 * Of a layer: what waits in it goes on, to the disk below, in order; nothing comes any more. It frees itself
+	 * when nothing of it is under way; the disk below is the caller's again at once.
+	 */
+	void (*leave)(struct disk *disk);
+	void (*close)(struct disk *disk); /* nothing is in flight; that of a layer closes the disk below, too */
 };
 
 struct disk {
 	const struct disk_ops *ops;
+	struct disk *below;	       /* of a layer, its own; NULL: this is a back end */
 	uint64_t blocks;	       /* at least 1 */
 	uint32_t block_bytes;	       /* 512 or 4096 */
 	uint32_t physical_block_bytes; /* a power of two, at least block_bytes: writes of less cost a read */
@@ -126,6 +134,29 @@ static inline bool disk_cancel(struct disk *disk, struct disk_request *request)
 static inline int disk_resize(struct disk *disk, uint64_t bytes)
 {
 	return disk->ops->resize ? disk->ops->resize(disk, bytes) : -EOPNOTSUPP;
+}
+
+/** disk_set_provisioning - what becomes of blocks that are given back and of zeroes that are written, from now on. */
+static inline void disk_set_provisioning(struct disk *disk, bool discard, enum disk_zeroes zeroes)
+{
+	if (disk->ops->set_provisioning)
+		disk->ops->set_provisioning(disk, discard, zeroes);
+}
+
+/** disk_resize_below - what a layer does of disk_resize(). */
+static inline int disk_resize_below(struct disk *layer, uint64_t bytes)
+{
+	int r = disk_resize(layer->below, bytes);
+
+	layer->blocks = layer->below->blocks;
+	return r;
+}
+
+/** disk_set_provisioning_below - what a layer does of disk_set_provisioning(). */
+static inline void disk_set_provisioning_below(struct disk *layer, bool discard, enum disk_zeroes zeroes)
+{
+	disk_set_provisioning(layer->below, discard, zeroes);
+	layer->discard = layer->below->discard;
 }
 
 /** disk_close - NULL is allowed. */

@@ -425,6 +425,13 @@ static int raw_resize(struct disk *disk, uint64_t bytes)
 	return 0;
 }
 
+/* What is under way goes on as it was. */
+static void raw_set_provisioning(struct disk *disk, bool discard, enum disk_zeroes zeroes)
+{
+	disk->discard = discard && !disk->readonly;
+	to_raw(disk)->zeroes = zeroes;
+}
+
 static int raw_open(const struct disk_config *config, struct engine *engine, struct disk **ret_disk, struct err *err)
 {
 	struct raw *raw = calloc(1, sizeof(*raw));
@@ -457,5 +464,6 @@ const struct disk_ops disk_raw = {
 	.submit = raw_submit,
 	.cancel = raw_cancel,
 	.resize = raw_resize,
+	.set_provisioning = raw_set_provisioning,
 	.close = raw_close,
 };

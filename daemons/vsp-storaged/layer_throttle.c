@@ -14,7 +14,6 @@ enum { READS, WRITES, DIRECTIONS };
 /* A disk's layer, and one of the group's ring of members. */
 struct member {
 	struct disk disk;
-	struct disk *below;
 	struct throttle_group *group;
 	struct member *next;
 	struct disk_queue queue[DIRECTIONS];
@@ -54,7 +53,7 @@ static void start(struct member *member, struct disk_request *request)
 	bool payload = request->op == DISK_READ || request->op == DISK_WRITE;
 
 	throttle_take(&member->group->throttle, direction_of(request) == WRITES, payload ? (uint32_t)request->len : 0);
-	disk_submit(member->below, request);
+	disk_submit(member->disk.below, request);
 }
 
 /* The next one of this direction starts; some member has one. */
@@ -115,7 +114,7 @@ static void throttle_submit(struct disk *disk, struct disk_request *request)
 	unsigned int direction = direction_of(request);
 
 	if (request->op == DISK_FLUSH) {
-		disk_submit(member->below, request);
+		disk_submit(member->disk.below, request);
 		return;
 	}
 	if (!group->waiting[direction] && !throttle_wait(&group->throttle, direction == WRITES, clock_now_ns())) {
@@ -137,16 +136,7 @@ static bool throttle_cancel(struct disk *disk, struct disk_request *request)
 		member->group->waiting[d]--;
 		return true;
 	}
-	return disk_cancel(member->below, request);
-}
-
-static int throttle_resize(struct disk *disk, uint64_t bytes)
-{
-	struct disk *below = to_member(disk)->below;
-	int r = disk_resize(below, bytes);
-
-	disk->blocks = below->blocks;
-	return r;
+	return disk_cancel(member->disk.below, request);
 }
 
 /* ---- groups ---- */
@@ -240,42 +230,105 @@ static void leave(struct member *member)
 		free_group(group);
 }
 
+/* The group of this name, if need be a new one without members. Return: NULL: no memory. */
+static struct throttle_group *get_group(struct throttle_groups *groups, const char *name)
+{
+	struct throttle_group *group = find_group(groups, name ? name : "");
+
+	return group ? group : new_group(groups, name ? name : "");
+}
+
+static void set_limits(struct throttle_group *group, const struct throttle_settings *settings)
+{
+	throttle_set(&group->throttle, settings, clock_now_ns());
+	if (group->waiting[READS] || group->waiting[WRITES])
+		loop_arm(group->timer, 0);
+}
+
 int layer_throttle_open(struct throttle_groups *groups, const char *name, const struct throttle_settings *settings,
 			struct disk *below, struct disk **ret_disk)
 {
-	struct throttle_group *group = find_group(groups, name ? name : "");
 	struct member *member = calloc(1, sizeof(*member));
+	struct throttle_group *group = member ? get_group(groups, name) : NULL;
 
-	if (member && !group)
-		group = new_group(groups, name ? name : "");
-	if (!member || !group) {
+	if (!group) {
 		free(member);
 		return -ENOMEM;
 	}
 	member->disk = *below;
 	member->disk.ops = &layer_throttle;
-	member->below = below;
+	member->disk.below = below;
 	join(group, member);
+	set_limits(group, settings);
 	*ret_disk = &member->disk;
-	layer_throttle_set(*ret_disk, settings);
 	return 0;
 }
 
-void layer_throttle_set(struct disk *disk, const struct throttle_settings *settings)
-{
-	struct throttle_group *group = to_member(disk)->group;
+/* ---- changes ---- */
 
-	throttle_set(&group->throttle, settings, clock_now_ns());
-	if (group->waiting[READS] || group->waiting[WRITES])
-		loop_arm(group->timer, 0);
+static unsigned int queued(const struct disk_queue *queue)
+{
+	unsigned int n = 0;
+
+	for (const struct disk_request *at = queue->head; at; at = at->next)
+		n++;
+	return n;
+}
+
+/* From one group's ring to the other's, with all that waits. */
+static void move(struct member *member, struct throttle_group *to)
+{
+	struct throttle_group *from = member->group;
+
+	for (unsigned int d = 0; d < DIRECTIONS; d++) {
+		unsigned int n = queued(&member->queue[d]);
+
+		from->waiting[d] -= n;
+		to->waiting[d] += n;
+	}
+	leave(member);
+	join(to, member);
+}
+
+int layer_throttle_set(struct disk *disk, const char *name, const struct throttle_settings *settings)
+{
+	struct member *member = to_member(disk);
+	struct throttle_group *group = member->group;
+
+	if (strcmp(group->name, name ? name : "") != 0) {
+		group = get_group(group->all, name);
+		if (!group)
+			return -ENOMEM;
+		move(member, group);
+	}
+	set_limits(group, settings);
+	return 0;
+}
+
+static void throttle_leave(struct disk *disk)
+{
+	struct member *member = to_member(disk);
+	struct throttle_group *group = member->group;
+	struct disk_request *request;
+
+	for (unsigned int d = 0; d < DIRECTIONS; d++) {
+		while ((request = disk_queue_pop(&member->queue[d]))) {
+			group->waiting[d]--;
+			disk_submit(disk->below, request);
+		}
+	}
+	leave(member);
+	free(member);
 }
 
 static void throttle_close(struct disk *disk)
 {
 	struct member *member = to_member(disk);
 
+	for (unsigned int d = 0; d < DIRECTIONS; d++)
+		member->group->waiting[d] -= queued(&member->queue[d]);
 	leave(member);
-	disk_close(member->below);
+	disk_close(disk->below);
 	free(member);
 }
 
@@ -283,6 +336,8 @@ const struct disk_ops layer_throttle = {
 	.name = "throttle",
 	.submit = throttle_submit,
 	.cancel = throttle_cancel,
-	.resize = throttle_resize,
+	.resize = disk_resize_below,
+	.set_provisioning = disk_set_provisioning_below,
+	.leave = throttle_leave,
 	.close = throttle_close,
 };

@@ -35,7 +35,11 @@ void throttle_groups_free(struct throttle_groups *groups);
 int layer_throttle_open(struct throttle_groups *groups, const char *name, const struct throttle_settings *settings,
 			struct disk *below, struct disk **ret_disk);
 
-/** layer_throttle_set - other limits for @disk, a layer of this kind, and its group; from now on. */
-void layer_throttle_set(struct disk *disk, const struct throttle_settings *settings);
+/**
+ * layer_throttle_set - other limits for @disk, a layer of this kind, and for its group, from now on.
+ * @name: the group; another one than before: the disk moves there, with all that waits.
+ * Return: 0; -ENOMEM: all is as it was.
+ */
+int layer_throttle_set(struct disk *disk, const char *name, const struct throttle_settings *settings);
 
 #endif

@@ -69,6 +69,31 @@ static int check_limits(const Bulkhead__Storage__Lun *msg, struct err *err)
 	return r;
 }
 
+static int check_rule(const Bulkhead__Storage__FaultRule *rule, const char *alias, struct err *err)
+{
+	bool delay = rule->effect == BULKHEAD__STORAGE__FAULT_EFFECT__FAULT_EFFECT_DELAY;
+
+	if ((unsigned int)rule->effect >= FAULT_EFFECTS || !rule->ops || rule->ops >> (DISK_ZERO + 1) || !rule->ppm ||
+	    rule->ppm > FAULT_PPM || (rule->to && rule->to <= rule->from))
+		return err_set(err, -EINVAL, "disk %s: a rule of its faults is not one", alias);
+	if (delay ? rule->error || rule->delay_us > FAULT_DELAY_MAX_US || rule->spread_us > FAULT_DELAY_MAX_US
+		  : rule->error < 1 || rule->error > 4095 || rule->delay_us || rule->spread_us)
+		return err_set(err, -EINVAL, "disk %s: a rule of its faults is out of range", alias);
+	return 0;
+}
+
+static int check_faults(const Bulkhead__Storage__Faults *faults, const char *alias, struct err *err)
+{
+	int r = 0;
+
+	if (faults && faults->n_rules > FAULT_RULES_MAX)
+		return err_set(err, -EINVAL, "disk %s: %zu rules of faults: at most %u", alias, faults->n_rules,
+			       FAULT_RULES_MAX);
+	for (size_t i = 0; r == 0 && faults && i < faults->n_rules; i++)
+		r = check_rule(faults->rules[i], alias, err);
+	return r;
+}
+
 static int check_lun(const Bulkhead__Storage__Lun *msg, size_t fds, struct err *err)
 {
 	if (!msg->alias[0] || !printable(msg->alias, SETTINGS_ALIAS_MAX))
@@ -92,7 +117,7 @@ static int check_lun(const Bulkhead__Storage__Lun *msg, size_t fds, struct err *
 			       msg->alias, SETTINGS_SERIAL_MAX);
 	if ((unsigned int)msg->detect_zeroes > DISK_ZEROES_UNMAP)
 		return err_set(err, -EINVAL, "disk %s: what is to be done with zeroes is not known", msg->alias);
-	return check_limits(msg, err);
+	return check_limits(msg, err) < 0 ? -EINVAL : check_faults(msg->faults, msg->alias, err);
 }
 
 static void take_limits(struct lun_settings *lun, const Bulkhead__Storage__Lun *msg)
@@ -106,9 +131,42 @@ static void take_limits(struct lun_settings *lun, const Bulkhead__Storage__Lun *
 	strcpy(lun->throttle_group, msg->limit_group);
 }
 
+static void take_faults(struct fault_settings *ret, const Bulkhead__Storage__Faults *msg)
+{
+	static const enum fault_effect effects[] = {
+		[BULKHEAD__STORAGE__FAULT_EFFECT__FAULT_EFFECT_ERROR] = FAULT_ERROR,
+		[BULKHEAD__STORAGE__FAULT_EFFECT__FAULT_EFFECT_TORN] = FAULT_TORN,
+		[BULKHEAD__STORAGE__FAULT_EFFECT__FAULT_EFFECT_DELAY] = FAULT_DELAY,
+	};
+
+	memset(ret, 0, sizeof(*ret));
+	if (!msg)
+		return;
+	for (size_t i = 0; i < msg->n_rules; i++) {
+		const Bulkhead__Storage__FaultRule *rule = msg->rules[i];
+
+		ret->rule[ret->rules++] = (struct fault_rule){
+			.effect = effects[rule->effect],
+			.ops = rule->ops,
+			.from = rule->from,
+			.to = rule->to,
+			.ppm = rule->ppm,
+			.times = rule->times,
+			.error = -(int)rule->error,
+			.delay_us = rule->delay_us,
+			.spread_us = rule->spread_us,
+		};
+	}
+	ret->has_cache = msg->cache;
+	ret->flush_ignored = msg->flush_ignored;
+	ret->power_off = msg->power_off;
+	ret->seed = msg->seed;
+}
+
 static void take_lun(struct lun_settings *lun, const Bulkhead__Storage__Lun *msg)
 {
 	take_limits(lun, msg);
+	take_faults(&lun->fault, msg->faults);
 	lun->target = (uint8_t)msg->target;
 	lun->lun = (uint8_t)msg->lun;
 	strcpy(lun->alias, msg->alias);
@@ -242,7 +300,7 @@ static int take_change(const Bulkhead__Storage__Change *msg, size_t fds, struct 
 {
 	int r;
 
-	if ((msg->attach != NULL) + (msg->detach != NULL) + (msg->resize != NULL) != 1)
+	if ((msg->attach != NULL) + (msg->detach != NULL) + (msg->resize != NULL) + (msg->set != NULL) != 1)
 		return err_set(err, -EINVAL, "storage change: none that this vsp-storaged knows, or several");
 	if (fds != (msg->attach ? 1 : 0))
 		return err_set(err, -EINVAL, "storage change: %zu descriptors came with it", fds);
@@ -257,6 +315,13 @@ static int take_change(const Bulkhead__Storage__Change *msg, size_t fds, struct 
 		ret->kind = CHANGE_DETACH;
 		ret->timeout_ms = msg->detach->timeout_ms;
 		return take_address(&ret->lun, msg->detach->target, msg->detach->lun, err);
+	}
+	if (msg->set) {
+		ret->kind = CHANGE_SET;
+		r = check_lun(msg->set, 1, err); /* its descriptor is that of the disk that is there */
+		if (r == 0)
+			take_lun(&ret->lun, msg->set);
+		return r;
 	}
 	ret->kind = CHANGE_RESIZE;
 	ret->bytes = msg->resize->bytes;

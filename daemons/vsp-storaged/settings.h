@@ -10,6 +10,7 @@
 #include "abi/guid.h"
 #include "base/err.h"
 #include "disk.h"
+#include "fault.h"
 #include "layer_throttle.h"
 
 #define SETTINGS_VERSION	 1u
@@ -37,6 +38,7 @@ struct lun_settings {
 	uint32_t physical_block_bytes;	   /* 0: the medium's; a power of two, block_bytes to SETTINGS_PHYSICAL_MAX */
 	struct throttle_settings throttle; /* all LUNs of a group have the same */
 	char throttle_group[THROTTLE_GROUP_MAX + 1];
+	struct fault_settings fault;
 };
 
 /* target and lun are unique within a controller. */
@@ -57,13 +59,14 @@ enum change_kind {
 	CHANGE_ATTACH,
 	CHANGE_DETACH,
 	CHANGE_RESIZE,
+	CHANGE_SET,
 };
 
 /* A change while the guest runs. */
 struct change_settings {
 	enum change_kind kind;
 	struct abi_guid instance; /* the controller's */
-	struct lun_settings lun;  /* of the others but ATTACH only target and lun */
+	struct lun_settings lun;  /* of DETACH and RESIZE only target and lun */
 	uint32_t timeout_ms;	  /* DETACH: 0: at once */
 	uint64_t bytes;		  /* RESIZE: 0: as it is now */
 	bool shrink;

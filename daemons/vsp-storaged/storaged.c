@@ -28,6 +28,20 @@ static int find_place(const struct storaged_controller *controller, uint8_t targ
 	return scsi->luns < SETTINGS_LUNS_MAX ? (int)scsi->luns : any;
 }
 
+static void log_layers(const struct scsi_lun *lun, const struct lun_settings *settings)
+{
+	const struct fault_settings *fault = &settings->fault;
+
+	log_info(lun->object, "%s%s%s%s", throttle_limits(&settings->throttle) ? "limits" : "no limits",
+		 settings->throttle_group[0] ? " of group " : "", settings->throttle_group,
+		 settings->discard ? "" : "; what is given back is kept");
+	if (fault_any(fault))
+		log_warn(lun->object, "faults, for tests: %zu rules%s%s%s, seed %" PRIu64, fault->rules,
+			 fault->has_cache ? ", a cache that a power cut loses" : "",
+			 fault->flush_ignored ? ", flushes ignored" : "", fault->power_off ? ", power off" : "",
+			 fault->seed);
+}
+
 /* @fd, which the engine knows as @file, is taken over on success. */
 static int open_disk(struct storaged *storaged, struct storaged_controller *controller,
 		     const struct lun_settings *settings, int fd, unsigned int file, struct err *err)
@@ -55,9 +69,7 @@ static int open_disk(struct storaged *storaged, struct storaged_controller *cont
 	if (r < 0)
 		return r;
 	lun = &controller->lun[place];
-	if (throttle_limits(&settings->throttle))
-		r = layer_throttle_open(storaged->throttle_groups, settings->throttle_group, &settings->throttle, disk,
-					&disk);
+	r = layers_set(&storaged->layers, settings, &disk);
 	if (r == 0)
 		r = scsi_lun_init(lun, &controller->instance, settings->target, settings->lun, settings->alias,
 				  settings->serial, disk);
@@ -75,6 +87,8 @@ static int open_disk(struct storaged *storaged, struct storaged_controller *cont
 	log_info(lun->object, "%s:%u:%u: %s, %" PRIu64 " blocks of %u bytes%s%s%s", controller->name, settings->target,
 		 settings->lun, settings->image, disk->blocks, disk->block_bytes, disk->readonly ? ", read-only" : "",
 		 disk->write_through ? ", write-through" : "", settings->unsafe_flush ? ", flushes are not done" : "");
+	if (disk->below)
+		log_layers(lun, settings);
 	return 0;
 }
 
@@ -109,7 +123,9 @@ int storaged_open(struct loop *loop, const struct settings *settings, const char
 		r = engine_open(engine, loop, fds, count, &storaged->engine, err);
 	else
 		r = err_set(err, -ENOMEM, "storage: out of memory");
-	if (r == 0 && throttle_groups_new(loop, storaged->engine, &storaged->throttle_groups) < 0)
+	if (r == 0)
+		storaged->layers = (struct layers){.loop = loop, .engine = storaged->engine};
+	if (r == 0 && throttle_groups_new(loop, storaged->engine, &storaged->layers.groups) < 0)
 		r = err_set(err, -ENOMEM, "storage: out of memory");
 	for (size_t i = 0; r == 0 && i < settings->controllers; i++)
 		r = open_controller(storaged, &settings->controller[i], fds, err);
@@ -141,7 +157,7 @@ void storaged_free(struct storaged *storaged)
 		for (size_t i = 0; i < storaged->controller[c].storvsp.scsi.luns; i++)
 			if (storaged->controller[c].fd[i] >= 0)
 				close_disk(&storaged->controller[c], i);
-	throttle_groups_free(storaged->throttle_groups);
+	throttle_groups_free(storaged->layers.groups);
 	free(storaged);
 }
 
@@ -186,6 +202,16 @@ int storaged_attach(struct storaged *storaged, struct storaged_controller *contr
 	if (r < 0)
 		fd_close(&fd);
 	return r;
+}
+
+int storaged_set(struct storaged *storaged, struct scsi_lun *lun, const struct lun_settings *settings, struct err *err)
+{
+	int r = layers_set(&storaged->layers, settings, &lun->disk);
+
+	if (r < 0)
+		return err_set(err, r, "disk %s: %s", lun->alias, strerror(-r));
+	log_layers(lun, settings);
+	return 0;
 }
 
 void storaged_detach(struct storaged *storaged, struct storaged_controller *controller, struct scsi_lun *lun)

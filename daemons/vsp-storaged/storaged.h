@@ -3,6 +3,7 @@
 #ifndef STORAGED_STORAGED_H
 #define STORAGED_STORAGED_H
 
+#include "layers.h"
 #include "settings.h"
 #include "storvsp.h"
 
@@ -18,7 +19,7 @@ struct storaged_controller {
 /* Owns the engine, the disks and the descriptors below them. */
 struct storaged {
 	struct engine *engine;
-	struct throttle_groups *throttle_groups;
+	struct layers layers;
 	struct storaged_controller controller[SETTINGS_CONTROLLERS_MAX];
 	size_t controllers;
 	size_t disks; /* on all controllers */
@@ -49,6 +50,10 @@ struct scsi_lun *storaged_find_lun(struct storaged_controller *controller, uint8
  */
 int storaged_attach(struct storaged *storaged, struct storaged_controller *controller,
 		    const struct lun_settings *settings, int fd, struct err *err);
+
+/** storaged_set - limits, faults, and what becomes of zeroes and of blocks that are given back, while requests are in
+ * flight. Return: 0; -ENOMEM, with a line. */
+int storaged_set(struct storaged *storaged, struct scsi_lun *lun, const struct lun_settings *settings, struct err *err);
 
 /** storaged_detach - a LUN that is gone, and of which nothing is in flight, gives its disk away: all locks on its image
  * go as soon as the host has let go of it. */

@@ -92,7 +92,7 @@ Test(layer_throttle, those_that_wait_go_on_in_order_when_the_limit_is_lifted)
 	cr_expect(eq(uint, requests[5].place, 3), "a flush waits for nobody");
 	submit(6, 1, DISK_READ);
 	cr_expect(eq(uint, requests[6].place, 4), "the other disk has a limit of its own");
-	layer_throttle_set(disk[0], &none);
+	cr_assert(zero(int, layer_throttle_set(disk[0], NULL, &none)));
 	while (completed < 7)
 		cr_assert(zero(int, loop_run_once(loop, true)));
 	for (unsigned int i = 1; i < 4; i++) {
@@ -126,7 +126,7 @@ Test(layer_throttle, cancelled_in_the_layer_or_below)
 	cr_expect(disk_cancel(disk[0], &requests[1].request), "the first that waits");
 	mem[0].hold = false;
 	submit(4, 0, DISK_READ);
-	layer_throttle_set(disk[0], &none);
+	cr_assert(zero(int, layer_throttle_set(disk[0], NULL, &none)));
 	while (completed < 2)
 		cr_assert(zero(int, loop_run_once(loop, true)));
 	cr_expect(eq(uint, requests[2].place, 1));
@@ -142,7 +142,7 @@ Test(layer_throttle, a_group_has_one_limit_and_its_disks_take_turns)
 	for (unsigned int i = 4; i < 7; i++)
 		submit(i, 1, DISK_READ);
 	cr_expect(eq(uint, completed, 1), "one of all");
-	layer_throttle_set(disk[1], &none);
+	cr_assert(zero(int, layer_throttle_set(disk[1], "both", &none)));
 	while (completed < 7)
 		cr_assert(zero(int, loop_run_once(loop, true)));
 	/* three of each are left: none of a disk before the other disk's of the same place */

@@ -296,10 +296,64 @@ Test(settings, changes)
 	resize.target = 2;
 	cr_assert_eq(parse_change(&msg, 0), -EINVAL);
 	resize.target = 0;
+	msg.resize = NULL;
+	msg.set = &lun[0];
+	cr_assert_eq(parse_change(&msg, 1), -EINVAL, "a descriptor");
+	cr_assert_eq(parse_change(&msg, 0), 0, "%s", err.text);
+	cr_assert(change.kind == CHANGE_SET && !fault_any(&change.lun.fault));
+	msg.resize = &resize;
+	cr_assert_eq(parse_change(&msg, 0), -EINVAL, "two at once");
+	msg.set = NULL;
 	msg.instance_guid.len = 15;
 	cr_assert_eq(parse_change(&msg, 0), -EINVAL);
 	msg.instance_guid.len = 16;
 	msg.version = 2;
 	cr_assert_eq(parse_change(&msg, 0), -EPROTONOSUPPORT);
 	cr_assert_eq(settings_parse_change("\xff", 1, 0, &change, &err), -EPROTO);
+}
+
+Test(settings, faults)
+{
+	Bulkhead__Storage__Faults faults = BULKHEAD__STORAGE__FAULTS__INIT;
+	Bulkhead__Storage__FaultRule rule = BULKHEAD__STORAGE__FAULT_RULE__INIT, *rules[9];
+	Bulkhead__Storage__Change msg = BULKHEAD__STORAGE__CHANGE__INIT;
+
+	for (unsigned int i = 0; i < 9; i++)
+		rules[i] = &rule;
+	msg.version = 1;
+	msg.instance_guid = (ProtobufCBinaryData){16, guid[1]};
+	msg.set = &lun[0];
+	lun[0].faults = &faults;
+	faults.rules = rules;
+	faults.n_rules = 8;
+	faults.cache = true;
+	faults.seed = 7;
+	rule.ops = 3;
+	rule.ppm = 1;
+	rule.error = 5;
+	cr_assert_eq(parse_change(&msg, 0), 0, "%s", err.text);
+	cr_assert(change.lun.fault.rules == 8 && change.lun.fault.has_cache && change.lun.fault.seed == 7);
+	cr_assert(change.lun.fault.rule[7].error == -5 && change.lun.fault.rule[7].ops == 3);
+	faults.n_rules = 9;
+	cr_assert_eq(parse_change(&msg, 0), -EINVAL, "too many");
+	faults.n_rules = 1;
+	rule.error = 0;
+	cr_assert_eq(parse_change(&msg, 0), -EINVAL, "no error");
+	rule.effect = BULKHEAD__STORAGE__FAULT_EFFECT__FAULT_EFFECT_DELAY;
+	rule.delay_us = 60000000;
+	cr_assert_eq(parse_change(&msg, 0), 0, "%s", err.text);
+	rule.delay_us++;
+	cr_assert_eq(parse_change(&msg, 0), -EINVAL, "too long");
+	rule.delay_us = 1;
+	rule.effect = (Bulkhead__Storage__FaultEffect)3;
+	cr_assert_eq(parse_change(&msg, 0), -EINVAL, "no effect");
+	rule.effect = BULKHEAD__STORAGE__FAULT_EFFECT__FAULT_EFFECT_DELAY;
+	rule.ops = 32;
+	cr_assert_eq(parse_change(&msg, 0), -EINVAL, "no such operation");
+	rule.ops = 1;
+	rule.ppm = 1000001;
+	cr_assert_eq(parse_change(&msg, 0), -EINVAL, "more than always");
+	rule.ppm = 1000000;
+	rule.from = rule.to = 512;
+	cr_assert_eq(parse_change(&msg, 0), -EINVAL, "nowhere");
 }
