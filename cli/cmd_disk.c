@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "cli/client.h"
+#include "cli/cmd_disk.h"
 #include "cli/json.h"
 #include "cli/run_options.h"
 #include "cli/vmctl.h"
@@ -96,7 +97,17 @@ static int parse(int argc, char **argv, const struct disk_option *table, struct 
 /* [target, image, type, read-only] */
 static const char *const columns[] = {"target", "image", "type", "readonly"};
 
-static struct json_object *list_json(struct json_object *disks)
+/* Of the disk of this row; NULL: none. */
+static struct json_object *settings_of(struct json_object *disk, struct json_object *settings)
+{
+	struct json_object *own = NULL;
+
+	if (settings)
+		json_object_object_get_ex(settings, json_object_get_string(json_object_array_get_idx(disk, 0)), &own);
+	return own;
+}
+
+static struct json_object *list_json(struct json_object *disks, struct json_object *settings)
 {
 	struct json_object *list = json_object_new_array();
 
@@ -107,27 +118,31 @@ static struct json_object *list_json(struct json_object *disks)
 			json_object_object_add(
 				disk, columns[c],
 				json_object_get(json_object_array_get_idx(json_object_array_get_idx(disks, i), c)));
+		json_object_object_add(disk, "settings",
+				       disk_settings_json(settings_of(json_object_array_get_idx(disks, i), settings)));
 		json_object_array_add(list, disk);
 	}
 	return list;
 }
 
-static void list_lines(struct json_object *disks)
+static void list_lines(struct json_object *disks, struct json_object *settings)
 {
 	printf("%-8s %-5s %-3s %s\n", "TARGET", "TYPE", "", "IMAGE");
 	for (size_t i = 0; i < json_object_array_length(disks); i++) {
 		struct json_object *disk = json_object_array_get_idx(disks, i);
 
-		printf("%-8s %-5s %-3s %s\n", json_object_get_string(json_object_array_get_idx(disk, 0)),
+		printf("%-8s %-5s %-3s %s", json_object_get_string(json_object_array_get_idx(disk, 0)),
 		       json_object_get_string(json_object_array_get_idx(disk, 2)),
 		       json_object_get_boolean(json_object_array_get_idx(disk, 3)) ? "ro" : "rw",
 		       json_object_get_string(json_object_array_get_idx(disk, 1)));
+		disk_settings_print(settings_of(disk, settings));
+		putchar('\n');
 	}
 }
 
 static int disk_list(const struct cli *cli, int argc, char **argv)
 {
-	struct json_object *properties = NULL, *disks;
+	struct json_object *properties = NULL, *disks, *settings = NULL;
 	char path[CLIENT_PATH_MAX];
 	struct client client;
 	struct err err = {0};
@@ -141,11 +156,12 @@ static int disk_list(const struct cli *cli, int argc, char **argv)
 	client_close(&client);
 	if (r < 0)
 		return cli_fail(&err);
+	json_object_object_get_ex(properties, "disk_settings", &settings);
 	if (json_object_object_get_ex(properties, "disks", &disks)) {
 		if (cli->json)
-			json_print(list_json(disks));
+			json_print(list_json(disks, settings));
 		else
-			list_lines(disks);
+			list_lines(disks, settings);
 	}
 	json_object_put(properties);
 	return EXIT_OK;
@@ -314,7 +330,8 @@ int cmd_disk(const struct cli *cli, int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*run)(const struct cli *cli, int argc, char **argv);
-	} verbs[] = {{"list", disk_list}, {"attach", disk_attach}, {"detach", disk_detach}, {"resize", disk_resize}};
+	} verbs[] = {{"list", disk_list},     {"attach", disk_attach}, {"detach", disk_detach},
+		     {"resize", disk_resize}, {"set", disk_set},       {"fault", disk_fault}};
 
 	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(verbs); i++) {
 		if (strcmp(argv[1], verbs[i].name) != 0)
@@ -323,5 +340,5 @@ int cmd_disk(const struct cli *cli, int argc, char **argv)
 			return cli_usage(argv[0], "'%s' prints no data, so there is no --json", argv[1]);
 		return verbs[i].run(cli, argc - 1, argv + 1);
 	}
-	return cli_usage(argv[0], "'list', 'attach', 'detach' or 'resize' is needed");
+	return cli_usage(argv[0], "'list', 'attach', 'detach', 'resize', 'set' or 'fault' is needed");
 }

@@ -38,7 +38,8 @@ static const struct verb verbs[] = {
 	{"disk",
 	 "list VM | attach VM FILE [--target TARGET] [--readonly] [--shareable] [--cache MODE] [--sector BYTES] "
 	 "[--serial TEXT] [--persistent | --config] | detach VM TARGET [--timeout SECONDS | --force] [--persistent | "
-	 "--config] | resize VM TARGET SIZE|--rescan [--shrink]",
+	 "--config] | resize VM TARGET SIZE|--rescan [--shrink] | set VM TARGET NAME=VALUE... [--no-limits] "
+	 "[--persistent | --config] | fault VM TARGET FAULT...|--clear|--power-cut",
 	 "show a VM's disks, or change them, under the running guest too", true, cmd_disk},
 	{"doctor", "", "say whether this host is fit", true, cmd_doctor},
 };

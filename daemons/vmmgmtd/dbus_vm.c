@@ -238,6 +238,34 @@ static void vm1_resize_disk(struct msgbus_call *call, void *arg)
 		vm_resize_disk(face->vm, target, bytes, flags, reply_disk, call);
 }
 
+static void vm1_set_disk(struct msgbus_call *call, void *arg)
+{
+	struct vm_face *face = arg;
+	const char *target = "";
+	char **settings = NULL;
+	struct msgbus_in in;
+	uint32_t flags = 0;
+
+	msgbus_call_in(call, &in);
+	msgbus_in_read(&in, "s", &target);
+	if (msgbus_in_strv(&in, &settings) < 0 || msgbus_in_read(&in, "u", &flags) < 0)
+		msgbus_fail(call, -EINVAL, "settings: they cannot be read");
+	else if (check_flags(call, flags, BULKHEAD_DISK_PERSISTENT | BULKHEAD_DISK_CONFIG))
+		vm_set_disk(face->vm, target, (const char *const *)settings, flags, reply_disk, call);
+	msgbus_strv_free(settings);
+}
+
+static void vm1_set_disk_faults(struct msgbus_call *call, void *arg)
+{
+	struct vm_face *face = arg;
+	const char *target = "", *faults = "";
+	struct msgbus_in in;
+
+	msgbus_call_in(call, &in);
+	msgbus_in_read(&in, "ss", &target, &faults);
+	vm_set_disk_faults(face->vm, target, faults, reply_disk, call);
+}
+
 static const struct msgbus_method methods[] = {
 	{"Start", "u flags", "", MSGBUS_OWNER, vm1_start},
 	{"Destroy", "u flags", "", MSGBUS_OWNER, vm1_destroy},
@@ -254,6 +282,8 @@ static const struct msgbus_method methods[] = {
 	{"AttachDisk", "s disk, u flags", "s target", MSGBUS_OWNER, vm1_attach_disk},
 	{"DetachDisk", "s target, u flags, u timeout", "", MSGBUS_OWNER, vm1_detach_disk},
 	{"ResizeDisk", "s target, t bytes, u flags", "", MSGBUS_OWNER, vm1_resize_disk},
+	{"SetDisk", "s target, as settings, u flags", "", MSGBUS_OWNER, vm1_set_disk},
+	{"SetDiskFaults", "s target, s faults", "", MSGBUS_OWNER, vm1_set_disk_faults},
 	{NULL},
 };
 
@@ -333,6 +363,28 @@ static void get_disks(void *object, struct msgbus_out *out)
 		msgbus_out_close(&item);
 	}
 	msgbus_out_close(&list);
+}
+
+static void put_setting(const char *setting, void *arg)
+{
+	msgbus_out_write(arg, "s", setting);
+}
+
+static void get_disk_settings(void *object, struct msgbus_out *out)
+{
+	const struct domain *d = domain_of(object);
+	struct msgbus_out dict, entry, list;
+
+	msgbus_out_open(out, 'a', "{sas}", &dict);
+	for (size_t i = 0; i < d->disk_count; i++) {
+		msgbus_out_open(&dict, 'e', NULL, &entry);
+		msgbus_out_write(&entry, "s", d->disks[i].target);
+		msgbus_out_open(&entry, 'a', "s", &list);
+		domain_disk_settings(&d->disks[i], put_setting, &list);
+		msgbus_out_close(&list);
+		msgbus_out_close(&entry);
+	}
+	msgbus_out_close(&dict);
 }
 
 static void get_console_pty(void *object, struct msgbus_out *out)
@@ -456,6 +508,7 @@ static const struct msgbus_property properties[] = {
 	{"Memory", "t", MSGBUS_EMITS, get_memory},
 	{"CPUs", "u", MSGBUS_EMITS, get_cpus},
 	{"Disks", "a(sssb)", MSGBUS_EMITS, get_disks},
+	{"DiskSettings", "a{sas}", MSGBUS_EMITS, get_disk_settings},
 	{"ConsolePty", "s", MSGBUS_EMITS, get_console_pty},
 	{"ConsoleLog", "s", MSGBUS_EMITS, get_console_log},
 	{"LogFile", "s", MSGBUS_EMITS, get_log_file},
@@ -478,9 +531,9 @@ const struct msgbus_interface dbus_vm_interface = {
 void dbus_vm_changed(struct vm_face *face)
 {
 	static const char *const names[] = {
-		"State",      "StateReason", "GuestMessage", "Persistent",	    "Autostart", "Memory",
-		"CPUs",	      "Disks",	     "ConsolePty",   "ConsoleLog",	    "Resets",	 "WorkerPID",
-		"StoragePID", "Services",    "Heartbeat",    "IntegrationServices", NULL,
+		"State",      "StateReason", "GuestMessage", "Persistent",	    "Autostart",    "Memory",
+		"CPUs",	      "Disks",	     "ConsolePty",   "ConsoleLog",	    "Resets",	    "WorkerPID",
+		"StoragePID", "Services",    "Heartbeat",    "IntegrationServices", "DiskSettings", NULL,
 	};
 
 	msgbus_object_changed(face->object, BULKHEAD_VM_INTERFACE, names);

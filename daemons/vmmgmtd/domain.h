@@ -91,6 +91,27 @@ static inline bool domain_limited(const struct domain_iotune *tune)
 	return false;
 }
 
+/* How a disk fails, for tests: only of what runs; the numbers are those of proto/storage.proto. */
+#define DOMAIN_FAULT_RULES_MAX 8u
+#define DOMAIN_FAULTS_MAX      512u /* characters, with the NUL */
+
+struct domain_fault_rule {
+	unsigned int effect; /* 0 error, 1 torn, 2 delay */
+	uint32_t ops;
+	uint64_t from, to; /* bytes; to is 0: up to the end */
+	uint32_t ppm, times;
+	unsigned int error; /* an errno */
+	uint32_t delay_us, spread_us;
+};
+
+struct domain_faults {
+	char text[DOMAIN_FAULTS_MAX]; /* as vmctl(1) has them; "": none */
+	struct domain_fault_rule rule[DOMAIN_FAULT_RULES_MAX];
+	size_t rules;
+	bool cache, flush_ignored, power_off;
+	uint64_t seed;
+};
+
 struct domain_disk {
 	char target[8]; /* "sda" */
 	char *image;	/* absolute path */
@@ -107,6 +128,7 @@ struct domain_disk {
 	unsigned int physical_block_bytes; /* 0: the medium's; a power of two from block_bytes to 1 MiB */
 	char serial[DOMAIN_SERIAL_MAX];
 	struct domain_iotune iotune;
+	struct domain_faults faults;
 };
 
 /*
@@ -158,6 +180,31 @@ int domain_add_disk(const struct domain *from, const char *disk, struct domain *
 
 /** domain_remove_disk - the same with one disk less: the one at @index of its list. */
 int domain_remove_disk(const struct domain *from, size_t index, struct domain *ret, struct err *err);
+
+/**
+ * domain_set_disk - the same with a disk that is set otherwise; the definition is checked as a whole.
+ * @settings: "NAME=VALUE", NULL-terminated, in order; may come from anybody. NAME: a child of <iotune> (0 or nothing:
+ * it goes), discard or detect_zeroes; "limits=none": all of <iotune> goes. Disks of a group get the limits that one of
+ * them gets; who comes to a group without saying limits gets its. Return: as domain_parse().
+ */
+int domain_set_disk(const struct domain *from, size_t index, const char *const *settings, struct domain *ret,
+		    struct err *err);
+
+/** domain_setting_fn - @setting: as domain_set_disk() takes it. */
+typedef void (*domain_setting_fn)(const char *setting, void *arg);
+
+/** domain_disk_settings - tell what is set of a disk: what domain_set_disk() takes, and "faults=...". What is as it is
+ * by itself is left out. */
+void domain_disk_settings(const struct domain_disk *disk, domain_setting_fn fn, void *arg);
+
+/** domain_set_faults - the same with other faults: words as vmctl(1) has them, blanks between; "": none. */
+int domain_set_faults(const struct domain *from, size_t index, const char *faults, struct domain *ret, struct err *err);
+
+/** domain_no_faults - Return: 0 if no disk has faults; -EINVAL with a line: they are not for definitions. */
+int domain_no_faults(const struct domain *domain, struct err *err);
+
+/** domain_faults_parse - read such words; the text of @ret is @text. Return: 0; -EINVAL with a line. */
+int domain_faults_parse(const char *text, struct domain_faults *ret, struct err *err);
 
 /** domain_find_disk - the index of the disk with this target. Return: -ENOENT with a line. */
 int domain_find_disk(const struct domain *domain, const char *target, size_t *ret_index, struct err *err);

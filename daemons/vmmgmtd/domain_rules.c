@@ -98,6 +98,7 @@ static const struct domain_rule rules[] = {
 	IMPLEMENTED(DISK "/iotune/write_iops_sec"),
 	IMPLEMENTED(DISK "/iotune/write_iops_sec_max"),
 	IMPLEMENTED(DISK "/iotune/write_iops_sec_max_length"),
+	IMPLEMENTED(DISK "/bulkhead:faults"),
 	IMPLEMENTED(DISK "/address"),
 	IMPLEMENTED(DISK "/address/@type"),
 	IMPLEMENTED(DISK "/address/@controller"),

@@ -14,8 +14,7 @@ static void cleanup_doc(xmlDoc **doc)
 	xmlFreeDoc(*doc);
 }
 
-/* The nth <disk>, NULL: there are fewer. */
-static xmlNode *disk_node(xmlNode *devices, size_t n)
+xmlNode *domain_xml_disk_node(xmlNode *devices, size_t n)
 {
 	for (xmlNode *node = devices ? xmlFirstElementChild(devices) : NULL; node; node = xmlNextElementSibling(node)) {
 		if (!strcmp((const char *)node->name, "disk") && n-- == 0)
@@ -24,7 +23,7 @@ static xmlNode *disk_node(xmlNode *devices, size_t n)
 	return NULL;
 }
 
-static int read_again(xmlDoc *doc, struct domain *ret, struct err *err)
+int domain_xml_read_again(xmlDoc *doc, struct domain *ret, struct err *err)
 {
 	xmlChar *text = NULL;
 	int len = 0, r;
@@ -45,7 +44,7 @@ static bool is_blank(const xmlNode *node)
 /* As the last of the disks, on a line of its own where they are. */
 static int insert(xmlNode *devices, const struct domain *from, xmlNode *node)
 {
-	xmlNode *last = from->disk_count ? disk_node(devices, from->disk_count - 1) : NULL;
+	xmlNode *last = from->disk_count ? domain_xml_disk_node(devices, from->disk_count - 1) : NULL;
 	xmlNode *space = last && is_blank(last->prev) ? xmlCopyNode(last->prev, 0) : NULL;
 
 	if (!last)
@@ -106,7 +105,7 @@ int domain_add_disk(const struct domain *from, const char *disk, struct domain *
 		xmlFreeNode(node);
 		return err_set(err, r, "disk: no memory");
 	}
-	r = read_again(doc, &with, err);
+	r = domain_xml_read_again(doc, &with, err);
 	if (r < 0)
 		return r;
 	*ret = with;
@@ -121,7 +120,7 @@ int domain_remove_disk(const struct domain *from, size_t index, struct domain *r
 
 	if (!doc)
 		return -EINVAL;
-	node = disk_node(domain_xml_child(xmlDocGetRootElement(doc), "devices"), index);
+	node = domain_xml_disk_node(domain_xml_child(xmlDocGetRootElement(doc), "devices"), index);
 	if (!node)
 		return err_set(err, -ENOENT, "VM %s: it has no such disk", from->name);
 	if (is_blank(node->prev)) {
@@ -132,7 +131,7 @@ int domain_remove_disk(const struct domain *from, size_t index, struct domain *r
 	}
 	xmlUnlinkNode(node);
 	xmlFreeNode(node);
-	return read_again(doc, ret, err);
+	return domain_xml_read_again(doc, ret, err);
 }
 
 int domain_find_disk(const struct domain *domain, const char *target, size_t *ret_index, struct err *err)

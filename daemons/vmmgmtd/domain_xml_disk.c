@@ -245,6 +245,15 @@ static void disk_twice(struct domain_parser *p, const struct domain_disk *disk, 
 	}
 }
 
+static void disk_faults(struct domain_parser *p, struct domain_disk *disk, xmlNode *node, const char *where)
+{
+	_cleanup_free_ char *text = domain_xml_text(domain_xml_child(node, "faults"));
+	struct err err = {0};
+
+	if (text && (!domain_xml_clean(text) || domain_faults_parse(text, &disk->faults, &err) < 0))
+		domain_refuse(p, -EINVAL, where, "%s", err.code ? err.text : "faults: control characters");
+}
+
 void domain_xml_disk(struct domain_parser *p, xmlNode *node, const char *where)
 {
 	_cleanup_free_ char *device = domain_xml_attr(node, "device");
@@ -271,6 +280,7 @@ void domain_xml_disk(struct domain_parser *p, xmlNode *node, const char *where)
 	disk_address(p, &disk, node, where);
 	disk_details(p, &disk, node, where);
 	domain_xml_iotune(p, &disk.iotune, domain_xml_child(node, "iotune"), where);
+	disk_faults(p, &disk, node, where);
 	disk_twice(p, &disk, where);
 	more = reallocarray(p->d->disks, p->d->disk_count + 1, sizeof(*more));
 	if (!more) {

@@ -359,6 +359,7 @@ static const struct domain_field fields[] = {
 	{"/domain/devices/disk/iotune/write_iops_sec", false, NULL},
 	{"/domain/devices/disk/iotune/write_iops_sec_max", false, NULL},
 	{"/domain/devices/disk/iotune/write_iops_sec_max_length", false, NULL},
+	{"/domain/devices/disk/bulkhead:faults", false, NULL},
 	{"/domain/devices/serial", true, set_serial},
 	{"/domain/devices/serial/log", false, NULL},
 	{"/domain/devices/serial/source", false, NULL},

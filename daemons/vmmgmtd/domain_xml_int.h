@@ -64,6 +64,17 @@ void domain_target_name(unsigned int n, char ret[8]);
 /** domain_xml_iotune - the limits of a disk. @iotune: NULL: none. */
 void domain_xml_iotune(struct domain_parser *p, struct domain_iotune *tune, xmlNode *iotune, const char *where);
 
+/** domain_iotune_name - whether it is a child of <iotune>; domain_iotune_settings - its part of domain_disk_settings().
+ */
+bool domain_iotune_name(const char *name);
+void domain_iotune_settings(const struct domain_iotune *tune, domain_setting_fn fn, void *arg);
+
+/** domain_xml_disk_node - the nth <disk>, NULL: there are fewer. */
+xmlNode *domain_xml_disk_node(xmlNode *devices, size_t n);
+
+/** domain_xml_read_again - @doc, which was changed, as domain_parse() reads it. */
+int domain_xml_read_again(xmlDoc *doc, struct domain *ret, struct err *err);
+
 /** domain_xml_disk - the set function of <disk>. */
 void domain_xml_disk(struct domain_parser *p, xmlNode *node, const char *where);
 

@@ -10,6 +10,8 @@
 #include "base/cleanup.h"
 #include "domain_xml_int.h"
 
+#define NAME_LEN 48u
+
 /* Which may not go together: a limit of both directions and one of either. */
 static const struct {
 	const char *name, *unit;
@@ -31,6 +33,11 @@ static const struct {
 	[DOMAIN_LIMIT_BURST] = {"_max", DOMAIN_LIMIT_RATE_MAX},
 	[DOMAIN_LIMIT_BURST_SECONDS] = {"_max_length", DOMAIN_LIMIT_SECONDS_MAX},
 };
+
+static void limit_name(unsigned int limit, unsigned int part, char ret[NAME_LEN])
+{
+	snprintf(ret, NAME_LEN, "%s%s", limits[limit].name, parts[part].suffix);
+}
 
 /* The number in the child @name; 0: none, as libvirt has it. */
 static uint64_t number(struct domain_parser *p, xmlNode *iotune, const char *name, uint64_t max, const char *where)
@@ -91,9 +98,9 @@ void domain_xml_iotune(struct domain_parser *p, struct domain_iotune *tune, xmlN
 	group = domain_xml_text(domain_xml_child(iotune, "group_name"));
 	for (unsigned int i = 0; i < DOMAIN_LIMITS; i++)
 		for (unsigned int part = 0; part < DOMAIN_LIMIT_PARTS; part++) {
-			char name[48];
+			char name[NAME_LEN];
 
-			snprintf(name, sizeof(name), "%s%s", limits[i].name, parts[part].suffix);
+			limit_name(i, part, name);
 			tune->limit[i][part] = number(p, iotune, name, parts[part].max, where);
 		}
 	for (unsigned int i = 0; i < DOMAIN_LIMITS; i++)
@@ -105,4 +112,43 @@ void domain_xml_iotune(struct domain_parser *p, struct domain_iotune *tune, xmlN
 	else if (group)
 		strcpy(tune->group, group);
 	check_group(p, tune, where);
+}
+
+bool domain_iotune_name(const char *name)
+{
+	char known[NAME_LEN];
+
+	for (unsigned int i = 0; i < DOMAIN_LIMITS; i++)
+		for (unsigned int part = 0; part < DOMAIN_LIMIT_PARTS; part++) {
+			limit_name(i, part, known);
+			if (!strcmp(name, known))
+				return true;
+		}
+	return !strcmp(name, "size_iops_sec") || !strcmp(name, "group_name");
+}
+
+static void tell_number(const char *name, uint64_t value, domain_setting_fn fn, void *arg)
+{
+	char text[NAME_LEN + 24];
+
+	if (!value)
+		return;
+	snprintf(text, sizeof(text), "%s=%" PRIu64, name, value);
+	fn(text, arg);
+}
+
+void domain_iotune_settings(const struct domain_iotune *tune, domain_setting_fn fn, void *arg)
+{
+	char name[NAME_LEN], text[DOMAIN_GROUP_MAX + 16];
+
+	for (unsigned int i = 0; i < DOMAIN_LIMITS; i++)
+		for (unsigned int part = 0; part < DOMAIN_LIMIT_PARTS; part++) {
+			limit_name(i, part, name);
+			tell_number(name, tune->limit[i][part], fn, arg);
+		}
+	tell_number("size_iops_sec", tune->io_bytes, fn, arg);
+	if (!tune->group[0])
+		return;
+	snprintf(text, sizeof(text), "group_name=%s", tune->group);
+	fn(text, arg);
 }

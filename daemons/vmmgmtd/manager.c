@@ -262,6 +262,8 @@ int manager_define(struct manager *m, const char *xml, struct domain_report *rep
 	int r = domain_parse(xml, strlen(xml), &domain, report, err);
 
 	if (r == 0)
+		r = domain_no_faults(&domain, err);
+	if (r == 0)
 		r = find_same(m, &domain, err, &vm);
 	if (r == 0)
 		r = store_save(m->store, domain.uuid, domain.xml, err);
@@ -309,6 +311,8 @@ int manager_create(struct manager *m, const char *xml, bool paused, struct domai
 	struct vm *vm = NULL;
 	int r = domain_parse(xml, strlen(xml), &domain, report, err);
 
+	if (r == 0)
+		r = domain_no_faults(&domain, err);
 	if (r == 0)
 		r = find_same(m, &domain, err, &vm);
 	if (r < 0)

@@ -268,8 +268,45 @@ int worker_open_console(struct worker *worker, bool backlog, worker_console_fn f
 
 /* ---- CREATE ---- */
 
-static void fill_lun(Bulkhead__Storage__Lun *lun, const struct domain_disk *disk, size_t fd_index)
+/* A disk's message with what hangs on it. */
+struct lun_message {
+	Bulkhead__Storage__Lun lun;
+	Bulkhead__Storage__Faults faults;
+	Bulkhead__Storage__FaultRule rule[DOMAIN_FAULT_RULES_MAX], *rules[DOMAIN_FAULT_RULES_MAX];
+};
+
+static void fill_faults(struct lun_message *msg, const struct domain_faults *faults)
 {
+	bulkhead__storage__faults__init(&msg->faults);
+	for (size_t i = 0; i < faults->rules; i++) {
+		const struct domain_fault_rule *from = &faults->rule[i];
+		Bulkhead__Storage__FaultRule *rule = &msg->rule[i];
+
+		bulkhead__storage__fault_rule__init(rule);
+		rule->effect = (Bulkhead__Storage__FaultEffect)from->effect;
+		rule->ops = from->ops;
+		rule->from = from->from;
+		rule->to = from->to;
+		rule->ppm = from->ppm;
+		rule->times = from->times;
+		rule->error = from->error;
+		rule->delay_us = from->delay_us;
+		rule->spread_us = from->spread_us;
+		msg->rules[i] = rule;
+	}
+	msg->faults.n_rules = faults->rules;
+	msg->faults.rules = msg->rules;
+	msg->faults.cache = faults->cache;
+	msg->faults.flush_ignored = faults->flush_ignored;
+	msg->faults.power_off = faults->power_off;
+	msg->faults.seed = faults->seed;
+	msg->lun.faults = &msg->faults;
+}
+
+static void fill_lun(struct lun_message *msg, const struct domain_disk *disk, size_t fd_index)
+{
+	Bulkhead__Storage__Lun *lun = &msg->lun;
+
 	static const Bulkhead__Storage__DetectZeroes zeroes[] = {
 		[DOMAIN_ZEROES_OFF] = BULKHEAD__STORAGE__DETECT_ZEROES__DETECT_ZEROES_OFF,
 		[DOMAIN_ZEROES_ON] = BULKHEAD__STORAGE__DETECT_ZEROES__DETECT_ZEROES_ON,
@@ -288,7 +325,9 @@ static void fill_lun(Bulkhead__Storage__Lun *lun, const struct domain_disk *disk
 	lun->logical_block_bytes = disk->block_bytes;
 	lun->physical_block_bytes = disk->physical_block_bytes;
 	lun->serial = (char *)disk->serial;
-	if (domain_limited(&disk->iotune)) {
+	if (disk->faults.text[0])
+		fill_faults(msg, &disk->faults);
+	if (domain_limited(&disk->iotune) || disk->iotune.group[0]) {
 		lun->n_limits = DOMAIN_LIMITS * DOMAIN_LIMIT_PARTS;
 		lun->limits = (uint64_t *)disk->iotune.limit;
 		lun->limit_io_bytes = disk->iotune.io_bytes;
@@ -300,7 +339,7 @@ static void fill_lun(Bulkhead__Storage__Lun *lun, const struct domain_disk *disk
 
 /* A controller and its disks. @luns: room for all disks; *@used of it is. */
 static void fill_controller(Bulkhead__Storage__Controller *controller, const struct domain *domain, unsigned int index,
-			    uint8_t guid[16], Bulkhead__Storage__Lun *all, Bulkhead__Storage__Lun **list, size_t *used)
+			    uint8_t guid[16], struct lun_message *all, Bulkhead__Storage__Lun **list, size_t *used)
 {
 	char name[16];
 
@@ -313,7 +352,7 @@ static void fill_controller(Bulkhead__Storage__Controller *controller, const str
 		if (domain->disks[i].controller != index)
 			continue;
 		fill_lun(&all[*used], &domain->disks[i], i);
-		list[*used] = &all[*used];
+		list[*used] = &all[*used].lun;
 		(*used)++;
 		controller->n_luns++;
 	}
@@ -325,10 +364,13 @@ static int storage_config(const struct domain *domain, unsigned int count, uint8
 {
 	Bulkhead__Storage__Config config = BULKHEAD__STORAGE__CONFIG__INIT;
 	Bulkhead__Storage__Controller controller[DOMAIN_CONTROLLERS_MAX], *controllers[DOMAIN_CONTROLLERS_MAX];
-	Bulkhead__Storage__Lun luns[DOMAIN_DISKS_MAX], *list[DOMAIN_DISKS_MAX];
+	_cleanup_free_ struct lun_message *luns = calloc(DOMAIN_DISKS_MAX, sizeof(*luns));
+	Bulkhead__Storage__Lun *list[DOMAIN_DISKS_MAX];
 	uint8_t guid[DOMAIN_CONTROLLERS_MAX][16];
 	size_t used = 0;
 
+	if (!luns)
+		return -ENOMEM;
 	count = MIN(MAX(count, domain_controllers(domain)), DOMAIN_CONTROLLERS_MAX);
 	for (unsigned int i = 0; i < count; i++) {
 		fill_controller(&controller[i], domain, i, guid[i], luns, list, &used);
@@ -353,7 +395,7 @@ static int storage_change(const struct worker_disk_change *change, uint8_t **ret
 {
 	const struct domain_disk *disk = &change->domain->disks[change->index];
 	Bulkhead__Storage__Change msg = BULKHEAD__STORAGE__CHANGE__INIT;
-	Bulkhead__Storage__Lun lun;
+	struct lun_message lun;
 	Bulkhead__Storage__Detach detach = BULKHEAD__STORAGE__DETACH__INIT;
 	Bulkhead__Storage__Resize resize = BULKHEAD__STORAGE__RESIZE__INIT;
 	char controller[16];
@@ -366,7 +408,11 @@ static int storage_change(const struct worker_disk_change *change, uint8_t **ret
 	switch (change->kind) {
 	case WORKER_DISK_ATTACH:
 		fill_lun(&lun, disk, 0);
-		msg.attach = &lun;
+		msg.attach = &lun.lun;
+		break;
+	case WORKER_DISK_SET:
+		fill_lun(&lun, disk, 0);
+		msg.set = &lun.lun;
 		break;
 	case WORKER_DISK_DETACH:
 		detach.lun = disk->lun;
@@ -405,7 +451,7 @@ int worker_change_disk(struct worker *worker, const struct worker_disk_change *c
 	msg.name = (char *)"storage";
 	msg.change = (ProtobufCBinaryData){len, bytes};
 	msg.config = (ProtobufCBinaryData){config_len, config};
-	msg.early = change->kind == WORKER_DISK_ATTACH;
+	msg.early = change->kind == WORKER_DISK_ATTACH || change->kind == WORKER_DISK_SET;
 	msg.has_drop = change->kind == WORKER_DISK_DETACH;
 	msg.drop = (uint32_t)change->index;
 	return send_request(request, WORKER_CHANGE, &msg.base, &bulkhead__empty__descriptor, &change->fd,

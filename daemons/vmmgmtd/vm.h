@@ -156,6 +156,13 @@ void vm_detach_disk(struct vm *vm, const char *target, unsigned int flags, uint3
 /** vm_resize_disk - give the image another size, and tell the guest. @bytes: 0: it has another one already (while the
  * VM runs). */
 void vm_resize_disk(struct vm *vm, const char *target, uint64_t bytes, unsigned int flags, vm_disk_fn done, void *arg);
+/** vm_set_disk - limits and the like: @settings as domain_set_disk() takes them. */
+void vm_set_disk(struct vm *vm, const char *target, const char *const *settings, unsigned int flags, vm_disk_fn done,
+		 void *arg);
+/** vm_set_disk_faults - for tests: how a disk of what runs fails; never kept. @faults: as domain_set_faults() takes
+ * them.
+ */
+void vm_set_disk_faults(struct vm *vm, const char *target, const char *faults, vm_disk_fn done, void *arg);
 
 /** vm_upgrade - replace the process of a service, without the guest's noticing. @path: absolute; "": the installed
  * program. Done once the new one serves; if it cannot, the old one goes on. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Disks that come, go and change their size.
+ * Disks that come, go and change their size, their limits, their faults.
  *
  * Theory of operation: of a VM that is off only the definition changes. Of one that runs, what runs: the image is
  * opened here, the worker keeps it for each vsp-storaged and hands it on. Which disks the VM has, the worker knows;
@@ -258,6 +258,16 @@ static int check_image(const struct domain_disk *disk, int fd, struct err *err)
 	return 0;
 }
 
+static int add_disk(const struct domain *from, const char *xml, struct domain *ret, struct err *err)
+{
+	int r = domain_add_disk(from, xml, ret, err);
+
+	if (r == 0 && ret->disks[ret->disk_count - 1].faults.text[0])
+		r = err_set(err, -EINVAL, "disk %s: faults are for tests: see \"vmctl disk fault\"",
+			    ret->disks[ret->disk_count - 1].target);
+	return r;
+}
+
 static int attach_running(struct vm_change *change, const char *xml, unsigned int flags, struct err *err)
 {
 	struct vm *vm = change->vm;
@@ -270,7 +280,7 @@ static int attach_running(struct vm_change *change, const char *xml, unsigned in
 	int r = check_running(vm, err);
 
 	if (r == 0)
-		r = domain_add_disk(&vm->domain, xml, &change->then, err);
+		r = add_disk(&vm->domain, xml, &change->then, err);
 	if (r < 0)
 		return r;
 	what.index = change->then.disk_count - 1;
@@ -288,7 +298,7 @@ static int attach_running(struct vm_change *change, const char *xml, unsigned in
 			"runs: name another place, or use --config and start it anew",
 			disk->target, vm->domain.name, vm->controllers, vm->controllers == 1 ? "" : "s");
 	if (change->keeps && vm->kept.xml)
-		r = domain_add_disk(&vm->kept, xml, &change->kept, err);
+		r = add_disk(&vm->kept, xml, &change->kept, err);
 	if (r == 0 && change->kept.xml &&
 	    strcmp(change->kept.disks[change->kept.disk_count - 1].target, disk->target) != 0)
 		r = err_set(err, -EINVAL, "disk: the target that is free is %s now, and %s in the definition: name one",
@@ -314,7 +324,7 @@ void vm_attach_disk(struct vm *vm, const char *xml, unsigned int flags, vm_disk_
 			return;
 		}
 	} else if (r == 0) {
-		r = domain_add_disk(vm_kept(vm), xml, &change->then, &err);
+		r = add_disk(vm_kept(vm), xml, &change->then, &err);
 		if (r == 0) {
 			strcpy(change->target, change->then.disks[change->then.disk_count - 1].target);
 			r = keep_only(vm, &change->then, &err);
@@ -447,4 +457,103 @@ void vm_resize_disk(struct vm *vm, const char *target, uint64_t bytes, unsigned 
 		}
 	}
 	done(r, err.text, target, arg);
+}
+
+/* ---- set ---- */
+
+/* What runs has change->then then. */
+static int set_running(struct vm_change *change, const char *target, struct err *err)
+{
+	struct vm *vm = change->vm;
+	struct worker_disk_change what = {
+		.kind = WORKER_DISK_SET,
+		.domain = &change->then,
+		.then = &change->then,
+		.controllers = vm->controllers,
+		.fd = -1,
+	};
+	int r = domain_find_disk(&change->then, target, &what.index, err);
+
+	if (r < 0)
+		return r;
+	strcpy(change->target, change->then.disks[what.index].target);
+	return ask(change, &what, err);
+}
+
+/* @from with the disk set. */
+static int set_in(const struct domain *from, const char *target, const char *const *settings, struct domain *ret,
+		  struct err *err)
+{
+	size_t index;
+	int r = domain_find_disk(from, target, &index, err);
+
+	return r < 0 ? r : domain_set_disk(from, index, settings, ret, err);
+}
+
+static int set_disk(struct vm_change *change, const char *target, const char *const *settings, unsigned int flags,
+		    struct err *err)
+{
+	struct vm *vm = change->vm;
+	int r;
+
+	if (is_off(vm, flags)) {
+		r = set_in(vm_kept(vm), target, settings, &change->then, err);
+		return r < 0 ? r : keep_only(vm, &change->then, err);
+	}
+	r = check_running(vm, err);
+	if (r == 0)
+		r = set_in(&vm->domain, target, settings, &change->then, err);
+	change->keeps = flags & VM_DISK_PERSISTENT;
+	if (r == 0 && change->keeps && vm->kept.xml)
+		r = set_in(vm_kept(vm), target, settings, &change->kept, err);
+	return r < 0 ? r : set_running(change, target, err);
+}
+
+/* Whether the worker was asked is told by vm->change. */
+static void set_done(struct vm_change **change, int r, const struct err *err)
+{
+	struct vm_change *own = *change;
+
+	if (r == 0 && own->vm->change == own)
+		*change = NULL;
+	else
+		own->done(r, err->text, own->target, own->arg);
+}
+
+void vm_set_disk(struct vm *vm, const char *target, const char *const *settings, unsigned int flags, vm_disk_fn done,
+		 void *arg)
+{
+	_cleanup_(cleanup_change) struct vm_change *change = change_new(vm, done, arg);
+	struct err err = {0};
+	int r;
+
+	if (!change) {
+		done(-ENOMEM, "no memory", target, arg);
+		return;
+	}
+	r = check_flags(vm, flags, &err);
+	if (r == 0)
+		r = set_disk(change, target, settings, flags, &err);
+	set_done(&change, r, &err);
+}
+
+void vm_set_disk_faults(struct vm *vm, const char *target, const char *faults, vm_disk_fn done, void *arg)
+{
+	_cleanup_(cleanup_change) struct vm_change *change = change_new(vm, done, arg);
+	struct err err = {0};
+	size_t index = 0;
+	int r;
+
+	if (!change) {
+		done(-ENOMEM, "no memory", target, arg);
+		return;
+	}
+	r = check_running(vm, &err);
+	if (r == 0)
+		r = domain_find_disk(&vm->domain, target, &index, &err);
+	if (r == 0)
+		r = domain_set_faults(&vm->domain, index, faults, &change->then, &err);
+	if (r == 0)
+		r = set_running(change, target, &err);
+	set_done(&change, r, &err);
 }

@@ -131,6 +131,7 @@ enum worker_disk_change_kind {
 	WORKER_DISK_ATTACH,
 	WORKER_DISK_DETACH,
 	WORKER_DISK_RESIZE,
+	WORKER_DISK_SET, /* limits, faults, what becomes of zeroes and of what is given back are as @domain says */
 };
 
 /* What is to become of a disk while the guest runs. */

@@ -46,14 +46,15 @@ static const struct good {
 	const char *name, *type;
 	const char *text;
 } goods[] = {
-	{"flags", "u", NULL},	    {"backlog", "b", NULL},
-	{"on", "b", NULL},	    {"service", "s", "storage"},
-	{"program", "s", ""},	    {"xml", "s", NULL},
-	{"name", "s", NULL},	    {"uuid", "s", NULL},
-	{"timeout", "u", NULL},	    {"interface", "s", "org.bulkhead.VM1"},
-	{"property", "s", "State"}, {"value", "v", "x"},
-	{"disk", "s", "<disk/>"},   {"target", "s", "sdz"},
-	{"bytes", "t", NULL},
+	{"flags", "u", NULL},	     {"backlog", "b", NULL},
+	{"on", "b", NULL},	     {"service", "s", "storage"},
+	{"program", "s", ""},	     {"xml", "s", NULL},
+	{"name", "s", NULL},	     {"uuid", "s", NULL},
+	{"timeout", "u", NULL},	     {"interface", "s", "org.bulkhead.VM1"},
+	{"property", "s", "State"},  {"value", "v", "x"},
+	{"disk", "s", "<disk/>"},    {"target", "s", "sdz"},
+	{"bytes", "t", NULL},	     {"settings", "as", NULL},
+	{"faults", "s", "power=on"},
 };
 
 /* Methods that change nothing. */

@@ -48,6 +48,7 @@ static const char *const newer[] = {
 	"/domain/devices/disk/driver/@discard_no_unref",
 	"/domain/devices/disk/driver/statistics",
 	"/domain/devices/disk/source/dataStore",
+	"/domain/devices/disk/bulkhead:faults", /* our own */
 };
 
 /* ---- the schema ---- */

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vmctl disk set, vmctl disk fault: what changes of a disk while it is used. */
+#include "config.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "cli/client.h"
+#include "cli/cmd_disk.h"
+#include "cli/json.h"
+#include "cli/run_options.h"
+
+#define DEADLINE_MS   120000u /* longer than a service needs to be replaced */
+#define SETTINGS_MAX  64
+#define SETTING_LEN   256
+#define FAULTS_LEN    512
+#define POWER_OFF     "power=off"
+#define FAULTS_PREFIX "faults="
+
+/* ---- what a disk is set to ---- */
+
+struct json_object *disk_settings_json(struct json_object *settings)
+{
+	struct json_object *object = json_object_new_object();
+	size_t count = settings ? json_object_array_length(settings) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const char *text = json_object_get_string(json_object_array_get_idx(settings, i));
+		const char *value = text ? strchr(text, '=') : NULL;
+		char name[SETTING_LEN], *end;
+		uint64_t number;
+
+		if (!value)
+			continue;
+		snprintf(name, sizeof(name), "%.*s", (int)(value - text), text);
+		number = strtoull(value + 1, &end, 10);
+		json_object_object_add(object, name,
+				       value[1] && !*end ? json_object_new_uint64(number)
+							 : json_object_new_string(value + 1));
+	}
+	return object;
+}
+
+void disk_settings_print(struct json_object *settings)
+{
+	size_t count = settings ? json_object_array_length(settings) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const char *text = json_object_get_string(json_object_array_get_idx(settings, i));
+
+		if (!strncmp(text, FAULTS_PREFIX, strlen(FAULTS_PREFIX)))
+			printf("  FAULTS: %s", text + strlen(FAULTS_PREFIX));
+		else
+			printf("  %s", text);
+	}
+}
+
+/* ---- set ---- */
+
+/* As it goes over the bus: of bytes with K, M, G or T, plain bytes. Return: 0; -EINVAL: it is no NAME=VALUE. */
+static int expand(const char *word, char ret[SETTING_LEN])
+{
+	const char *value = strchr(word, '=');
+	size_t len = strlen(word);
+	uint64_t bytes;
+
+	if (!value || value == word || len >= SETTING_LEN)
+		return -EINVAL;
+	if (strstr(word, "_bytes_sec") && value[1] && strchr("KMGT", word[len - 1]) &&
+	    run_parse_size(value + 1, &bytes) == 0)
+		snprintf(ret, SETTING_LEN, "%.*s=%" PRIu64, (int)(value - word), word, bytes);
+	else
+		strcpy(ret, word);
+	return 0;
+}
+
+static int take_words(int argc, char **argv, bool no_limits, char text[SETTINGS_MAX][SETTING_LEN],
+		      const char *list[SETTINGS_MAX + 2])
+{
+	size_t n = 0;
+
+	if (no_limits)
+		list[n++] = "limits=none";
+	if (argc > SETTINGS_MAX)
+		return cli_usage("disk", "set: more than %d settings", SETTINGS_MAX);
+	for (int i = 0; i < argc; i++) {
+		if (expand(argv[i], text[i]) < 0)
+			return cli_usage("disk", "set: '%s' is not NAME=VALUE, like total_iops_sec=500", argv[i]);
+		list[n++] = text[i];
+	}
+	list[n] = NULL;
+	return 0;
+}
+
+int disk_set(const struct cli *cli, int argc, char **argv)
+{
+	static const struct option options[] = {{"persistent", no_argument, NULL, 'p'},
+						{"config", no_argument, NULL, 'c'},
+						{"no-limits", no_argument, NULL, 'n'},
+						{NULL, 0, NULL, 0}};
+	char path[CLIENT_PATH_MAX], text[SETTINGS_MAX][SETTING_LEN];
+	const char *list[SETTINGS_MAX + 2];
+	bool no_limits = false;
+	struct client client;
+	struct err err = {0};
+	uint32_t flags = 0;
+	int option, r;
+
+	while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+		if (option == '?' || option == ':')
+			return cli_usage("disk", "unknown option '%s'", argv[optind - 1]);
+		no_limits |= option == 'n';
+		flags |= option == 'p' ? BULKHEAD_DISK_PERSISTENT : option == 'c' ? BULKHEAD_DISK_CONFIG : 0;
+	}
+	if (flags == (BULKHEAD_DISK_PERSISTENT | BULKHEAD_DISK_CONFIG))
+		return cli_usage("disk", "--persistent and --config contradict each other");
+	if (argc - optind < (no_limits ? 2 : 3))
+		return cli_usage("disk",
+				 "set: the name of a VM, the target of a disk, and what is to be set are needed");
+	r = take_words(argc - optind - 2, argv + optind + 2, no_limits, text, list);
+	if (r)
+		return r;
+	if (client_open_vm(cli, argv[optind], &client, path, &err) < 0)
+		return cli_fail(&err);
+	r = msgbus_call(client.bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "SetDisk", DEADLINE_MS, &err, NULL,
+			"sasu", argv[optind + 1], list, flags);
+	client_close(&client);
+	return r < 0 ? cli_fail(&err) : EXIT_OK;
+}
+
+/* ---- fault ---- */
+
+/* The faults that a disk has, and that its power is off. Return: -EMSGSIZE: they are too long. */
+static int with_power_off(struct json_object *properties, const char *target, char ret[FAULTS_LEN])
+{
+	struct json_object *all, *settings = NULL;
+	const char *now = "";
+	size_t count;
+
+	if (json_object_object_get_ex(properties, "disk_settings", &all))
+		json_object_object_get_ex(all, target, &settings);
+	count = settings ? json_object_array_length(settings) : 0;
+	for (size_t i = 0; i < count; i++) {
+		const char *text = json_object_get_string(json_object_array_get_idx(settings, i));
+
+		if (!strncmp(text, FAULTS_PREFIX, strlen(FAULTS_PREFIX)))
+			now = text + strlen(FAULTS_PREFIX);
+	}
+	if (strstr(now, POWER_OFF))
+		return snprintf(ret, FAULTS_LEN, "%s", now) < FAULTS_LEN ? 0 : -EMSGSIZE;
+	return snprintf(ret, FAULTS_LEN, "%s%s" POWER_OFF, now, *now ? " " : "") < FAULTS_LEN ? 0 : -EMSGSIZE;
+}
+
+static int power_cut(struct client *client, const char *path, const char *target, char ret[FAULTS_LEN], struct err *err)
+{
+	struct json_object *properties = NULL;
+	int r = client_properties(client, path, err, &properties);
+
+	if (r < 0)
+		return r;
+	r = with_power_off(properties, target, ret);
+	json_object_put(properties);
+	return r < 0 ? err_set(err, r, "disk %s: its faults are too long", target) : 0;
+}
+
+static int join(int argc, char **argv, char ret[FAULTS_LEN])
+{
+	size_t at = 0;
+
+	ret[0] = '\0';
+	for (int i = 0; i < argc; i++) {
+		size_t len = strlen(argv[i]);
+
+		if (at + len + 2 > FAULTS_LEN)
+			return cli_usage("disk", "fault: more than %d characters", FAULTS_LEN - 1);
+		at += (size_t)sprintf(ret + at, "%s%s", i ? " " : "", argv[i]);
+	}
+	return 0;
+}
+
+int disk_fault(const struct cli *cli, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"clear", no_argument, NULL, 'c'}, {"power-cut", no_argument, NULL, 'p'}, {NULL, 0, NULL, 0}};
+	char path[CLIENT_PATH_MAX], faults[FAULTS_LEN];
+	bool clear = false, cut = false;
+	struct client client;
+	struct err err = {0};
+	int option, r;
+
+	while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+		if (option == '?' || option == ':')
+			return cli_usage("disk", "unknown option '%s'", argv[optind - 1]);
+		clear |= option == 'c';
+		cut |= option == 'p';
+	}
+	if ((clear && cut) || (clear || cut ? argc - optind != 2 : argc - optind < 3))
+		return cli_usage("disk", "fault: the name of a VM, the target of a disk, and faults or --clear or "
+					 "--power-cut are needed");
+	r = join(argc - optind - 2, argv + optind + 2, faults);
+	if (r)
+		return r;
+	if (client_open_vm(cli, argv[optind], &client, path, &err) < 0)
+		return cli_fail(&err);
+	r = cut ? power_cut(&client, path, argv[optind + 1], faults, &err) : 0;
+	if (r == 0)
+		r = msgbus_call(client.bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "SetDiskFaults",
+				DEADLINE_MS, &err, NULL, "ss", argv[optind + 1], faults);
+	client_close(&client);
+	return r < 0 ? cli_fail(&err) : EXIT_OK;
+}
