@@ -23,7 +23,9 @@ static const struct {
 
 static const char *const ops[] = {"read", "write", "flush", "discard", "zero"}; /* bit by bit */
 
-#define ALL_OPS ((1u << ARRAY_SIZE(ops)) - 1)
+#define ON_WRITE 0x02u
+#define ON_FLUSH 0x04u
+#define ALL_OPS	 ((1u << ARRAY_SIZE(ops)) - 1)
 
 /* ---- values ---- */
 
@@ -182,7 +184,7 @@ static int set_part(struct domain_fault_rule *rule, char *part)
 
 static int parse_rule(char *word, struct domain_faults *ret)
 {
-	struct domain_fault_rule rule = {.ops = ALL_OPS, .ppm = PPM};
+	struct domain_fault_rule rule = {.ppm = PPM};
 	char *at = NULL, *first = strtok_r(word, ",", &at), *value = first ? value_of(first) : NULL;
 	unsigned int i = 0;
 	int r = 0;
@@ -193,14 +195,14 @@ static int parse_rule(char *word, struct domain_faults *ret)
 		return -EINVAL;
 	rule.effect = i;
 	rule.error = effects[i].error;
-	if (i == EFFECT_TORN)
-		rule.ops = 1u << 1;
 	if (value)
 		r = effects[i].set(&rule, value);
 	else if (!rule.error)
 		r = -EINVAL;
 	for (char *part = strtok_r(NULL, ",", &at); r == 0 && part; part = strtok_r(NULL, ",", &at))
 		r = set_part(&rule, part);
+	if (!rule.ops)
+		rule.ops = i == EFFECT_TORN ? ON_WRITE : rule.from || rule.to ? ALL_OPS & ~ON_FLUSH : ALL_OPS;
 	if (r == 0 && rule.to && rule.to <= rule.from)
 		r = -EINVAL;
 	ret->rule[ret->rules++] = rule;

@@ -111,7 +111,8 @@ static int copy_iotune(xmlNode *to, xmlNode *from)
 static int share(xmlNode *devices, const struct domain *from, size_t index, bool limits)
 {
 	xmlNode *disk = domain_xml_disk_node(devices, index);
-	_cleanup_free_ char *group = domain_xml_text(domain_xml_child(domain_xml_child(disk, "iotune"), "group_name"));
+	xmlNode *iotune = domain_xml_child(disk, "iotune");
+	_cleanup_free_ char *group = iotune ? domain_xml_text(domain_xml_child(iotune, "group_name")) : NULL;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && group && i < from->disk_count; i++) {
