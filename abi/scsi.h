@@ -82,6 +82,7 @@
 #define SCSI_MODE_PAGE_SAVED	   0xc0u
 #define SCSI_MODE_PAGE_CODE	   0x3fu /* of byte 2 */
 #define SCSI_REQUEST_SENSE_DESC	   0x01u /* of byte 1 */
+#define SCSI_PREVENT		   0x01u /* of byte 4 */
 #define SCSI_START_STOP_START	   0x01u /* of byte 4 */
 #define SCSI_START_STOP_LOEJ	   0x02u
 #define SCSI_START_STOP_NO_FLUSH   0x04u
@@ -135,12 +136,17 @@
 #define SCSI_ASC_WRITE_PROTECTED		 0x2700u
 #define SCSI_ASC_SOFTWARE_WRITE_PROTECTED	 0x2702u
 #define SCSI_ASC_SPACE_ALLOCATION_FAILED	 0x2707u
+#define SCSI_ASC_MEDIUM_MAY_HAVE_CHANGED	 0x2800u
 #define SCSI_ASC_POWER_ON_OCCURRED		 0x2901u
 #define SCSI_ASC_BUS_DEVICE_RESET_OCCURRED	 0x2903u
 #define SCSI_ASC_MODE_PARAMETERS_CHANGED	 0x2a01u
 #define SCSI_ASC_CAPACITY_CHANGED		 0x2a09u
+#define SCSI_ASC_INCOMPATIBLE_FORMAT		 0x3002u
 #define SCSI_ASC_SAVING_PARAMETERS_NOT_SUPPORTED 0x3900u
+#define SCSI_ASC_NO_MEDIUM_TRAY_CLOSED		 0x3a01u
+#define SCSI_ASC_NO_MEDIUM_TRAY_OPEN		 0x3a02u
 #define SCSI_ASC_INTERNAL_TARGET_FAILURE	 0x4400u
+#define SCSI_ASC_MEDIUM_REMOVAL_PREVENTED	 0x5302u
 
 /* ---- standard INQUIRY data ---- */
 #define SCSI_INQUIRY_LEN	   36u /* of a device that is not there */
@@ -149,7 +155,10 @@
 #define SCSI_STANDARD_SAM_5	   0x00a0u
 #define SCSI_STANDARD_SPC_4	   0x0460u
 #define SCSI_STANDARD_SBC_3	   0x04c0u
+#define SCSI_STANDARD_MMC_6	   0x04e0u
 #define SCSI_INQUIRY_DEVICE_DISK   0x00u /* connected, direct access block device */
+#define SCSI_INQUIRY_DEVICE_DVD	   0x05u /* CD/DVD device */
+#define SCSI_INQUIRY_RMB	   0x80u /* of byte 1: removable medium */
 #define SCSI_INQUIRY_DEVICE_ABSENT 0x7fu /* no device can be here */
 #define SCSI_VERSION_SPC4	   0x06u
 #define SCSI_INQUIRY_HISUP	   0x10u /* of byte 3 */

@@ -26,8 +26,8 @@
 /* What the options say. */
 struct disk_options {
 	uint32_t flags, timeout_s;
-	bool timeout, readonly, shareable, rescan;
-	const char *target, *cache, *sector, *serial;
+	bool timeout, readonly, shareable, rescan, eject;
+	const char *target, *device, *cache, *sector, *serial;
 };
 
 /* One option. */
@@ -42,6 +42,7 @@ struct disk_option {
 
 static const struct disk_option attach_options[] = {
 	{"target", AT(target), 0, 0},
+	{"device", AT(device), 0, 0},
 	{"readonly", 0, AT(readonly), 0},
 	{"shareable", 0, AT(shareable), 0},
 	{"cache", AT(cache), 0, 0},
@@ -61,6 +62,14 @@ static const struct disk_option detach_options[] = {
 static const struct disk_option resize_options[] = {
 	{"rescan", 0, AT(rescan), 0},
 	{"shrink", 0, 0, BULKHEAD_DISK_SHRINK},
+	{NULL, 0, 0, 0},
+};
+
+static const struct disk_option medium_options[] = {
+	{"eject", 0, AT(eject), 0},
+	{"force", 0, 0, BULKHEAD_DISK_FORCE},
+	{"persistent", 0, 0, BULKHEAD_DISK_PERSISTENT},
+	{"config", 0, 0, BULKHEAD_DISK_CONFIG},
 	{NULL, 0, 0, 0},
 };
 
@@ -182,18 +191,23 @@ static void put_attribute(FILE *out, const char *name, const char *value)
 static char *disk_xml(const char *image, const struct disk_options *options)
 {
 	struct stat st;
-	bool block = stat(image, &st) == 0 && S_ISBLK(st.st_mode);
+	bool block = image && stat(image, &st) == 0 && S_ISBLK(st.st_mode);
 	char *xml = NULL;
 	size_t len;
 	FILE *out = open_memstream(&xml, &len);
 
 	if (!out)
 		return NULL;
-	fprintf(out, "<disk type='%s' device='disk'><driver name='qemu' type='raw'", block ? "block" : "file");
+	fprintf(out, "<disk type='%s'", block ? "block" : "file");
+	put_attribute(out, "device", options->device ? options->device : "disk");
+	fputs("><driver name='qemu' type='raw'", out);
 	put_attribute(out, "cache", options->cache);
-	fputs("/><source", out);
-	put_attribute(out, block ? "dev" : "file", image);
 	fputs("/>", out);
+	if (image) {
+		fputs("<source", out);
+		put_attribute(out, block ? "dev" : "file", image);
+		fputs("/>", out);
+	}
 	if (options->target) {
 		fputs("<target", out);
 		put_attribute(out, "dev", options->target);
@@ -242,13 +256,16 @@ static int disk_attach(const struct cli *cli, int argc, char **argv)
 	struct client client;
 	struct err err = {0};
 	int r = parse(argc, argv, attach_options, &options);
+	bool drive;
 
 	if (r)
 		return r;
-	if (argc - optind != 2)
+	drive = options.device && !strcmp(options.device, "cdrom");
+	if (argc - optind != 2 && !(drive && argc - optind == 1))
 		return cli_usage("disk", "attach: the name of a VM and an image are needed");
-	image = run_absolute(argv[optind + 1]);
-	xml = image ? disk_xml(image, &options) : NULL;
+	if (argc - optind == 2)
+		image = run_absolute(argv[optind + 1]);
+	xml = image || argc - optind == 1 ? disk_xml(image, &options) : NULL;
 	if (!xml) {
 		err_set(&err, -ENOMEM, "out of memory");
 		return cli_fail(&err);
@@ -325,13 +342,48 @@ static int disk_resize(const struct cli *cli, int argc, char **argv)
 	return r < 0 ? cli_fail(&err) : EXIT_OK;
 }
 
+/* ---- change-media ---- */
+
+static int disk_change_media(const struct cli *cli, int argc, char **argv)
+{
+	_cleanup_free_ char *image = NULL;
+	struct disk_options options = {0};
+	char path[CLIENT_PATH_MAX];
+	struct client client;
+	struct err err = {0};
+	int r = parse(argc, argv, medium_options, &options);
+
+	if (r)
+		return r;
+	if (argc - optind != (options.eject ? 2 : 3))
+		return cli_usage("disk",
+				 "change-media: the name of a VM, the target of a drive, and an image or --eject "
+				 "are needed");
+	image = options.eject ? strdup("") : run_absolute(argv[optind + 2]);
+	if (!image) {
+		err_set(&err, -ENOMEM, "out of memory");
+		return cli_fail(&err);
+	}
+	if (client_open_vm(cli, argv[optind], &client, path, &err) < 0)
+		return cli_fail(&err);
+	r = msgbus_call(client.bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "ChangeMedium", DEADLINE_MS, &err,
+			NULL, "ssu", argv[optind + 1], image, options.flags);
+	client_close(&client);
+	return r < 0 ? cli_fail(&err) : EXIT_OK;
+}
+
 int cmd_disk(const struct cli *cli, int argc, char **argv)
 {
 	static const struct {
 		const char *name;
 		int (*run)(const struct cli *cli, int argc, char **argv);
-	} verbs[] = {{"list", disk_list},     {"attach", disk_attach}, {"detach", disk_detach},
-		     {"resize", disk_resize}, {"set", disk_set},       {"fault", disk_fault}};
+	} verbs[] = {{"list", disk_list},
+		     {"attach", disk_attach},
+		     {"detach", disk_detach},
+		     {"resize", disk_resize},
+		     {"change-media", disk_change_media},
+		     {"set", disk_set},
+		     {"fault", disk_fault}};
 
 	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(verbs); i++) {
 		if (strcmp(argv[1], verbs[i].name) != 0)
@@ -340,5 +392,5 @@ int cmd_disk(const struct cli *cli, int argc, char **argv)
 			return cli_usage(argv[0], "'%s' prints no data, so there is no --json", argv[1]);
 		return verbs[i].run(cli, argc - 1, argv + 1);
 	}
-	return cli_usage(argv[0], "'list', 'attach', 'detach', 'resize', 'set' or 'fault' is needed");
+	return cli_usage(argv[0], "'list', 'attach', 'detach', 'resize', 'change-media', 'set' or 'fault' is needed");
 }

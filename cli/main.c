@@ -36,9 +36,11 @@ static const struct verb verbs[] = {
 	{"service", "list VM | upgrade VM SERVICE [--exe FILE]",
 	 "show the processes that serve a VM's devices, or replace one under the running guest", true, cmd_service},
 	{"disk",
-	 "list VM | attach VM FILE [--target TARGET] [--readonly] [--shareable] [--cache MODE] [--sector BYTES] "
+	 "list VM | attach VM FILE [--device cdrom] [--target TARGET] [--readonly] [--shareable] [--cache MODE] "
+	 "[--sector BYTES] "
 	 "[--serial TEXT] [--persistent | --config] | detach VM TARGET [--timeout SECONDS | --force] [--persistent | "
-	 "--config] | resize VM TARGET SIZE|--rescan [--shrink] | set VM TARGET NAME=VALUE... [--no-limits] "
+	 "--config] | resize VM TARGET SIZE|--rescan [--shrink] | change-media VM TARGET FILE|--eject [--force] "
+	 "[--persistent | --config] | set VM TARGET NAME=VALUE... [--no-limits] "
 	 "[--persistent | --config] | fault VM TARGET FAULT...|--clear|--power-cut",
 	 "show a VM's disks, or change them, under the running guest too", true, cmd_disk},
 	{"doctor", "", "say whether this host is fit", true, cmd_doctor},

@@ -302,7 +302,9 @@ static int check_size(const struct domain_disk *disk, int fd, const struct stat 
 	if (S_ISBLK(st->st_mode) && ioctl(fd, BLKGETSIZE64, &size) < 0)
 		return err_set(err, -errno, "disk %s: %s: its size cannot be read: %s", disk->target, disk->image,
 			       strerror(errno));
-	if (size < disk->block_bytes)
+	if (disk->cdrom && size == 0)
+		return err_set(err, -EINVAL, "disk %s: image %s is empty: name another", disk->target, disk->image);
+	if (!disk->cdrom && size < disk->block_bytes)
 		return err_set(err, -EINVAL, "disk %s: image %s is empty: give it a size (truncate -s 10G FILE)",
 			       disk->target, disk->image);
 	return 0;
@@ -351,13 +353,26 @@ static int open_locked(const struct domain_disk *disk, struct err *err, int *ret
 	return r;
 }
 
+/* So that each disk has a descriptor. */
+static int open_nothing(const struct domain_disk *disk, struct err *err, int *ret_fd)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_set(err, -errno, "disk %s: /dev/null: %s", disk->target, strerror(errno));
+	*ret_fd = fd;
+	return 0;
+}
+
 int broker_open_disk(const struct domain_disk *disk, const struct broker_owners *owners, struct err *err, int *ret_fd)
 {
 	const struct timespec pause = {.tv_nsec = BUSY_PAUSE_MS * NS_PER_MS};
 	_cleanup_close_ int fd = -1;
 	struct stat st = {0};
-	int r = open_locked(disk, err, &fd, &st);
+	int r = disk->image ? open_locked(disk, err, &fd, &st) : open_nothing(disk, err, ret_fd);
 
+	if (!disk->image)
+		return r;
 	for (unsigned int waited = 0; r == -EBUSY && waited < BUSY_GRACE_MS; waited += BUSY_PAUSE_MS) {
 		if (owners && owners->find(&st, owners->arg))
 			break;

@@ -266,6 +266,19 @@ static void vm1_set_disk_faults(struct msgbus_call *call, void *arg)
 	vm_set_disk_faults(face->vm, target, faults, reply_disk, call);
 }
 
+static void vm1_change_medium(struct msgbus_call *call, void *arg)
+{
+	struct vm_face *face = arg;
+	const char *target = "", *image = "";
+	struct msgbus_in in;
+	uint32_t flags = 0;
+
+	msgbus_call_in(call, &in);
+	msgbus_in_read(&in, "ssu", &target, &image, &flags);
+	if (check_flags(call, flags, BULKHEAD_DISK_PERSISTENT | BULKHEAD_DISK_CONFIG | BULKHEAD_DISK_FORCE))
+		vm_change_medium(face->vm, target, image, flags, reply_disk, call);
+}
+
 static const struct msgbus_method methods[] = {
 	{"Start", "u flags", "", MSGBUS_OWNER, vm1_start},
 	{"Destroy", "u flags", "", MSGBUS_OWNER, vm1_destroy},
@@ -284,6 +297,7 @@ static const struct msgbus_method methods[] = {
 	{"ResizeDisk", "s target, t bytes, u flags", "", MSGBUS_OWNER, vm1_resize_disk},
 	{"SetDisk", "s target, as settings, u flags", "", MSGBUS_OWNER, vm1_set_disk},
 	{"SetDiskFaults", "s target, s faults", "", MSGBUS_OWNER, vm1_set_disk_faults},
+	{"ChangeMedium", "s target, s image, u flags", "", MSGBUS_OWNER, vm1_change_medium},
 	{NULL},
 };
 
@@ -358,7 +372,7 @@ static void get_disks(void *object, struct msgbus_out *out)
 		const struct domain_disk *disk = &d->disks[i];
 
 		msgbus_out_open(&list, 'r', NULL, &item);
-		msgbus_out_write(&item, "sssb", disk->target, disk->image,
+		msgbus_out_write(&item, "sssb", disk->target, disk->image ? disk->image : "",
 				 disk->type == DOMAIN_DISK_BLOCK ? "block" : "file", (int)disk->readonly);
 		msgbus_out_close(&item);
 	}

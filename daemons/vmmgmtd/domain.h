@@ -114,9 +114,11 @@ struct domain_faults {
 
 struct domain_disk {
 	char target[8]; /* "sda" */
-	char *image;	/* absolute path */
+	char *image;	/* absolute path; NULL: a drive without a medium */
 	enum domain_disk_type type;
 	unsigned int controller, lun; /* together different: as the address says, or sda 0:0, sdb 0:1 ... */
+	bool cdrom;		      /* a drive: its medium can be changed; readonly */
+	unsigned int medium;	      /* of a drive: counts the changes of its medium while the VM runs */
 	bool readonly;
 	bool shareable;	   /* others may write it meanwhile, if they say so, too */
 	bool direct;	   /* cache none, directsync */
@@ -124,7 +126,7 @@ struct domain_disk {
 	bool unsafe_flush; /* cache unsafe */
 	enum domain_zeroes zeroes;
 	bool discard;			   /* what the guest gives back is given back to the host */
-	unsigned int block_bytes;	   /* 512 or 4096 */
+	unsigned int block_bytes;	   /* 512 or 4096; of a drive 2048 */
 	unsigned int physical_block_bytes; /* 0: the medium's; a power of two from block_bytes to 1 MiB */
 	char serial[DOMAIN_SERIAL_MAX];
 	struct domain_iotune iotune;
@@ -205,6 +207,15 @@ int domain_no_faults(const struct domain *domain, struct err *err);
 
 /** domain_faults_parse - read such words; the text of @ret is @text. Return: 0; -EINVAL with a line. */
 int domain_faults_parse(const char *text, struct domain_faults *ret, struct err *err);
+
+/**
+ * domain_change_medium - the same with another medium in the drive at @index of its list.
+ * @image:  absolute path; NULL: none. @type: what it is.
+ * @number: 0; else it is written down, too: struct domain_disk.medium.
+ * Return: as domain_parse(); also -EINVAL: that disk is no drive.
+ */
+int domain_change_medium(const struct domain *from, size_t index, const char *image, enum domain_disk_type type,
+			 unsigned int number, struct domain *ret, struct err *err);
 
 /** domain_find_disk - the index of the disk with this target. Return: -ENOENT with a line. */
 int domain_find_disk(const struct domain *domain, const char *target, size_t *ret_index, struct err *err);

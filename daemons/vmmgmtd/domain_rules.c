@@ -198,7 +198,7 @@ static const struct domain_rule rules[] = {
 	KEPT(DISK "/driver/@page_per_vq", NOT_VIRTIO),
 	KEPT(DISK "/driver/@copy_on_read", "has no effect: raw images have no backing file"),
 	KEPT(DISK "/driver/metadata_cache", "has no effect: raw images have no metadata"),
-	KEPT(DISK "/source/@index", NO_EFFECT),
+	KEPT(DISK "/source/@index", "counts the changes of a drive's medium while the VM runs"),
 	KEPT(DISK "/source/@startupPolicy", "has no effect: the image must be there"),
 	KEPT(DISK "/source/seclabel", "has no effect: the daemons confine themselves"),
 	KEPT(DISK "/target/@tray", NO_EFFECT),

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A definition with one disk more or less: the document is changed there and nowhere else, and read again as a whole.
+/* A definition with one disk more or less, or another medium: the document is changed there and nowhere else, and read
+ * again as a whole.
  */
 #include <errno.h>
 #include <libxml/parser.h>
 #include <libxml/tree.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -113,6 +115,18 @@ int domain_add_disk(const struct domain *from, const char *disk, struct domain *
 	return 0;
 }
 
+static void remove_node(xmlNode *node)
+{
+	if (is_blank(node->prev)) {
+		xmlNode *space = node->prev;
+
+		xmlUnlinkNode(space);
+		xmlFreeNode(space);
+	}
+	xmlUnlinkNode(node);
+	xmlFreeNode(node);
+}
+
 int domain_remove_disk(const struct domain *from, size_t index, struct domain *ret, struct err *err)
 {
 	_cleanup_(cleanup_doc) xmlDoc *doc = domain_xml_document("definition", from->xml, strlen(from->xml), err);
@@ -123,14 +137,66 @@ int domain_remove_disk(const struct domain *from, size_t index, struct domain *r
 	node = domain_xml_disk_node(domain_xml_child(xmlDocGetRootElement(doc), "devices"), index);
 	if (!node)
 		return err_set(err, -ENOENT, "VM %s: it has no such disk", from->name);
-	if (is_blank(node->prev)) {
-		xmlNode *space = node->prev;
+	remove_node(node);
+	return domain_xml_read_again(doc, ret, err);
+}
 
-		xmlUnlinkNode(space);
-		xmlFreeNode(space);
+static int fill_source(xmlNode *source, const char *image, enum domain_disk_type type, unsigned int number)
+{
+	const char *name = type == DOMAIN_DISK_BLOCK ? "dev" : "file";
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", number);
+	if (image && !xmlNewProp(source, (const xmlChar *)name, (const xmlChar *)image))
+		return -ENOMEM;
+	return number && !xmlNewProp(source, (const xmlChar *)"index", (const xmlChar *)text) ? -ENOMEM : 0;
+}
+
+/* Another <source>, where it was or before the target. */
+static int replace_source(xmlNode *disk, const char *image, enum domain_disk_type type, unsigned int number)
+{
+	xmlNode *old = domain_xml_child(disk, "source"), *target = domain_xml_child(disk, "target");
+	xmlNode *source, *space;
+
+	if (!xmlSetProp(disk, (const xmlChar *)"type", (const xmlChar *)(type == DOMAIN_DISK_BLOCK ? "block" : "file")))
+		return -ENOMEM;
+	if (!image && !number) {
+		if (old)
+			remove_node(old);
+		return 0;
 	}
-	xmlUnlinkNode(node);
-	xmlFreeNode(node);
+	source = xmlNewDocNode(disk->doc, NULL, (const xmlChar *)"source", NULL);
+	if (!source)
+		return -ENOMEM;
+	if (old) {
+		xmlReplaceNode(old, source);
+		xmlFreeNode(old);
+	} else {
+		space = is_blank(target->prev) ? xmlCopyNode(target->prev, 0) : NULL;
+		xmlAddPrevSibling(target, source);
+		if (space)
+			xmlAddPrevSibling(target, space);
+	}
+	return fill_source(source, image, type, number);
+}
+
+int domain_change_medium(const struct domain *from, size_t index, const char *image, enum domain_disk_type type,
+			 unsigned int number, struct domain *ret, struct err *err)
+{
+	_cleanup_(cleanup_doc) xmlDoc *doc = NULL;
+	xmlNode *node;
+
+	if (!from->disks[index].cdrom)
+		return err_set(err, -EINVAL, "VM %s: disk %s is no CD or DVD drive: detach it, and attach another one",
+			       from->name, from->disks[index].target);
+	doc = domain_xml_document("definition", from->xml, strlen(from->xml), err);
+	if (!doc)
+		return -EINVAL;
+	node = domain_xml_disk_node(domain_xml_child(xmlDocGetRootElement(doc), "devices"), index);
+	if (!node)
+		return err_set(err, -ENOENT, "VM %s: it has no such disk", from->name);
+	if (replace_source(node, image, type, number) < 0)
+		return err_set(err, -ENOMEM, "disk: no memory");
 	return domain_xml_read_again(doc, ret, err);
 }
 

@@ -111,9 +111,21 @@ static void disk_io(struct domain_parser *p, xmlNode *driver, const char *where)
 		p->d->io = MAX(p->d->io, io);
 }
 
+/* How often it has been changed while the VM runs, as libvirt counts it, too. */
+static void disk_medium(struct domain_parser *p, struct domain_disk *disk, xmlNode *source, const char *where)
+{
+	_cleanup_free_ char *text = domain_xml_attr(source, "index");
+	uint64_t number = 0;
+
+	if (text && (domain_xml_u64(text, &number) < 0 || number > UINT32_MAX))
+		domain_refuse(p, -EINVAL, where, "source index '%s': it is not a number from 0 to %u", text,
+			      UINT32_MAX);
+	disk->medium = (unsigned int)number;
+}
+
 static void disk_source(struct domain_parser *p, struct domain_disk *disk, xmlNode *node, const char *where)
 {
-	_cleanup_free_ char *type = domain_xml_attr(node, "type");
+	_cleanup_free_ char *type = domain_xml_attr(node, "type"), *image = NULL;
 	xmlNode *source = domain_xml_child(node, "source");
 
 	if (!type || !strcmp(type, "file"))
@@ -122,11 +134,13 @@ static void disk_source(struct domain_parser *p, struct domain_disk *disk, xmlNo
 		disk->type = DOMAIN_DISK_BLOCK;
 	else
 		domain_refuse(p, -EOPNOTSUPP, where, "type '%s': only 'file' and 'block' are supported", type);
-	if (!source)
+	image = domain_xml_attr(source, disk->type == DOMAIN_DISK_FILE ? "file" : "dev");
+	if (disk->cdrom)
+		disk_medium(p, disk, source, where);
+	else if (!source)
 		domain_refuse(p, -EINVAL, where, "it has no <source>: name its image");
-	else
-		disk->image = domain_xml_path(p, where,
-					      domain_xml_attr(source, disk->type == DOMAIN_DISK_FILE ? "file" : "dev"));
+	if (source && (image || !disk->cdrom))
+		disk->image = domain_xml_path(p, where, take_ptr(image));
 }
 
 static void disk_target(struct domain_parser *p, struct domain_disk *disk, xmlNode *node, const char *where)
@@ -153,13 +167,19 @@ static void disk_target(struct domain_parser *p, struct domain_disk *disk, xmlNo
 }
 
 #define PHYSICAL_BLOCK_MAX (1u << 20)
+#define CDROM_BLOCK	   2048u
 
 static void disk_blocks(struct domain_parser *p, struct domain_disk *disk, xmlNode *blockio, const char *where)
 {
 	_cleanup_free_ char *logical = domain_xml_attr(blockio, "logical_block_size");
 	_cleanup_free_ char *physical = domain_xml_attr(blockio, "physical_block_size");
-	uint64_t bytes = 512, more = 0;
+	uint64_t bytes = disk->cdrom ? CDROM_BLOCK : 512, more = 0;
 
+	if (disk->cdrom && (logical || physical)) {
+		domain_refuse(p, -EOPNOTSUPP, where, "blockio: a CD or DVD has blocks of %u bytes: remove it",
+			      CDROM_BLOCK);
+		return;
+	}
 	if (logical && (domain_xml_u64(logical, &bytes) < 0 || (bytes != 512 && bytes != 4096)))
 		domain_refuse(p, -EOPNOTSUPP, where, "logical_block_size '%s': only 512 and 4096 are supported",
 			      logical);
@@ -169,7 +189,7 @@ static void disk_blocks(struct domain_parser *p, struct domain_disk *disk, xmlNo
 			      "physical_block_size '%s': use a power of two, from logical_block_size to %u", physical,
 			      PHYSICAL_BLOCK_MAX);
 	disk->block_bytes = (unsigned int)bytes;
-	disk->physical_block_bytes = (unsigned int)more;
+	disk->physical_block_bytes = disk->cdrom ? CDROM_BLOCK : (unsigned int)more;
 }
 
 /* One number of an address. Return: whether it can be used; *@ret stays if it is not given. */
@@ -219,7 +239,7 @@ static void disk_details(struct domain_parser *p, struct domain_disk *disk, xmlN
 	_cleanup_free_ char *text = domain_xml_text(domain_xml_child(node, "serial"));
 
 	disk_blocks(p, disk, domain_xml_child(node, "blockio"), where);
-	disk->readonly = domain_xml_child(node, "readonly") != NULL;
+	disk->readonly = disk->cdrom || domain_xml_child(node, "readonly") != NULL;
 	disk->shareable = domain_xml_child(node, "shareable") != NULL;
 	for (const char *s = text; s && *s; s++) {
 		if (*s <= 0x20 || *s > 0x7e) {
@@ -260,10 +280,12 @@ void domain_xml_disk(struct domain_parser *p, xmlNode *node, const char *where)
 	xmlNode *backing = domain_xml_child(node, "backingStore");
 	struct domain_disk disk = {0}, *more;
 
-	if (device && strcmp(device, "disk")) {
-		domain_refuse(p, -EOPNOTSUPP, where, "device '%s': only 'disk' is supported: remove it", device);
+	if (device && strcmp(device, "disk") && strcmp(device, "cdrom")) {
+		domain_refuse(p, -EOPNOTSUPP, where, "device '%s': only 'disk' and 'cdrom' are supported: remove it",
+			      device);
 		return;
 	}
+	disk.cdrom = device && !strcmp(device, "cdrom");
 	if (p->d->disk_count >= DOMAIN_DISKS_MAX) {
 		domain_refuse(p, -EOPNOTSUPP, where, "more than %u disks are not supported", DOMAIN_DISKS_MAX);
 		return;

@@ -312,7 +312,8 @@ static void fill_lun(struct lun_message *msg, const struct domain_disk *disk, si
 		[DOMAIN_ZEROES_ON] = BULKHEAD__STORAGE__DETECT_ZEROES__DETECT_ZEROES_ON,
 		[DOMAIN_ZEROES_UNMAP] = BULKHEAD__STORAGE__DETECT_ZEROES__DETECT_ZEROES_UNMAP,
 	};
-	size_t len = strlen(disk->image);
+	const char *image = disk->image ? disk->image : "";
+	size_t len = strlen(image);
 
 	bulkhead__storage__lun__init(lun);
 	lun->lun = disk->lun;
@@ -334,7 +335,10 @@ static void fill_lun(struct lun_message *msg, const struct domain_disk *disk, si
 		lun->limit_group = (char *)disk->iotune.group;
 	}
 	/* For messages: of a long path its end, so that all fit into one frame. */
-	lun->image = disk->image + (len > IMAGE_TEXT_MAX ? len - IMAGE_TEXT_MAX : 0);
+	lun->image = (char *)image + (len > IMAGE_TEXT_MAX ? len - IMAGE_TEXT_MAX : 0);
+	lun->device = disk->cdrom ? BULKHEAD__STORAGE__DEVICE__DEVICE_DVD : BULKHEAD__STORAGE__DEVICE__DEVICE_DISK;
+	lun->empty = !disk->image;
+	lun->medium = disk->cdrom ? disk->medium : 0;
 }
 
 /* A controller and its disks. @luns: room for all disks; *@used of it is. */
@@ -397,6 +401,7 @@ static int storage_change(const struct worker_disk_change *change, uint8_t **ret
 	Bulkhead__Storage__Change msg = BULKHEAD__STORAGE__CHANGE__INIT;
 	struct lun_message lun;
 	Bulkhead__Storage__Detach detach = BULKHEAD__STORAGE__DETACH__INIT;
+	Bulkhead__Storage__Medium medium = BULKHEAD__STORAGE__MEDIUM__INIT;
 	Bulkhead__Storage__Resize resize = BULKHEAD__STORAGE__RESIZE__INIT;
 	char controller[16];
 	uint8_t guid[16];
@@ -418,6 +423,12 @@ static int storage_change(const struct worker_disk_change *change, uint8_t **ret
 		detach.lun = disk->lun;
 		detach.timeout_ms = change->timeout_ms;
 		msg.detach = &detach;
+		break;
+	case WORKER_DISK_MEDIUM:
+		fill_lun(&lun, &change->then->disks[change->index], 0);
+		medium.lun = &lun;
+		medium.force = change->force;
+		msg.medium = &medium;
 		break;
 	case WORKER_DISK_RESIZE:
 		resize.lun = disk->lun;
@@ -452,10 +463,11 @@ int worker_change_disk(struct worker *worker, const struct worker_disk_change *c
 	msg.change = (ProtobufCBinaryData){len, bytes};
 	msg.config = (ProtobufCBinaryData){config_len, config};
 	msg.early = change->kind == WORKER_DISK_ATTACH || change->kind == WORKER_DISK_SET;
-	msg.has_drop = change->kind == WORKER_DISK_DETACH;
+	msg.has_drop = change->kind == WORKER_DISK_DETACH || change->kind == WORKER_DISK_MEDIUM;
 	msg.drop = (uint32_t)change->index;
 	return send_request(request, WORKER_CHANGE, &msg.base, &bulkhead__empty__descriptor, &change->fd,
-			    change->kind == WORKER_DISK_ATTACH ? 1 : 0, NO_DEADLINE);
+			    change->kind == WORKER_DISK_ATTACH || change->kind == WORKER_DISK_MEDIUM ? 1 : 0,
+			    NO_DEADLINE);
 }
 
 /* The question under way. */

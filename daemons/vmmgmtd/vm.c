@@ -255,7 +255,7 @@ void vm_set_told_state(struct vm *vm, enum vm_state state, const char *reason)
 bool vm_uses_image(const struct vm *vm, const struct stat *st)
 {
 	for (size_t i = 0; vm->has_folder && i < vm->domain.disk_count; i++) {
-		if (broker_same_image(vm->domain.disks[i].image, st))
+		if (vm->domain.disks[i].image && broker_same_image(vm->domain.disks[i].image, st))
 			return true;
 	}
 	return false;

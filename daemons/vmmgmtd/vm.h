@@ -136,7 +136,7 @@ typedef void (*vm_disk_fn)(int error, const char *text, const char *target, void
 
 #define VM_DISK_PERSISTENT 1u /* what is kept on disk changes as well as what runs */
 #define VM_DISK_CONFIG	   2u /* only what is kept */
-#define VM_DISK_FORCE	   4u /* DETACH: at once, whatever the guest does with it */
+#define VM_DISK_FORCE	   4u /* DETACH: at once, whatever the guest does with it; medium: though it has locked it */
 #define VM_DISK_SHRINK	   8u /* RESIZE: it may become smaller */
 
 #define VM_DISK_TIMEOUT_MAX_S 3600u
@@ -153,6 +153,10 @@ void vm_attach_disk(struct vm *vm, const char *xml, unsigned int flags, vm_disk_
  * has so long to let go of it, 1 to VM_DISK_TIMEOUT_MAX_S; then -ETIMEDOUT, and it stays. */
 void vm_detach_disk(struct vm *vm, const char *target, unsigned int flags, uint32_t timeout_s, vm_disk_fn done,
 		    void *arg);
+/** vm_change_medium - @image: absolute path; "": none, the drive is empty then. Done once it is so; -EBUSY: the guest
+ * has locked the drive, or somebody else writes the image. */
+void vm_change_medium(struct vm *vm, const char *target, const char *image, unsigned int flags, vm_disk_fn done,
+		      void *arg);
 /** vm_resize_disk - give the image another size, and tell the guest. @bytes: 0: it has another one already (while the
  * VM runs). */
 void vm_resize_disk(struct vm *vm, const char *target, uint64_t bytes, unsigned int flags, vm_disk_fn done, void *arg);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Disks that come, go and change their size, their limits, their faults.
+ * Disks that come, go and change their size, their limits, their faults, their medium.
  *
  * Theory of operation: of a VM that is off only the definition changes. Of one that runs, what runs: the image is
  * opened here, the worker keeps it for each vsp-storaged and hands it on. Which disks the VM has, the worker knows;
@@ -249,7 +249,7 @@ static int check_image(const struct domain_disk *disk, int fd, struct err *err)
 {
 	struct stat st;
 
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size % disk->block_bytes)
+	if (!disk->cdrom && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size % disk->block_bytes)
 		return err_set(
 			err, -EINVAL,
 			"disk %s: image %s has %lld bytes, which is not a multiple of its sectors of %u: give it "
@@ -444,7 +444,9 @@ void vm_resize_disk(struct vm *vm, const char *target, uint64_t bytes, unsigned 
 	struct err err = {0};
 	int r = change ? domain_find_disk(&vm->domain, target, &what.index, &err) : err_set(&err, -ENOMEM, "no memory");
 
-	if (r == 0 && !vm->has_folder) {
+	if (r == 0 && vm->domain.disks[what.index].cdrom) {
+		r = err_set(&err, -EINVAL, "disk %s: it is a drive: change its medium instead", target);
+	} else if (r == 0 && !vm->has_folder) {
 		r = resize_image(vm, &vm->domain.disks[what.index], bytes, flags, &err);
 	} else if (r == 0) {
 		r = check_running(vm, &err);
@@ -556,4 +558,79 @@ void vm_set_disk_faults(struct vm *vm, const char *target, const char *faults, v
 	if (r == 0)
 		r = set_running(change, target, &err);
 	set_done(&change, r, &err);
+}
+
+/* ---- media ---- */
+
+/* What is to be in the drive. */
+struct medium {
+	const char *image; /* NULL: nothing */
+	enum domain_disk_type type;
+};
+
+static int change_running(struct vm_change *change, const char *target, const struct medium *medium, unsigned int flags,
+			  struct err *err)
+{
+	struct vm *vm = change->vm;
+	struct worker_disk_change what = {
+		.kind = WORKER_DISK_MEDIUM,
+		.domain = &vm->domain,
+		.then = &change->then,
+		.controllers = vm->controllers,
+		.force = flags & VM_DISK_FORCE,
+	};
+	_cleanup_close_ int fd = -1;
+	size_t kept_index;
+	int r = check_running(vm, err);
+
+	if (r == 0)
+		r = domain_find_disk(&vm->domain, target, &what.index, err);
+	if (r == 0)
+		r = domain_change_medium(&vm->domain, what.index, medium->image, medium->type,
+					 vm->domain.disks[what.index].medium + 1, &change->then, err);
+	change->keeps = flags & VM_DISK_PERSISTENT;
+	if (r == 0 && change->keeps) {
+		r = domain_find_disk(vm_kept(vm), target, &kept_index, err);
+		if (r == 0)
+			r = domain_change_medium(vm_kept(vm), kept_index, medium->image, medium->type, 0, &change->kept,
+						 err);
+	}
+	if (r == 0)
+		r = broker_open_disk(&change->then.disks[what.index], &vm->env->owners, err, &fd);
+	what.fd = fd;
+	return r < 0 ? r : ask(change, &what, err);
+}
+
+static int change_kept(struct vm *vm, const char *target, const struct medium *medium, struct err *err)
+{
+	_cleanup_(domain_done) struct domain then = {0};
+	size_t index;
+	int r = domain_find_disk(vm_kept(vm), target, &index, err);
+
+	if (r == 0)
+		r = domain_change_medium(vm_kept(vm), index, medium->image, medium->type, 0, &then, err);
+	return r < 0 ? r : keep_only(vm, &then, err);
+}
+
+void vm_change_medium(struct vm *vm, const char *target, const char *image, unsigned int flags, vm_disk_fn done,
+		      void *arg)
+{
+	_cleanup_(cleanup_change) struct vm_change *change = change_new(vm, done, arg);
+	struct medium medium = {.image = *image ? image : NULL, .type = DOMAIN_DISK_FILE};
+	struct err err = {0};
+	struct stat st;
+	int r = change ? check_flags(vm, flags, &err) : err_set(&err, -ENOMEM, "no memory");
+
+	if (*image && stat(image, &st) == 0 && S_ISBLK(st.st_mode))
+		medium.type = DOMAIN_DISK_BLOCK;
+	if (r == 0 && !is_off(vm, flags)) {
+		r = change_running(change, target, &medium, flags, &err);
+		if (r == 0) {
+			(void)take_ptr(change);
+			return;
+		}
+	} else if (r == 0) {
+		r = change_kept(vm, target, &medium, &err);
+	}
+	done(r, err.text, target, arg);
 }

@@ -132,6 +132,7 @@ enum worker_disk_change_kind {
 	WORKER_DISK_DETACH,
 	WORKER_DISK_RESIZE,
 	WORKER_DISK_SET, /* limits, faults, what becomes of zeroes and of what is given back are as @domain says */
+	WORKER_DISK_MEDIUM,
 };
 
 /* What is to become of a disk while the guest runs. */
@@ -141,10 +142,11 @@ struct worker_disk_change {
 	size_t index;		     /* of it there */
 	const struct domain *then;   /* what the VM has then; not of RESIZE */
 	unsigned int controllers;    /* that the VM was started with */
-	int fd;			     /* ATTACH: of its image; stays the caller's */
+	int fd;			     /* ATTACH, MEDIUM: of its image; stays the caller's */
 	uint32_t timeout_ms;	     /* DETACH: the guest has so long; 0: it is not asked */
 	uint64_t bytes;		     /* RESIZE: 0: as the image is now */
 	bool shrink;		     /* RESIZE: it may become smaller */
+	bool force;		     /* MEDIUM: though the guest has locked the drive */
 };
 
 /** worker_change_disk - done once it is so: at the worker, at its vsp-storaged, for the guest; there is no deadline. An

@@ -4,9 +4,9 @@
  *
  * Theory of operation: one change at a time. The configuration and the descriptors for the next process change in one
  * step: for what is early (a disk more) before the process that serves is asked, for the guest may use what it is shown
- * at once, and a successor must have it then; for the rest (a disk less) once it has answered. If the process dies
- * before its answer, its successor is asked the same as soon as it serves and all channels that were open are open
- * again: so a change ends in one of two ways, it is made or it is refused, whoever dies on the way.
+ * at once, and a successor must have it then; for the rest (a disk less, another medium) once it has answered. If the
+ * process dies before its answer, its successor is asked the same as soon as it serves and all channels that were open
+ * are open again: so a change ends in one of two ways, it is made or it is refused, whoever dies on the way.
  *
  * Limits: a change has no deadline here: the process has one, or waits for a guest or a disk. The end of the VM ends
  * it.
@@ -53,10 +53,14 @@ static void commit(struct provider *provider)
 
 	if (c->has_config)
 		swap_config(provider);
-	if (c->fd >= 0)
+	if (c->fd >= 0 && c->drop >= 0) {
+		fd_close(&provider->fds[c->drop]);
+		provider->fds[c->drop] = c->fd;
+	} else if (c->fd >= 0) {
 		provider->nfds++;
-	if (c->drop >= 0)
+	} else if (c->drop >= 0) {
 		drop_fd(provider, (size_t)c->drop);
+	}
 }
 
 /* And back, of an early one: without a drop. */
@@ -169,7 +173,7 @@ void provider_change(struct provider *provider, const struct provider_change *ch
 		err_set(&err, -EBUSY, "provider %s: another change is under way: try again", provider->name);
 	else if (provider->service.stopping)
 		err_set(&err, -ECANCELED, "provider %s: the VM ends", provider->name);
-	else if (change->drop >= (int)provider->nfds || (change->drop >= 0 && (change->early || change->fd >= 0)))
+	else if (change->drop >= (int)provider->nfds || (change->drop >= 0 && change->early))
 		err_set(&err, -EINVAL, "provider %s: it has no descriptor %d to lose", provider->name, change->drop);
 	if (!err.code) {
 		r = prepare(provider, change, &c);

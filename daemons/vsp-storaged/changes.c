@@ -15,13 +15,14 @@ struct changes {
 	struct loop_source *tick;
 	bool untold[SETTINGS_CONTROLLERS_MAX]; /* its guest, for want of room */
 
-	/* a detach or a power cut under way */
+	/* a detach, a power cut or a change of a medium under way */
 	struct storaged_controller *controller;
 	struct scsi_lun *lun; /* NULL: there is none */
 	bool cutting;
 	uint64_t deadline_ns, quiet_ns;
 	uint32_t commands;
 	uint32_t timeout_ms;
+	struct storaged_medium medium; /* that is to be in it; no disk: it is a detach */
 	void (*done)(void *arg, const struct err *err);
 	void *arg;
 };
@@ -48,7 +49,7 @@ static void tell_again(struct changes *changes)
 
 /* ---- detach ---- */
 
-static void detach_end(struct changes *changes, const struct err *err)
+static void change_end(struct changes *changes, const struct err *err)
 {
 	changes->lun = NULL;
 	changes->done(changes->arg, err);
@@ -66,7 +67,7 @@ static void detach_give_up(struct changes *changes)
 		lun->alias, lun->missed ? "was told to let go of it, and still used it" : "did not let go of it",
 		changes->timeout_ms / 1000, changes->timeout_ms % 1000 / 100);
 	log_warn(lun->object, "%s", err.text);
-	detach_end(changes, &err);
+	change_end(changes, &err);
 }
 
 /* Whether the guest does not need it any more. */
@@ -101,7 +102,7 @@ static void detach_go(struct changes *changes)
 	}
 	if (lun->presence == SCSI_GONE && !storvsp_in_flight(&changes->controller->storvsp, lun)) {
 		storaged_detach(changes->storaged, changes->controller, lun);
-		detach_end(changes, &none);
+		change_end(changes, &none);
 		return;
 	}
 	loop_arm(changes->tick, CHANGES_TICK_NS);
@@ -124,12 +125,68 @@ static void detach_begin(struct changes *changes, struct scsi_lun *lun, uint32_t
 	detach_go(changes);
 }
 
+/* ---- media ---- */
+
+static void medium_go(struct changes *changes)
+{
+	static const struct err none;
+	struct scsi_lun *lun = changes->lun;
+
+	if (storvsp_in_flight(&changes->controller->storvsp, lun)) {
+		loop_arm(changes->tick, CHANGES_TICK_NS);
+		return;
+	}
+	storaged_set_medium(changes->storaged, changes->controller, lun, &changes->medium);
+	if (lun->disk->blocks > 0)
+		log_info(lun->object, "another medium: %" PRIu64 " blocks of %u bytes", lun->disk->blocks,
+			 lun->disk->block_bytes);
+	else
+		log_info(lun->object, "no medium is in it any more");
+	change_end(changes, &none);
+}
+
+static int check_drive(struct scsi_lun *lun, bool force, struct err *err)
+{
+	if (lun->type != SCSI_DVD)
+		return err_set(err, -EINVAL, "disk %s: it is no CD or DVD drive: detach it, and attach another one",
+			       lun->alias);
+	if (force || !scsi_tray_locked(lun) || !scsi_medium(lun))
+		return 0;
+	lun->eject_wanted = true;
+	return err_set(
+		err, -EBUSY,
+		"disk %s: the guest has locked its tray, as it does while the medium is in use: it has been asked "
+		"to eject: try again, unmount it there, or use --force",
+		lun->alias);
+}
+
+/* @fd is taken over. Return: 1: it is under way, and ends by itself; 0: it is so already; a negative errno with a line.
+ */
+static int medium_begin(struct changes *changes, struct scsi_lun *lun, const struct change_settings *change, int fd,
+			struct err *err)
+{
+	int r = check_drive(lun, change->force, err);
+
+	if (r < 0 || scsi_lun_has_medium(lun, change->lun.medium)) {
+		fd_close(&fd);
+		return r;
+	}
+	r = storaged_open_medium(changes->storaged, &change->lun, fd, &changes->medium, err);
+	if (r < 0)
+		return r;
+	changes->lun = lun;
+	lun->changing = true;
+	return 1;
+}
+
 static void on_tick(void *arg)
 {
 	struct changes *changes = arg;
 
 	tell_again(changes);
-	if (changes->lun && !changes->cutting)
+	if (changes->lun && changes->medium.disk)
+		medium_go(changes);
+	else if (changes->lun && !changes->cutting)
 		detach_go(changes);
 }
 
@@ -169,6 +226,8 @@ static int resize(struct changes *changes, struct storaged_controller *controlle
 			       lun->alias, before, change->bytes);
 	if (change->bytes && disk->readonly)
 		return err_set(err, -EROFS, "disk %s: it is read-only", lun->alias);
+	if (lun->type == SCSI_DVD)
+		return err_set(err, -EINVAL, "disk %s: it is a drive: change its medium instead", lun->alias);
 	r = disk_resize(disk, change->bytes);
 	if (r < 0)
 		return err_set(err, r, "disk %s: it cannot be made of %" PRIu64 " bytes: %s", lun->alias, change->bytes,
@@ -193,7 +252,7 @@ static void on_cut(void *arg, const struct fault_cut *cut)
 	if (cut->failed)
 		log_error(lun->object, "%zu of them could not be taken back, and count as written", cut->failed);
 	changes->cutting = false;
-	detach_end(changes, &err);
+	change_end(changes, &err);
 }
 
 /* Return: whether it goes on. */
@@ -225,6 +284,7 @@ void changes_begin(struct changes *changes, const struct change_settings *change
 	struct storaged_controller *controller = storaged_find(changes->storaged, &change->instance);
 	struct scsi_lun *lun = NULL;
 	struct err err = {0};
+	int r;
 
 	if (controller)
 		lun = storaged_find_lun(controller, change->lun.target, change->lun.lun);
@@ -250,8 +310,16 @@ void changes_begin(struct changes *changes, const struct change_settings *change
 		changes->controller = controller;
 		changes->done = done;
 		changes->arg = arg;
-		detach_begin(changes, lun, change->timeout_ms);
-		return;
+		if (change->kind == CHANGE_DETACH) {
+			detach_begin(changes, lun, change->timeout_ms);
+			return;
+		}
+		r = medium_begin(changes, lun, change, fd, &err);
+		fd = -1;
+		if (r > 0) {
+			medium_go(changes);
+			return;
+		}
 	}
 	fd_close(&fd);
 	if (err.code)
@@ -282,8 +350,10 @@ void changes_free(struct changes *changes)
 	err_set(&err, -ECANCELED, "vsp-storaged is ending");
 	if (changes->cutting)
 		layer_fault_when_cut(layers_find(changes->lun->disk, &layer_fault), NULL, NULL);
+	if (changes->medium.disk)
+		storaged_close_medium(changes->storaged, &changes->medium);
 	if (changes->lun)
-		detach_end(changes, &err);
+		change_end(changes, &err);
 	loop_remove(&changes->tick);
 	free(changes);
 }

@@ -18,6 +18,10 @@
  * the host has not begun are ended; what it has begun uses the guest's memory, and is waited for. Only then the image
  * is closed, and with it go its locks.
  *
+ *   MEDIUM   a drive that the guest has locked refuses, and asks the guest to eject (scsi_medium.c). Else its tray is
+ *            open, for who uses it there is no medium any more; once nothing is in flight, the other medium is in it
+ * and the tray closed. What the initiator hears of that is the LUN's own business.
+ *
  * Limits: CHANGES_TICK_NS between two looks. A host that never finishes a request keeps the change from its end.
  */
 #ifndef STORAGED_CHANGES_H
@@ -38,10 +42,10 @@ void changes_free(struct changes *changes);
 
 /**
  * changes_begin - make a change.
- * @fd:   of ATTACH; taken over. Else -1.
+ * @fd:   of ATTACH and MEDIUM; taken over. Else -1.
  * @done: called once, perhaps before this returns: err->code is 0; -ENOENT (no such controller or LUN), -EEXIST, -EBUSY
- * (one is under way), -ETIMEDOUT (the guest keeps the disk), what the disk refuses; with a line, and nothing has
- * changed.
+ * (one is under way; the guest has locked the drive), -ETIMEDOUT (the guest keeps the disk), what the disk refuses;
+ * with a line, and nothing has changed.
  */
 void changes_begin(struct changes *changes, const struct change_settings *change, int fd,
 		   void (*done)(void *arg, const struct err *err), void *arg);

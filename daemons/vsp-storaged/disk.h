@@ -62,6 +62,7 @@ struct disk_config {
 	int fd;		   /* stays the caller's, open as long as the disk; O_DIRECT and O_DSYNC on it are heeded */
 	unsigned int file; /* the engine's number of @fd */
 	bool readonly;
+	bool pad_tail;	   /* of a read-only one: bytes behind the last whole block make another, with zeroes */
 	bool unsafe_flush; /* flush and FUA are acknowledged without being done */
 	bool discard;	   /* what the guest gives back is given back to the host */
 	enum disk_zeroes zeroes;
@@ -91,8 +92,8 @@ struct disk_ops {
 struct disk {
 	const struct disk_ops *ops;
 	struct disk *below;	       /* of a layer, its own; NULL: this is a back end */
-	uint64_t blocks;	       /* at least 1 */
-	uint32_t block_bytes;	       /* 512 or 4096 */
+	uint64_t blocks;	       /* at least 1; 0: there is no medium */
+	uint32_t block_bytes;	       /* 512 or 4096; of media in drives 2048 */
 	uint32_t physical_block_bytes; /* a power of two, at least block_bytes: writes of less cost a read */
 	bool readonly;
 	bool write_through; /* a write is on the medium when it completes: there is no cache to flush */
@@ -100,6 +101,7 @@ struct disk {
 };
 
 extern const struct disk_ops disk_raw;
+extern const struct disk_ops disk_empty;	 /* of a drive without a medium: neither fd nor file count */
 extern const struct syscall_list disk_raw_calls; /* to open one, or change its size, in the sandbox */
 
 /**

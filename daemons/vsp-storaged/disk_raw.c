@@ -11,6 +11,8 @@
  *
  * Blocks that are given back become a hole in the file, or are discarded on the device, whichever reads as zeroes.
  *
+ * Where the last block is to be filled up, what is missing of it is put in place of being read.
+ *
  * Limits: the capacity is what whole blocks fit in the image when it is opened or disk_resize() is called; an image
  * that shrinks otherwise gives errors.
  */
@@ -43,6 +45,7 @@ struct raw {
 	int fd; /* the caller's */
 	unsigned int file;
 	bool unsafe_flush;
+	uint64_t padded_from; /* bytes behind it read as zeroes, and are not in the image; UINT64_MAX: there are none */
 	enum disk_zeroes zeroes;
 	uint32_t mem_align, len_align; /* of O_DIRECT; 1: buffered */
 	uint8_t *pool;		       /* BOUNCE_BUFFERS of DISK_MAX_TRANSFER; only with O_DIRECT; touched on use */
@@ -221,6 +224,27 @@ static bool only_zeroes(const struct disk_request *request)
 	return true;
 }
 
+/* A read that goes beyond the image's last byte: what is behind it is zero, the rest is read. Return: whether there is
+ * a rest. */
+static bool pad(const struct raw *raw, struct disk_request *request)
+{
+	uint64_t left = raw->padded_from - MIN(request->offset, raw->padded_from);
+	unsigned int kept = 0;
+
+	for (unsigned int i = 0; i < request->iovs; i++) {
+		struct iovec *iov = &request->iov[i];
+		size_t real = (size_t)MIN((uint64_t)iov->iov_len, left);
+
+		memset((uint8_t *)iov->iov_base + real, 0, iov->iov_len - real);
+		iov->iov_len = real;
+		left -= real;
+		if (real > 0)
+			kept = i + 1;
+	}
+	request->iovs = kept;
+	return kept > 0;
+}
+
 static void raw_submit(struct disk *disk, struct disk_request *request)
 {
 	struct raw *raw = to_raw(disk);
@@ -230,6 +254,8 @@ static void raw_submit(struct disk *disk, struct disk_request *request)
 	request->as_zeroes = raw->zeroes != DISK_ZEROES_WRITE && request->op == DISK_WRITE && !request->fua &&
 			     !disk->write_through && only_zeroes(request);
 	if (request->op == DISK_FLUSH && (raw->unsafe_flush || disk->readonly))
+		request->done(request, 0);
+	else if (request->op == DISK_READ && request->offset + request->len > raw->padded_from && !pad(raw, request))
 		request->done(request, 0);
 	else
 		submit(raw, request);
@@ -321,12 +347,13 @@ static int set_up_direct(struct raw *raw, const struct disk_config *config, cons
 	void *pool;
 
 	direct_alignment(config, st, &raw->mem_align, &raw->len_align);
-	if (raw->len_align > config->block_bytes) {
+	if (raw->len_align > config->block_bytes || raw->padded_from != UINT64_MAX) {
 		snprintf(object, sizeof(object), "disk %s", config->alias);
-		log_warn(
-			object,
-			"%s takes direct I/O of %u bytes only, the disk has blocks of %u: going through the page cache",
-			config->image, raw->len_align, config->block_bytes);
+		log_warn(object,
+			 "%s takes direct I/O of %u bytes only, the disk has blocks of %u%s: going through the page "
+			 "cache",
+			 config->image, raw->len_align, config->block_bytes,
+			 raw->padded_from == UINT64_MAX ? "" : " and ends within one");
 		raw->mem_align = raw->len_align = 1;
 		if (fcntl(config->fd, F_SETFL, flags & ~O_DIRECT) < 0)
 			return err_set(err, -errno, "disk %s: %s: cannot switch direct I/O off: use cache='writeback'",
@@ -359,7 +386,7 @@ static int set_capacity(struct raw *raw, const struct disk_config *config, uint6
 	uint64_t tail = bytes % config->block_bytes;
 	char object[OBJECT_MAX];
 
-	if (bytes < config->block_bytes)
+	if (bytes < (config->pad_tail ? 1 : config->block_bytes))
 		return err_set(
 			err, -EINVAL,
 			"disk %s: %s is %s: give it a size, for example with truncate --size=10G, or name another",
@@ -367,6 +394,11 @@ static int set_capacity(struct raw *raw, const struct disk_config *config, uint6
 	raw->disk.blocks = bytes / config->block_bytes;
 	if (tail == 0)
 		return 0;
+	if (config->pad_tail) {
+		raw->disk.blocks++;
+		raw->padded_from = bytes;
+		return 0;
+	}
 	snprintf(object, sizeof(object), "disk %s", config->alias);
 	log_warn(object,
 		 "%s has %" PRIu64 " bytes: the guest sees %" PRIu64 " blocks of %u; the last %" PRIu64
@@ -449,6 +481,7 @@ static int raw_open(const struct disk_config *config, struct engine *engine, str
 	raw->file = config->file;
 	raw->unsafe_flush = config->unsafe_flush;
 	raw->mem_align = raw->len_align = 1;
+	raw->padded_from = UINT64_MAX;
 	r = raw_set_up(raw, config, err);
 	if (r < 0) {
 		raw_close(&raw->disk);

@@ -232,7 +232,8 @@ static bool known_bits(struct scsi_request *request, uint8_t action_bits)
 static bool admitted(struct scsi_request *request)
 {
 	const struct scsi_lun *unit = request->unit;
-	uint8_t flags = request->command->flags, modes = unit->state.modes;
+	uint16_t flags = request->command->flags;
+	uint8_t modes = unit->state.modes;
 	uint16_t attention = (flags & SCSI_NO_ATTENTION) ? SCSI_ASC_NONE : scsi_attention(unit);
 
 	if (attention) {
@@ -244,6 +245,8 @@ static bool admitted(struct scsi_request *request)
 		scsi_check(request, SCSI_SENSE_NOT_READY, SCSI_ASC_LOGICAL_UNIT_STOPPED);
 		return false;
 	}
+	if ((flags & SCSI_NEEDS_MEDIUM) && unit->type == SCSI_DVD && !scsi_medium_there(request))
+		return false;
 	if ((flags & SCSI_WRITES) && (unit->disk->readonly || (modes & SCSI_MODES_PROTECTED))) {
 		scsi_check(request, SCSI_SENSE_DATA_PROTECT,
 			   unit->disk->readonly ? SCSI_ASC_WRITE_PROTECTED : SCSI_ASC_SOFTWARE_WRITE_PROTECTED);

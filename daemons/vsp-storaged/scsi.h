@@ -95,7 +95,8 @@ struct scsi_request {
 #define SCSI_MODES_DESCRIPTORS 0x02u /* D_SENSE: sense data as descriptors */
 #define SCSI_MODES_PROTECTED   0x04u /* SWP: writes are refused */
 #define SCSI_MODES_STOPPED     0x08u /* START STOP UNIT: medium access is refused */
-#define SCSI_MODES_ALL	       0x0fu
+#define SCSI_MODES_LOCKED      0x10u /* PREVENT ALLOW MEDIUM REMOVAL: the medium stays in the drive */
+#define SCSI_MODES_ALL	       0x1fu
 
 enum scsi_lun_greeting {
 	SCSI_POWERED_ON = 0, /* the initiator does not know yet */
@@ -108,7 +109,16 @@ enum scsi_lun_greeting {
  * host. All zero: powered on. A fixed layout; it changes only together with the front end's state_version.
  */
 struct scsi_lun_state {
-	uint64_t blocks;       /* the capacity that the initiator knows */
+	union {
+		uint64_t blocks; /* of a disk: the capacity that the initiator knows */
+		/* Of a drive; media as struct scsi_lun names them. */
+		struct {
+			uint16_t known; /* which medium the initiator knows to be there; 0: none */
+			uint16_t event; /* which one the last media event was about; 0: none */
+			uint16_t open;	/* the tray is open since this one was in it, if it still is; 0: it is not */
+			uint16_t reserved;
+		} medium;
+	};
 	uint32_t sequence;     /* counts the changes, wraps; 0: there were none */
 	uint8_t modes;	       /* SCSI_MODES_... */
 	uint8_t greeting;      /* enum scsi_lun_greeting */
@@ -123,9 +133,18 @@ enum scsi_presence {
 	SCSI_GONE,    /* it is not there, and need not have a disk */
 };
 
+enum scsi_type {
+	SCSI_DISK,
+	SCSI_DVD, /* a drive whose medium comes and goes */
+};
+
 /* A disk at an address. Made by scsi_lun_init(). */
 struct scsi_lun {
 	uint8_t target, lun;
+	enum scsi_type type;
+	uint16_t medium; /* of a drive: names what is in it, or that nothing is; never 0; another one at each change */
+	bool eject_wanted; /* of a drive: the host would like the initiator to open the tray */
+	bool changing;	   /* of a drive: the host has opened the tray */
 	enum scsi_presence presence;
 	bool missed;	   /* leaving, and the initiator has looked */
 	uint32_t commands; /* counts those that have found it, wraps */
@@ -172,6 +191,26 @@ void scsi_lun_greet(struct scsi_lun *lun);
 
 /** scsi_lun_start_over - what comes to this address next was never used; newer than what there was. */
 void scsi_lun_start_over(struct scsi_lun *lun);
+
+/**
+ * scsi_lun_make_drive - after scsi_lun_init(): it is a drive for removable media, whose disk is its medium; one of no
+ * blocks: there is none.
+ * @number: counts the changes of its medium; its lower part names the medium.
+ */
+void scsi_lun_make_drive(struct scsi_lun *lun, uint32_t number);
+
+/** scsi_lun_set_medium - another medium, or none, is in a drive of which nothing is in flight; its tray is closed.
+ * @disk: as scsi_lun_init()'s. Return: the one before, the caller's again. */
+struct disk *scsi_lun_set_medium(struct scsi_lun *lun, struct disk *disk, uint32_t number);
+
+/** scsi_lun_has_medium - whether this is what scsi_lun_make_drive() or scsi_lun_set_medium() last named. */
+bool scsi_lun_has_medium(const struct scsi_lun *lun, uint32_t number);
+
+/** scsi_medium - of a drive: the one that can be used now; 0: none. */
+uint16_t scsi_medium(const struct scsi_lun *lun);
+/** scsi_tray_open, scsi_tray_locked - of a drive. */
+bool scsi_tray_open(const struct scsi_lun *lun);
+bool scsi_tray_locked(const struct scsi_lun *lun);
 
 /** scsi_lun_power_on, scsi_lun_reset - modes as at the start, and a unit attention that says why. */
 void scsi_lun_power_on(struct scsi_lun *lun);

@@ -24,13 +24,23 @@ static void changed(struct scsi_lun *lun)
 
 static void start_over(struct scsi_lun *lun, enum scsi_lun_greeting greeting)
 {
+	uint16_t open = lun->type == SCSI_DVD ? lun->state.medium.open : 0;
+
 	lun->state = (struct scsi_lun_state){.sequence = lun->state.sequence, .greeting = (uint8_t)greeting};
+	if (lun->type == SCSI_DVD)
+		lun->state.medium.open = open; /* a reset moves no tray */
 	changed(lun);
 }
 
 void scsi_lun_start_over(struct scsi_lun *lun)
 {
 	start_over(lun, SCSI_POWERED_ON);
+}
+
+void scsi_state_changed(struct scsi_request *request)
+{
+	changed(request->unit);
+	request->unit_changed = true;
 }
 
 void scsi_lun_power_on(struct scsi_lun *lun)
@@ -46,7 +56,10 @@ void scsi_lun_reset(struct scsi_lun *lun)
 static void tell_all(struct scsi_lun *lun)
 {
 	lun->state.greeting = SCSI_GREETED;
-	lun->state.blocks = lun->disk->blocks;
+	if (lun->type == SCSI_DVD)
+		lun->state.medium.known = lun->state.medium.event = scsi_medium(lun);
+	else
+		lun->state.blocks = lun->disk->blocks;
 	lun->state.write_through = lun->disk->write_through;
 	changed(lun);
 }
@@ -73,6 +86,9 @@ uint16_t scsi_attention(const struct scsi_lun *lun)
 		return SCSI_ASC_POWER_ON_OCCURRED;
 	if (state->greeting == SCSI_WAS_RESET)
 		return SCSI_ASC_BUS_DEVICE_RESET_OCCURRED;
+	if (lun->type == SCSI_DVD)
+		return scsi_medium(lun) && scsi_medium(lun) != state->medium.known ? SCSI_ASC_MEDIUM_MAY_HAVE_CHANGED
+										   : SCSI_ASC_NONE;
 	if (state->blocks != lun->disk->blocks)
 		return SCSI_ASC_CAPACITY_CHANGED;
 	if (state->write_through != lun->disk->write_through)
@@ -88,7 +104,9 @@ void scsi_attention_told(struct scsi_request *request, uint16_t asc)
 	if (lun->state.greeting != SCSI_GREETED) {
 		tell_all(lun);
 	} else {
-		if (asc == SCSI_ASC_CAPACITY_CHANGED)
+		if (asc == SCSI_ASC_MEDIUM_MAY_HAVE_CHANGED)
+			lun->state.medium.known = scsi_medium(lun);
+		else if (asc == SCSI_ASC_CAPACITY_CHANGED)
 			lun->state.blocks = lun->disk->blocks;
 		else
 			lun->state.write_through = lun->disk->write_through;
@@ -102,6 +120,5 @@ void scsi_set_modes(struct scsi_request *request, uint8_t modes)
 	if (request->unit->state.modes == modes)
 		return;
 	request->unit->state.modes = modes;
-	changed(request->unit);
-	request->unit_changed = true;
+	scsi_state_changed(request);
 }

@@ -61,7 +61,7 @@ bool scsi_no_cache(const struct scsi_lun *lun)
 
 bool scsi_fua(const struct scsi_request *request)
 {
-	uint8_t flags = request->command->flags;
+	uint16_t flags = request->command->flags;
 
 	return (flags & SCSI_ON_MEDIUM) || ((flags & SCSI_HAS_FUA) && (request->cdb[1] & SCSI_RW_FUA)) ||
 	       scsi_no_cache(request->unit);
@@ -200,9 +200,10 @@ void scsi_start_stop_unit(struct scsi_controller *controller, struct scsi_reques
 {
 	uint8_t what = request->cdb[4], modes = request->unit->state.modes;
 
-	(void)controller;
 	if (what & SCSI_START_STOP_POWER_MASK) {
 		scsi_invalid_field(request, 4, 7);
+	} else if (request->unit->type == SCSI_DVD) {
+		scsi_load_eject(controller, request);
 	} else if (what & SCSI_START_STOP_LOEJ) {
 		scsi_invalid_field(request, 4, 1); /* the medium cannot be taken out */
 	} else if (what & SCSI_START_STOP_START) {
@@ -216,9 +217,13 @@ void scsi_start_stop_unit(struct scsi_controller *controller, struct scsi_reques
 	}
 }
 
-/* The medium cannot be taken out, whether that is prevented or not. */
+/* The medium of a disk cannot be taken out, whether that is prevented or not. */
 void scsi_prevent_allow(struct scsi_controller *controller, struct scsi_request *request)
 {
+	uint8_t modes = request->unit->state.modes & (uint8_t)~SCSI_MODES_LOCKED;
+
 	(void)controller;
+	if (request->unit->type == SCSI_DVD)
+		scsi_set_modes(request, modes | (request->cdb[4] & SCSI_PREVENT ? SCSI_MODES_LOCKED : 0));
 	scsi_good(request);
 }

@@ -7,6 +7,7 @@
 
 #define SCSI_VENDOR   "Bulkhead"
 #define SCSI_PRODUCT  "Virtual Disk    "
+#define SCSI_DRIVE    "Virtual DVD-ROM "
 #define SCSI_REVISION "1.0 "
 
 #define SCSI_UNMAP_DESCRIPTORS_MAX 256u
@@ -14,20 +15,22 @@
 
 /* ---- the table (scsi_table.c) ---- */
 
-#define SCSI_FOR_ANY_LUN  0x01u /* answers for LUNs that are not there, too */
-#define SCSI_NO_ATTENTION 0x02u /* unit attentions do not concern it */
-#define SCSI_NEEDS_MEDIUM 0x04u /* refused while the unit is stopped */
-#define SCSI_WRITES	  0x08u /* refused on a write-protected disk */
-#define SCSI_PROVISIONING 0x10u /* only on a disk that can give blocks back */
-#define SCSI_HAS_FUA	  0x20u /* byte 1 has the FUA bit */
-#define SCSI_ON_MEDIUM	  0x40u /* what it writes is on the medium when it ends */
+#define SCSI_FOR_ANY_LUN  0x01u	 /* answers for LUNs that are not there, too */
+#define SCSI_NO_ATTENTION 0x02u	 /* unit attentions do not concern it */
+#define SCSI_NEEDS_MEDIUM 0x04u	 /* refused while the unit is stopped */
+#define SCSI_WRITES	  0x08u	 /* refused on a write-protected disk */
+#define SCSI_PROVISIONING 0x10u	 /* only on a disk that can give blocks back */
+#define SCSI_HAS_FUA	  0x20u	 /* byte 1 has the FUA bit */
+#define SCSI_ON_MEDIUM	  0x40u	 /* what it writes is on the medium when it ends */
+#define SCSI_OF_DISKS	  0x80u	 /* no drive has it */
+#define SCSI_OF_DRIVES	  0x100u /* no disk has it */
 
 /* An operation code, or one of its service actions. */
 struct scsi_command {
 	const char *name; /* NULL: there is no such command */
 	uint8_t cdb_len;
 	enum scsi_direction direction;
-	uint8_t flags;			 /* SCSI_FOR_ANY_LUN ... */
+	uint16_t flags;			 /* SCSI_FOR_ANY_LUN ... */
 	uint8_t usage[SCSI_CDB_LEN_MAX]; /* the bits that mean something; [0] and the service action do not count */
 	void (*handler)(struct scsi_controller *controller, struct scsi_request *request);
 	const struct scsi_command *actions; /* by service action; NULL: it has none */
@@ -76,14 +79,25 @@ uint8_t scsi_build_sense(uint8_t *sense, bool descriptors, uint8_t key, uint16_t
 uint16_t scsi_attention(const struct scsi_lun *lun);
 /** scsi_attention_told - @asc, which scsi_attention() named, reaches the initiator with this request. */
 void scsi_attention_told(struct scsi_request *request, uint16_t asc);
+/** scsi_state_changed - unit->state has, with the outcome of this request. */
+void scsi_state_changed(struct scsi_request *request);
+
+/* ---- media of drives (scsi_medium.c) ---- */
+
+/** scsi_medium_there - Return: whether there is one; if not, the command has ended. */
+bool scsi_medium_there(struct scsi_request *request);
+/** scsi_medium_is_cd - by its size: what would not fit on a CD is a DVD. */
+bool scsi_medium_is_cd(const struct scsi_lun *lun);
+
 /* ---- mode pages (scsi_mode.c) ---- */
 
 struct scsi_mode_page {
 	uint8_t code;
 	uint8_t len;			  /* with its two bytes of header */
+	uint16_t flags;			  /* SCSI_OF_DISKS, SCSI_OF_DRIVES */
 	const struct scsi_mode_bit *bits; /* what the initiator can change */
 	uint8_t bits_count;
-	void (*build)(uint8_t *page); /* the rest, but for code and length; NULL: zeroes */
+	void (*build)(const struct scsi_lun *lun, uint8_t *page); /* the rest, but for code and length; NULL: zeroes */
 };
 
 /* One bit of a page, for one of SCSI_MODES_... */
@@ -93,8 +107,8 @@ struct scsi_mode_bit {
 	bool (*changeable)(const struct scsi_lun *lun); /* NULL: always; where it is not, the bit is 0 */
 };
 
-/** scsi_mode_page - Return: NULL: there is none. */
-const struct scsi_mode_page *scsi_mode_page(uint8_t code);
+/** scsi_mode_page - Return: NULL: @lun has none. */
+const struct scsi_mode_page *scsi_mode_page(const struct scsi_lun *lun, uint8_t code);
 /** scsi_build_mode_page - @control: SCSI_MODE_PAGE_CURRENT, _CHANGEABLE or _DEFAULT. @at: page->len bytes. */
 void scsi_build_mode_page(const struct scsi_mode_page *page, const struct scsi_lun *lun, uint8_t control, uint8_t modes,
 			  uint8_t *at);
@@ -167,6 +181,17 @@ void scsi_write(struct scsi_controller *controller, struct scsi_request *request
 void scsi_synchronize_cache(struct scsi_controller *controller, struct scsi_request *request);
 void scsi_start_stop_unit(struct scsi_controller *controller, struct scsi_request *request);
 void scsi_prevent_allow(struct scsi_controller *controller, struct scsi_request *request);
+/* scsi_medium.c */
+void scsi_load_eject(struct scsi_controller *controller, struct scsi_request *request);
+void scsi_get_event_status(struct scsi_controller *controller, struct scsi_request *request);
+void scsi_mechanism_status(struct scsi_controller *controller, struct scsi_request *request);
+/* scsi_mmc.c */
+void scsi_get_configuration(struct scsi_controller *controller, struct scsi_request *request);
+/* scsi_mmc_disc.c */
+void scsi_read_toc(struct scsi_controller *controller, struct scsi_request *request);
+void scsi_read_disc_info(struct scsi_controller *controller, struct scsi_request *request);
+void scsi_read_track_info(struct scsi_controller *controller, struct scsi_request *request);
+void scsi_read_dvd_structure(struct scsi_controller *controller, struct scsi_request *request);
 /* scsi_verify.c */
 void scsi_verify(struct scsi_controller *controller, struct scsi_request *request);
 void scsi_write_and_verify(struct scsi_controller *controller, struct scsi_request *request);

@@ -11,10 +11,16 @@
 /* One page: fills in what follows the header. Return: its length. */
 struct vpd_page {
 	uint8_t code;
+	uint16_t flags; /* SCSI_OF_DISKS */
 	size_t (*build)(const struct scsi_lun *lun, uint8_t *page);
 };
 
 static size_t vpd_supported(const struct scsi_lun *lun, uint8_t *page);
+
+static const char *product(const struct scsi_lun *lun)
+{
+	return lun && lun->type == SCSI_DVD ? SCSI_DRIVE : SCSI_PRODUCT;
+}
 
 static size_t vpd_serial(const struct scsi_lun *lun, uint8_t *page)
 {
@@ -39,7 +45,7 @@ static size_t vpd_device_id(const struct scsi_lun *lun, uint8_t *page)
 	uint8_t naa[8];
 	size_t len;
 
-	len = (size_t)snprintf(t10, sizeof(t10), "%s%s%s", SCSI_VENDOR, SCSI_PRODUCT, lun->serial);
+	len = (size_t)snprintf(t10, sizeof(t10), "%s%s%s", SCSI_VENDOR, product(lun), lun->serial);
 	put_be64(naa, lun->naa);
 	len = designator(page, SCSI_CODE_SET_ASCII, SCSI_DESIGNATOR_T10, t10, len);
 	return len + designator(page + len, SCSI_CODE_SET_BINARY, SCSI_DESIGNATOR_NAA, naa, sizeof(naa));
@@ -85,17 +91,34 @@ static size_t vpd_provisioning(const struct scsi_lun *lun, uint8_t *page)
 
 /* In ascending order. */
 static const struct vpd_page pages[] = {
-	{SCSI_VPD_SUPPORTED_PAGES, vpd_supported}, {SCSI_VPD_SERIAL, vpd_serial},
-	{SCSI_VPD_DEVICE_ID, vpd_device_id},	   {SCSI_VPD_BLOCK_LIMITS, vpd_block_limits},
-	{SCSI_VPD_BLOCK_DEVICE, vpd_block_device}, {SCSI_VPD_PROVISIONING, vpd_provisioning},
+	{SCSI_VPD_SUPPORTED_PAGES, 0, vpd_supported},
+	{SCSI_VPD_SERIAL, 0, vpd_serial},
+	{SCSI_VPD_DEVICE_ID, 0, vpd_device_id},
+	{SCSI_VPD_BLOCK_LIMITS, SCSI_OF_DISKS, vpd_block_limits},
+	{SCSI_VPD_BLOCK_DEVICE, SCSI_OF_DISKS, vpd_block_device},
+	{SCSI_VPD_PROVISIONING, SCSI_OF_DISKS, vpd_provisioning},
 };
+
+static bool has_page(const struct scsi_lun *lun, const struct vpd_page *page)
+{
+	return !lun || lun->type == SCSI_DISK || !(page->flags & SCSI_OF_DISKS);
+}
+
+static uint8_t device(const struct scsi_lun *lun)
+{
+	if (!lun)
+		return SCSI_INQUIRY_DEVICE_ABSENT;
+	return lun->type == SCSI_DVD ? SCSI_INQUIRY_DEVICE_DVD : SCSI_INQUIRY_DEVICE_DISK;
+}
 
 static size_t vpd_supported(const struct scsi_lun *lun, uint8_t *page)
 {
-	(void)lun;
+	size_t count = 0;
+
 	for (size_t i = 0; i < ARRAY_SIZE(pages); i++)
-		page[i] = pages[i].code;
-	return ARRAY_SIZE(pages);
+		if (has_page(lun, &pages[i]))
+			page[count++] = pages[i].code;
+	return count;
 }
 
 static void inquire_page(struct scsi_request *request, uint32_t allocation_len)
@@ -103,10 +126,10 @@ static void inquire_page(struct scsi_request *request, uint32_t allocation_len)
 	uint8_t page[PAGE_MAX] = {0};
 	size_t len = 0;
 
-	page[0] = request->unit ? SCSI_INQUIRY_DEVICE_DISK : SCSI_INQUIRY_DEVICE_ABSENT;
+	page[0] = device(request->unit);
 	page[1] = request->cdb[2];
 	for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
-		if (pages[i].code != request->cdb[2])
+		if (pages[i].code != request->cdb[2] || !has_page(request->unit, &pages[i]))
 			continue;
 		if (request->unit)
 			len = pages[i].build(request->unit, page + SCSI_VPD_HEADER_LEN);
@@ -117,11 +140,15 @@ static void inquire_page(struct scsi_request *request, uint32_t allocation_len)
 	scsi_invalid_field(request, 2, 7);
 }
 
-static const uint16_t standards[] = {SCSI_STANDARD_SAM_5, SCSI_STANDARD_SPC_4, SCSI_STANDARD_SBC_3};
+static const uint16_t standards[][3] = {
+	[SCSI_DISK] = {SCSI_STANDARD_SAM_5, SCSI_STANDARD_SPC_4, SCSI_STANDARD_SBC_3},
+	[SCSI_DVD] = {SCSI_STANDARD_SAM_5, SCSI_STANDARD_SPC_4, SCSI_STANDARD_MMC_6},
+};
 
 void scsi_inquiry(struct scsi_controller *controller, struct scsi_request *request)
 {
 	uint32_t allocation_len = get_be16(&request->cdb[3]);
+	enum scsi_type type = request->unit ? request->unit->type : SCSI_DISK;
 	size_t len = request->unit ? SCSI_INQUIRY_LONG_LEN : SCSI_INQUIRY_LEN;
 	uint8_t data[SCSI_INQUIRY_LONG_LEN] = {
 		[2] = SCSI_VERSION_SPC4,
@@ -139,11 +166,12 @@ void scsi_inquiry(struct scsi_controller *controller, struct scsi_request *reque
 		scsi_invalid_field(request, 2, 7);
 		return;
 	}
-	data[0] = request->unit ? SCSI_INQUIRY_DEVICE_DISK : SCSI_INQUIRY_DEVICE_ABSENT;
+	data[0] = device(request->unit);
+	data[1] = type == SCSI_DVD ? SCSI_INQUIRY_RMB : 0;
 	memcpy(&data[8], SCSI_VENDOR, 8);
-	memcpy(&data[16], SCSI_PRODUCT, 16);
+	memcpy(&data[16], product(request->unit), 16);
 	memcpy(&data[32], SCSI_REVISION, 4);
-	for (size_t i = 0; i < ARRAY_SIZE(standards); i++)
-		put_be16(&data[SCSI_INQUIRY_VERSIONS + 2 * i], standards[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(standards[type]); i++)
+		put_be16(&data[SCSI_INQUIRY_VERSIONS + 2 * i], standards[type][i]);
 	scsi_data_in(request, data, len, allocation_len);
 }

@@ -2,6 +2,7 @@
 /* Mode pages, as a table of the bits that can be changed, and MODE SENSE. Spec: SPC-4, SBC-3. */
 #include <string.h>
 
+#include "abi/mmc.h"
 #include "base/bytes.h"
 #include "scsi_command.h"
 
@@ -21,22 +22,42 @@ static const struct scsi_mode_bit control_bits[] = {
 	{4, SCSI_MODE_CONTROL_SWP, SCSI_MODES_PROTECTED, false, NULL},
 };
 
-static void build_control(uint8_t *page)
+static void build_control(const struct scsi_lun *lun, uint8_t *page)
 {
+	(void)lun;
 	page[3] = SCSI_MODE_CONTROL_QAM_1;
+}
+
+/* What a drive can do; nothing of it can be changed. */
+static void build_capabilities(const struct scsi_lun *lun, uint8_t *page)
+{
+	page[2] = MMC_CAPABILITIES_DVD_ROM;
+	page[6] = MMC_CAPABILITIES_TRAY | MMC_CAPABILITIES_EJECT | MMC_CAPABILITIES_LOCK |
+		  (scsi_tray_locked(lun) ? MMC_CAPABILITIES_LOCKED : 0);
+	put_be16(&page[8], MMC_CAPABILITIES_SPEED);
+	put_be16(&page[12], MMC_CAPABILITIES_BUFFER);
+	put_be16(&page[14], MMC_CAPABILITIES_SPEED);
 }
 
 /* In ascending order. */
 static const struct scsi_mode_page pages[] = {
-	{SCSI_MODE_PAGE_CACHING, SCSI_MODE_PAGE_CACHING_LEN, caching_bits, ARRAY_SIZE(caching_bits), NULL},
-	{SCSI_MODE_PAGE_CONTROL_MODE, SCSI_MODE_PAGE_CONTROL_LEN, control_bits, ARRAY_SIZE(control_bits),
+	{MMC_MODE_PAGE_ERROR_RECOVERY, MMC_MODE_PAGE_ERROR_RECOVERY_LEN, SCSI_OF_DRIVES, NULL, 0, NULL},
+	{SCSI_MODE_PAGE_CACHING, SCSI_MODE_PAGE_CACHING_LEN, SCSI_OF_DISKS, caching_bits, ARRAY_SIZE(caching_bits),
+	 NULL},
+	{SCSI_MODE_PAGE_CONTROL_MODE, SCSI_MODE_PAGE_CONTROL_LEN, 0, control_bits, ARRAY_SIZE(control_bits),
 	 build_control},
+	{MMC_MODE_PAGE_CAPABILITIES, MMC_MODE_PAGE_CAPABILITIES_LEN, SCSI_OF_DRIVES, NULL, 0, build_capabilities},
 };
 
-const struct scsi_mode_page *scsi_mode_page(uint8_t code)
+static bool has_page(const struct scsi_lun *lun, const struct scsi_mode_page *page)
+{
+	return !(page->flags & (lun->type == SCSI_DVD ? SCSI_OF_DISKS : SCSI_OF_DRIVES));
+}
+
+const struct scsi_mode_page *scsi_mode_page(const struct scsi_lun *lun, uint8_t code)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(pages); i++)
-		if (pages[i].code == code)
+		if (pages[i].code == code && has_page(lun, &pages[i]))
 			return &pages[i];
 	return NULL;
 }
@@ -48,7 +69,7 @@ void scsi_build_mode_page(const struct scsi_mode_page *page, const struct scsi_l
 	at[0] = page->code;
 	at[1] = page->len - 2;
 	if (page->build && control != SCSI_MODE_PAGE_CHANGEABLE)
-		page->build(at);
+		page->build(lun, at);
 	for (size_t i = 0; i < page->bits_count; i++) {
 		const struct scsi_mode_bit *bit = &page->bits[i];
 		bool set = !(modes & bit->modes) == bit->inverted;
@@ -71,7 +92,7 @@ static size_t build_pages(const struct scsi_lun *lun, const uint8_t *cdb, uint8_
 	if (cdb[3] != 0 && !(all && cdb[3] == SCSI_MODE_SUBPAGE_ALL))
 		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
-		if (!all && pages[i].code != code)
+		if ((!all && pages[i].code != code) || !has_page(lun, &pages[i]))
 			continue;
 		scsi_build_mode_page(&pages[i], lun, control, modes, at + len);
 		len += pages[i].len;
@@ -103,7 +124,7 @@ static size_t build(struct scsi_request *request, size_t header, bool is_long, u
 		return 0;
 	}
 	*ret_descriptor_len = 0;
-	if (!(request->cdb[1] & SCSI_MODE_SENSE_DBD)) {
+	if (!(request->cdb[1] & SCSI_MODE_SENSE_DBD) && request->unit->type == SCSI_DISK) {
 		*ret_descriptor_len = (uint8_t)block_descriptor(request->unit->disk, is_long, buffer + len);
 		len += *ret_descriptor_len;
 	}
@@ -119,6 +140,8 @@ static uint8_t device_specific(const struct scsi_lun *lun)
 {
 	bool protected = lun->disk->readonly || (lun->state.modes & SCSI_MODES_PROTECTED);
 
+	if (lun->type == SCSI_DVD)
+		return 0; /* it has no meaning there */
 	return SCSI_MODE_DPOFUA | (protected ? SCSI_MODE_WP : 0);
 }
 

@@ -117,7 +117,8 @@ static bool take_list(struct scsi_request *request, const struct list *list)
 		return false;
 	request->modes = request->unit->state.modes;
 	while (at < list->len) {
-		const struct scsi_mode_page *page = scsi_mode_page(list->bytes[at] & SCSI_MODE_PAGE_CODE);
+		const struct scsi_mode_page *page =
+			scsi_mode_page(request->unit, list->bytes[at] & SCSI_MODE_PAGE_CODE);
 
 		if (!page || (list->bytes[at] & ~SCSI_MODE_PAGE_CODE)) {
 			scsi_invalid_parameter(request, (unsigned int)at, page ? 7 : 5);

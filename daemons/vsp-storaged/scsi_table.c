@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * THE table of commands, and the command that tells it: REPORT SUPPORTED OPERATION CODES. A bit of a CDB that the table
- * does not know is refused before the handler runs (scsi.c). Spec: SPC-4, SBC-3.
+ * THE table of commands, of disks and of drives, and the command that tells it: REPORT SUPPORTED OPERATION CODES. A bit
+ * of a CDB that the table does not know is refused before the handler runs (scsi.c). Spec: SPC-4, SBC-3, MMC-6.
  */
 #include <string.h>
 
+#include "abi/mmc.h"
 #include "base/bytes.h"
 #include "scsi_command.h"
 
@@ -22,13 +23,17 @@
 #define WRITES	    (SCSI_NEEDS_MEDIUM | SCSI_WRITES)
 #define WRITES_FUA  (WRITES | SCSI_HAS_FUA)
 #define ON_MEDIUM   (WRITES | SCSI_ON_MEDIUM)
+#define DISK_READS  (READS | SCSI_OF_DISKS)
+#define DISK_WRITES (WRITES | SCSI_OF_DISKS)
+#define DRIVE	    (SCSI_OF_DRIVES | SCSI_NO_ATTENTION)
+#define DRIVE_READS (READS | SCSI_OF_DRIVES)
 #define ANY_LUN	    (SCSI_FOR_ANY_LUN | SCSI_NO_ATTENTION)
 #define ACTIONS(of) .actions = (of), .actions_count = ARRAY_SIZE(of)
 
 /* Operation codes that have service actions: their commands by service action. */
 static const struct scsi_command service_actions_in_16[] = {
 	[SCSI_SAI_READ_CAPACITY_16] =
-		{"READ CAPACITY(16)", 16, SCSI_IN, READS, {0, 0, EIGHT, FOUR, 0x01, 0}, scsi_read_capacity_16},
+		{"READ CAPACITY(16)", 16, SCSI_IN, DISK_READS, {0, 0, EIGHT, FOUR, 0x01, 0}, scsi_read_capacity_16},
 };
 
 static const struct scsi_command maintenance_in[] = {
@@ -45,8 +50,8 @@ static const struct scsi_command commands[256] = {
 	[SCSI_TEST_UNIT_READY] = {"TEST UNIT READY", 6, SCSI_NONE, READS, {0}, scsi_test_unit_ready},
 	[SCSI_REQUEST_SENSE] =
 		{"REQUEST SENSE", 6, SCSI_IN, SCSI_NO_ATTENTION, {0, 0x01, 0, 0, ONE, 0}, scsi_request_sense},
-	[SCSI_READ_6] = {"READ(6)", 6, SCSI_IN, READS, {0, LBA_6, ONE, 0}, scsi_read},
-	[SCSI_WRITE_6] = {"WRITE(6)", 6, SCSI_OUT, WRITES, {0, LBA_6, ONE, 0}, scsi_write},
+	[SCSI_READ_6] = {"READ(6)", 6, SCSI_IN, DISK_READS, {0, LBA_6, ONE, 0}, scsi_read},
+	[SCSI_WRITE_6] = {"WRITE(6)", 6, SCSI_OUT, DISK_WRITES, {0, LBA_6, ONE, 0}, scsi_write},
 	[SCSI_INQUIRY] = {"INQUIRY", 6, SCSI_IN, ANY_LUN, {0, 0x01, ONE, TWO, 0}, scsi_inquiry},
 	[SCSI_MODE_SELECT_6] =
 		{"MODE SELECT(6)", 6, SCSI_OUT, 0, {0, SCSI_MODE_SELECT_PF, 0, 0, ONE, 0}, scsi_mode_select_6},
@@ -75,11 +80,41 @@ static const struct scsi_command commands[256] = {
 	[SCSI_WRITE_SAME_10] = {"WRITE SAME(10)",
 				10,
 				SCSI_OUT,
-				WRITES,
+				DISK_WRITES,
 				{0, SCSI_WRITE_SAME_UNMAP, FOUR, GROUP, TWO, 0},
 				scsi_write_same},
 	[SCSI_UNMAP] =
-		{"UNMAP", 10, SCSI_OUT, WRITES | SCSI_PROVISIONING, {0, 0, 0, 0, 0, 0, GROUP, TWO, 0}, scsi_unmap},
+		{"UNMAP", 10, SCSI_OUT, DISK_WRITES | SCSI_PROVISIONING, {0, 0, 0, 0, 0, 0, GROUP, TWO, 0}, scsi_unmap},
+	[MMC_READ_TOC] = {"READ TOC/PMA/ATIP",
+			  10,
+			  SCSI_IN,
+			  DRIVE_READS,
+			  {0, MMC_TOC_MSF, MMC_TOC_FORMAT, 0, 0, 0, ONE, TWO, 0},
+			  scsi_read_toc},
+	[MMC_GET_CONFIGURATION] = {"GET CONFIGURATION",
+				   10,
+				   SCSI_IN,
+				   DRIVE,
+				   {0, MMC_CONFIG_RT, TWO, 0, 0, 0, TWO, 0},
+				   scsi_get_configuration},
+	[MMC_GET_EVENT_STATUS] = {"GET EVENT STATUS NOTIFICATION",
+				  10,
+				  SCSI_IN,
+				  DRIVE,
+				  {0, MMC_EVENT_POLLED, 0, 0, ONE, 0, 0, TWO, 0},
+				  scsi_get_event_status},
+	[MMC_READ_DISC_INFO] = {"READ DISC INFORMATION",
+				10,
+				SCSI_IN,
+				DRIVE_READS,
+				{0, MMC_DISC_INFO_TYPE, 0, 0, 0, 0, 0, TWO, 0},
+				scsi_read_disc_info},
+	[MMC_READ_TRACK_INFO] = {"READ TRACK INFORMATION",
+				 10,
+				 SCSI_IN,
+				 DRIVE_READS,
+				 {0, MMC_TRACK_ADDRESS, FOUR, 0, TWO, 0},
+				 scsi_read_track_info},
 	[SCSI_MODE_SELECT_10] = {"MODE SELECT(10)",
 				 10,
 				 SCSI_OUT,
@@ -87,31 +122,37 @@ static const struct scsi_command commands[256] = {
 				 {0, SCSI_MODE_SELECT_PF, 0, 0, 0, 0, 0, TWO, 0},
 				 scsi_mode_select_10},
 	[SCSI_MODE_SENSE_10] = {"MODE SENSE(10)", 10, SCSI_IN, 0, {0, 0x18, TWO, 0, 0, 0, TWO, 0}, scsi_mode_sense_10},
-	[SCSI_READ_16] = {"READ(16)", 16, SCSI_IN, READS, {0, DPO_FUA, EIGHT, FOUR, GROUP, 0}, scsi_read},
+	[SCSI_READ_16] = {"READ(16)", 16, SCSI_IN, DISK_READS, {0, DPO_FUA, EIGHT, FOUR, GROUP, 0}, scsi_read},
 	[SCSI_COMPARE_AND_WRITE] = {"COMPARE AND WRITE",
 				    16,
 				    SCSI_OUT,
-				    WRITES_FUA,
+				    WRITES_FUA | SCSI_OF_DISKS,
 				    {0, DPO_FUA, EIGHT, 0, 0, 0, ONE, GROUP, 0},
 				    scsi_compare_and_write},
-	[SCSI_WRITE_16] = {"WRITE(16)", 16, SCSI_OUT, WRITES_FUA, {0, DPO_FUA, EIGHT, FOUR, GROUP, 0}, scsi_write},
+	[SCSI_WRITE_16] = {"WRITE(16)",
+			   16,
+			   SCSI_OUT,
+			   WRITES_FUA | SCSI_OF_DISKS,
+			   {0, DPO_FUA, EIGHT, FOUR, GROUP, 0},
+			   scsi_write},
 	[SCSI_WRITE_AND_VERIFY_16] = {"WRITE AND VERIFY(16)",
 				      16,
 				      SCSI_OUT,
-				      ON_MEDIUM,
+				      ON_MEDIUM | SCSI_OF_DISKS,
 				      {0, CHECK_ONE, EIGHT, FOUR, GROUP, 0},
 				      scsi_write_and_verify},
-	[SCSI_VERIFY_16] = {"VERIFY(16)", 16, SCSI_OUT, READS, {0, CHECK_BITS, EIGHT, FOUR, GROUP, 0}, scsi_verify},
+	[SCSI_VERIFY_16] =
+		{"VERIFY(16)", 16, SCSI_OUT, DISK_READS, {0, CHECK_BITS, EIGHT, FOUR, GROUP, 0}, scsi_verify},
 	[SCSI_SYNCHRONIZE_CACHE_16] = {"SYNCHRONIZE CACHE(16)",
 				       16,
 				       SCSI_NONE,
-				       READS,
+				       DISK_READS,
 				       {0, SYNC_BITS, EIGHT, FOUR, GROUP, 0},
 				       scsi_synchronize_cache},
 	[SCSI_WRITE_SAME_16] = {"WRITE SAME(16)",
 				16,
 				SCSI_OUT,
-				WRITES,
+				DISK_WRITES,
 				{0, SCSI_WRITE_SAME_UNMAP | SCSI_WRITE_SAME_NDOB, EIGHT, FOUR, GROUP, 0},
 				scsi_write_same},
 	[SCSI_SERVICE_ACTION_IN_16] = {ACTIONS(service_actions_in_16)},
@@ -119,18 +160,29 @@ static const struct scsi_command commands[256] = {
 	[SCSI_MAINTENANCE_IN] = {ACTIONS(maintenance_in)},
 	[SCSI_READ_12] = {"READ(12)", 12, SCSI_IN, READS, {0, DPO_FUA, FOUR, FOUR, GROUP, 0}, scsi_read},
 	[SCSI_WRITE_12] = {"WRITE(12)", 12, SCSI_OUT, WRITES_FUA, {0, DPO_FUA, FOUR, FOUR, GROUP, 0}, scsi_write},
+	[MMC_READ_DVD_STRUCTURE] = {"READ DVD STRUCTURE",
+				    12,
+				    SCSI_IN,
+				    DRIVE_READS,
+				    {0, MMC_DVD_MEDIA_TYPE, FOUR, ONE, ONE, TWO, 0xc0, 0},
+				    scsi_read_dvd_structure},
 	[SCSI_WRITE_AND_VERIFY_12] = {"WRITE AND VERIFY(12)",
 				      12,
 				      SCSI_OUT,
-				      ON_MEDIUM,
+				      ON_MEDIUM | SCSI_OF_DISKS,
 				      {0, CHECK_ONE, FOUR, FOUR, GROUP, 0},
 				      scsi_write_and_verify},
-	[SCSI_VERIFY_12] = {"VERIFY(12)", 12, SCSI_OUT, READS, {0, CHECK_BITS, FOUR, FOUR, GROUP, 0}, scsi_verify},
+	[SCSI_VERIFY_12] = {"VERIFY(12)", 12, SCSI_OUT, DISK_READS, {0, CHECK_BITS, FOUR, FOUR, GROUP, 0}, scsi_verify},
+	[MMC_MECHANISM_STATUS] =
+		{"MECHANISM STATUS", 12, SCSI_IN, DRIVE, {0, 0, 0, 0, 0, 0, 0, 0, TWO, 0, 0}, scsi_mechanism_status},
 };
 
 static bool offered(const struct scsi_lun *lun, const struct scsi_command *command)
 {
-	return command->name && (!(command->flags & SCSI_PROVISIONING) || (lun && lun->disk->discard));
+	uint16_t not_here = lun && lun->type == SCSI_DVD ? SCSI_OF_DISKS : SCSI_OF_DRIVES;
+
+	return command->name && !(command->flags & not_here) &&
+	       (!(command->flags & SCSI_PROVISIONING) || (lun && lun->disk->discard));
 }
 
 const struct scsi_command *scsi_find_command(const struct scsi_lun *lun, const uint8_t *cdb, bool *ret_opcode_known)

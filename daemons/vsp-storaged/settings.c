@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "abi/mmc.h"
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/text.h"
@@ -94,6 +95,25 @@ static int check_faults(const Bulkhead__Storage__Faults *faults, const char *ali
 	return r;
 }
 
+static int check_blocks(const Bulkhead__Storage__Lun *msg, struct err *err)
+{
+	bool dvd = msg->device == BULKHEAD__STORAGE__DEVICE__DEVICE_DVD;
+
+	if ((unsigned int)msg->device > BULKHEAD__STORAGE__DEVICE__DEVICE_DVD)
+		return err_set(err, -EINVAL, "disk %s: what kind of device it is to be is not known", msg->alias);
+	if (dvd ? msg->logical_block_bytes != MMC_BLOCK_BYTES || !msg->readonly : msg->empty || msg->medium)
+		return err_set(err, -EINVAL, "disk %s: its settings are not those of a %s", msg->alias,
+			       dvd ? "DVD drive: read-only, blocks of 2048 bytes" : "disk: it has no media");
+	if (!dvd && msg->logical_block_bytes != 512 && msg->logical_block_bytes != 4096)
+		return err_set(err, -EINVAL, "disk %s: logical blocks of %u bytes: use 512 or 4096", msg->alias,
+			       msg->logical_block_bytes);
+	if (!physical_ok(msg))
+		return err_set(err, -EINVAL,
+			       "disk %s: physical blocks of %u bytes: use a power of two from the logical ones' to %u",
+			       msg->alias, msg->physical_block_bytes, SETTINGS_PHYSICAL_MAX);
+	return 0;
+}
+
 static int check_lun(const Bulkhead__Storage__Lun *msg, size_t fds, struct err *err)
 {
 	if (!msg->alias[0] || !printable(msg->alias, SETTINGS_ALIAS_MAX))
@@ -105,13 +125,8 @@ static int check_lun(const Bulkhead__Storage__Lun *msg, size_t fds, struct err *
 			       msg->target, msg->lun, SETTINGS_TARGET_MAX, SETTINGS_LUNS_MAX - 1);
 	if (msg->fd_index >= fds)
 		return err_set(err, -EINVAL, "disk %s: descriptor %u of %zu", msg->alias, msg->fd_index, fds);
-	if (msg->logical_block_bytes != 512 && msg->logical_block_bytes != 4096)
-		return err_set(err, -EINVAL, "disk %s: logical blocks of %u bytes: use 512 or 4096", msg->alias,
-			       msg->logical_block_bytes);
-	if (!physical_ok(msg))
-		return err_set(err, -EINVAL,
-			       "disk %s: physical blocks of %u bytes: use a power of two from the logical ones' to %u",
-			       msg->alias, msg->physical_block_bytes, SETTINGS_PHYSICAL_MAX);
+	if (check_blocks(msg, err) < 0)
+		return err->code;
 	if (!printable(msg->serial, SETTINGS_SERIAL_MAX))
 		return err_set(err, -EINVAL, "disk %s: the serial number is not up to %u printable characters",
 			       msg->alias, SETTINGS_SERIAL_MAX);
@@ -173,6 +188,9 @@ static void take_lun(struct lun_settings *lun, const Bulkhead__Storage__Lun *msg
 	strcpy(lun->serial, msg->serial);
 	take_image_name(lun, msg->image);
 	lun->fd_index = msg->fd_index;
+	lun->dvd = msg->device == BULKHEAD__STORAGE__DEVICE__DEVICE_DVD;
+	lun->empty = msg->empty;
+	lun->medium = msg->medium;
 	lun->readonly = msg->readonly;
 	lun->unsafe_flush = msg->unsafe_flush;
 	lun->discard = msg->discard;
@@ -296,13 +314,28 @@ static int take_address(struct lun_settings *lun, uint32_t target, uint32_t numb
 	return 0;
 }
 
+static int take_medium(const Bulkhead__Storage__Medium *msg, size_t fds, struct change_settings *ret, struct err *err)
+{
+	int r = msg->lun ? check_lun(msg->lun, fds, err)
+			 : err_set(err, -EINVAL, "storage change: a medium for no drive");
+
+	if (r < 0)
+		return r;
+	ret->kind = CHANGE_MEDIUM;
+	ret->force = msg->force;
+	take_lun(&ret->lun, msg->lun);
+	return 0;
+}
+
 static int take_change(const Bulkhead__Storage__Change *msg, size_t fds, struct change_settings *ret, struct err *err)
 {
 	int r;
 
-	if ((msg->attach != NULL) + (msg->detach != NULL) + (msg->resize != NULL) + (msg->set != NULL) != 1)
+	if ((msg->attach != NULL) + (msg->detach != NULL) + (msg->resize != NULL) + (msg->set != NULL) +
+		    (msg->medium != NULL) !=
+	    1)
 		return err_set(err, -EINVAL, "storage change: none that this vsp-storaged knows, or several");
-	if (fds != (msg->attach ? 1 : 0))
+	if (fds != (msg->attach || msg->medium ? 1 : 0))
 		return err_set(err, -EINVAL, "storage change: %zu descriptors came with it", fds);
 	if (msg->attach) {
 		ret->kind = CHANGE_ATTACH;
@@ -323,6 +356,8 @@ static int take_change(const Bulkhead__Storage__Change *msg, size_t fds, struct 
 			take_lun(&ret->lun, msg->set);
 		return r;
 	}
+	if (msg->medium)
+		return take_medium(msg->medium, fds, ret, err);
 	ret->kind = CHANGE_RESIZE;
 	ret->bytes = msg->resize->bytes;
 	ret->shrink = msg->resize->shrink;

@@ -34,6 +34,9 @@ struct lun_settings {
 	bool unsafe_flush;
 	bool discard;
 	enum disk_zeroes zeroes;
+	bool dvd;			   /* a drive; then readonly, and block_bytes are 2048 */
+	bool empty;			   /* of a drive: no medium */
+	uint32_t medium;		   /* of a drive: number of its medium, another one at each change */
 	uint32_t block_bytes;		   /* 512 or 4096 */
 	uint32_t physical_block_bytes;	   /* 0: the medium's; a power of two, block_bytes to SETTINGS_PHYSICAL_MAX */
 	struct throttle_settings throttle; /* all LUNs of a group have the same */
@@ -60,6 +63,7 @@ enum change_kind {
 	CHANGE_DETACH,
 	CHANGE_RESIZE,
 	CHANGE_SET,
+	CHANGE_MEDIUM,
 };
 
 /* A change while the guest runs. */
@@ -70,6 +74,7 @@ struct change_settings {
 	uint32_t timeout_ms;	  /* DETACH: 0: at once */
 	uint64_t bytes;		  /* RESIZE: 0: as it is now */
 	bool shrink;
+	bool force; /* MEDIUM: though the guest has locked the drive */
 };
 
 /**
@@ -82,7 +87,8 @@ struct change_settings {
  */
 int settings_parse(const void *bytes, size_t len, size_t fds, struct settings **ret_settings, struct err *err);
 
-/** settings_parse_change - the same for proto/storage.proto Change; with ATTACH comes one descriptor, else none.
+/** settings_parse_change - the same for proto/storage.proto Change; with ATTACH and MEDIUM comes one descriptor, else
+ * none.
  * Return: 0; as settings_parse(). */
 int settings_parse_change(const void *bytes, size_t len, size_t fds, struct change_settings *ret, struct err *err);
 

@@ -42,9 +42,9 @@ static void log_layers(const struct scsi_lun *lun, const struct lun_settings *se
 			 fault->seed);
 }
 
-/* @fd, which the engine knows as @file, is taken over on success. */
-static int open_disk(struct storaged *storaged, struct storaged_controller *controller,
-		     const struct lun_settings *settings, int fd, unsigned int file, struct err *err)
+/* A back end and the layers over it. @fd stays the caller's. */
+static int open_stack(struct storaged *storaged, const struct lun_settings *settings, int fd, unsigned int file,
+		      struct disk **ret_disk, struct err *err)
 {
 	struct disk_config config = {
 		.alias = settings->alias,
@@ -52,12 +52,46 @@ static int open_disk(struct storaged *storaged, struct storaged_controller *cont
 		.fd = fd,
 		.file = file,
 		.readonly = settings->readonly,
+		.pad_tail = settings->dvd,
 		.unsafe_flush = settings->unsafe_flush,
 		.discard = settings->discard,
 		.zeroes = settings->zeroes,
 		.block_bytes = settings->block_bytes,
 		.physical_block_bytes = settings->physical_block_bytes,
 	};
+	struct disk *disk;
+	int r = disk_open(settings->empty ? &disk_empty : &disk_raw, &config, storaged->engine, &disk, err);
+
+	if (r < 0)
+		return r;
+	r = layers_set(&storaged->layers, settings, &disk);
+	if (r < 0) {
+		disk_close(disk);
+		return err_set(err, r, "disk %s: out of memory", settings->alias);
+	}
+	*ret_disk = disk;
+	return 0;
+}
+
+static void log_disk(const struct storaged_controller *controller, const struct scsi_lun *lun,
+		     const struct lun_settings *settings)
+{
+	const struct disk *disk = lun->disk;
+
+	if (settings->empty)
+		log_info(lun->object, "%s:%u:%u: a drive without a medium", controller->name, settings->target,
+			 settings->lun);
+	else
+		log_info(lun->object, "%s:%u:%u: %s, %" PRIu64 " blocks of %u bytes%s%s%s", controller->name,
+			 settings->target, settings->lun, settings->image, disk->blocks, disk->block_bytes,
+			 disk->readonly ? ", read-only" : "", disk->write_through ? ", write-through" : "",
+			 settings->unsafe_flush ? ", flushes are not done" : "");
+}
+
+/* @fd, which the engine knows as @file, is taken over on success. */
+static int open_disk(struct storaged *storaged, struct storaged_controller *controller,
+		     const struct lun_settings *settings, int fd, unsigned int file, struct err *err)
+{
 	int r, place = find_place(controller, settings->target, settings->lun);
 	struct scsi_lun *lun;
 	struct disk *disk;
@@ -65,28 +99,26 @@ static int open_disk(struct storaged *storaged, struct storaged_controller *cont
 	if (place < 0)
 		return err_set(err, -ENOSPC, "disk %s: its controller has %u disks already", settings->alias,
 			       SETTINGS_LUNS_MAX);
-	r = disk_open(&disk_raw, &config, storaged->engine, &disk, err);
+	r = open_stack(storaged, settings, fd, file, &disk, err);
 	if (r < 0)
 		return r;
 	lun = &controller->lun[place];
-	r = layers_set(&storaged->layers, settings, &disk);
-	if (r == 0)
-		r = scsi_lun_init(lun, &controller->instance, settings->target, settings->lun, settings->alias,
-				  settings->serial, disk);
+	r = scsi_lun_init(lun, &controller->instance, settings->target, settings->lun, settings->alias,
+			  settings->serial, disk);
 	if (r < 0) {
 		lun->presence = SCSI_GONE;
 		disk_close(disk);
 		return err_set(err, r, "disk %s: out of memory", settings->alias);
 	}
+	if (settings->dvd)
+		scsi_lun_make_drive(lun, settings->medium);
 	storvsp_lun_comes(&controller->storvsp, lun);
 	controller->fd[place] = fd;
 	controller->file[place] = file;
 	if ((size_t)place == controller->storvsp.scsi.luns)
 		controller->storvsp.scsi.luns++;
 	storaged->disks++;
-	log_info(lun->object, "%s:%u:%u: %s, %" PRIu64 " blocks of %u bytes%s%s%s", controller->name, settings->target,
-		 settings->lun, settings->image, disk->blocks, disk->block_bytes, disk->readonly ? ", read-only" : "",
-		 disk->write_through ? ", write-through" : "", settings->unsafe_flush ? ", flushes are not done" : "");
+	log_disk(controller, lun, settings);
 	if (disk->below)
 		log_layers(lun, settings);
 	return 0;
@@ -182,6 +214,15 @@ struct scsi_lun *storaged_find_lun(struct storaged_controller *controller, uint8
 	return NULL;
 }
 
+static int add_file(struct storaged *storaged, const struct lun_settings *settings, int fd, struct err *err)
+{
+	int file = engine_add_file(storaged->engine, fd);
+
+	return file < 0
+		       ? err_set(err, file, "disk %s: no more images can be used: %s", settings->alias, strerror(-file))
+		       : file;
+}
+
 int storaged_attach(struct storaged *storaged, struct storaged_controller *controller,
 		    const struct lun_settings *settings, int fd, struct err *err)
 {
@@ -192,10 +233,9 @@ int storaged_attach(struct storaged *storaged, struct storaged_controller *contr
 		r = err_set(err, -EEXIST, "disk %s: target %u, LUN %u is disk %s already", settings->alias,
 			    settings->target, settings->lun, other->alias);
 	} else {
-		file = engine_add_file(storaged->engine, fd);
-		r = file < 0 ? err_set(err, file, "disk %s: no more images can be used: %s", settings->alias,
-				       strerror(-file))
-			     : open_disk(storaged, controller, settings, fd, (unsigned int)file, err);
+		r = file = add_file(storaged, settings, fd, err);
+		if (file >= 0)
+			r = open_disk(storaged, controller, settings, fd, (unsigned int)file, err);
 	}
 	if (r < 0 && file >= 0)
 		(void)engine_remove_file(storaged->engine, (unsigned int)file);
@@ -225,4 +265,50 @@ void storaged_detach(struct storaged *storaged, struct storaged_controller *cont
 	log_info(lun->object, "detached");
 	close_disk(controller, place);
 	storaged->disks--;
+}
+
+/* ---- media ---- */
+
+int storaged_open_medium(struct storaged *storaged, const struct lun_settings *settings, int fd,
+			 struct storaged_medium *ret, struct err *err)
+{
+	struct storaged_medium medium = {.fd = fd, .number = settings->medium};
+	int r = add_file(storaged, settings, fd, err);
+
+	if (r >= 0) {
+		medium.file = (unsigned int)r;
+		r = open_stack(storaged, settings, fd, medium.file, &medium.disk, err);
+		if (r < 0)
+			(void)engine_remove_file(storaged->engine, medium.file);
+	}
+	if (r < 0) {
+		fd_close(&fd);
+		return r;
+	}
+	*ret = medium;
+	return 0;
+}
+
+void storaged_close_medium(struct storaged *storaged, struct storaged_medium *medium)
+{
+	int r = engine_remove_file(storaged->engine, medium->file);
+
+	if (r < 0)
+		log_error(NULL, "the host keeps the image of a medium until this process ends: %s", strerror(-r));
+	disk_close(medium->disk);
+	fd_close(&medium->fd);
+	medium->disk = NULL;
+}
+
+void storaged_set_medium(struct storaged *storaged, struct storaged_controller *controller, struct scsi_lun *lun,
+			 struct storaged_medium *medium)
+{
+	size_t place = (size_t)(lun - controller->lun);
+	struct storaged_medium before = {.fd = controller->fd[place], .file = controller->file[place]};
+
+	before.disk = scsi_lun_set_medium(lun, medium->disk, medium->number);
+	controller->fd[place] = medium->fd;
+	controller->file[place] = medium->file;
+	*medium = (struct storaged_medium){.fd = -1};
+	storaged_close_medium(storaged, &before);
 }

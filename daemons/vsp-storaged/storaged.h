@@ -55,6 +55,28 @@ int storaged_attach(struct storaged *storaged, struct storaged_controller *contr
  * flight. Return: 0; -ENOMEM, with a line. */
 int storaged_set(struct storaged *storaged, struct scsi_lun *lun, const struct lun_settings *settings, struct err *err);
 
+/* What is to be in a drive, or was: opened, and of no LUN. Owner: whoever has it. */
+struct storaged_medium {
+	struct disk *disk; /* NULL: there is none here */
+	int fd;
+	unsigned int file; /* the engine's number of it */
+	uint32_t number;
+};
+
+/**
+ * storaged_open_medium - get another medium ready, or none, as @settings say.
+ * @fd: of its image, or of anything; taken over, also on failure.
+ * Return: 0; what opening refuses, with a line.
+ */
+int storaged_open_medium(struct storaged *storaged, const struct lun_settings *settings, int fd,
+			 struct storaged_medium *ret, struct err *err);
+/** storaged_close_medium - it was not needed, or is not any more. */
+void storaged_close_medium(struct storaged *storaged, struct storaged_medium *medium);
+/** storaged_set_medium - @medium, which is taken over, is in a drive of which nothing is in flight; the one before is
+ * closed. */
+void storaged_set_medium(struct storaged *storaged, struct storaged_controller *controller, struct scsi_lun *lun,
+			 struct storaged_medium *medium);
+
 /** storaged_detach - a LUN that is gone, and of which nothing is in flight, gives its disk away: all locks on its image
  * go as soon as the host has let go of it. */
 void storaged_detach(struct storaged *storaged, struct storaged_controller *controller, struct scsi_lun *lun);

@@ -9,7 +9,7 @@
 #include "vsp/vsp.h"
 
 #define STORVSP_ADDRESSES     ((SETTINGS_TARGET_MAX + 1u) * SETTINGS_LUNS_MAX) /* where a controller's LUNs can be */
-#define STORVSP_STATE_VERSION 2u		/* of what a successor finds in the channel's state block */
+#define STORVSP_STATE_VERSION 3u		/* of what a successor finds in the channel's state block */
 #define STORVSP_MAX_TRANSFER  DISK_MAX_TRANSFER /* bytes, told to the guest */
 
 #define STORVSP_CHANNELS_MAX 1920u /* of one VM, of its 2,047: the rest is for other devices */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "abi/mmc.h"
 #include "base/bytes.h"
 #include "daemons/vsp-storaged/scsi.h"
 #include "tests/support/memdisk.h"
@@ -33,6 +34,9 @@
 #define FLAG_ABORT   4u
 #define FLAG_SOLID   8u
 #define FLAG_RESET   16u
+#define FLAG_MEDIUM  32u
+#define DISKS	     3
+#define DRIVE_BLOCKS 50u
 #define BUFFER_LEN   65536u /* one byte longer than any */
 
 struct command {
@@ -82,42 +86,63 @@ static void start(struct scsi_controller *controller, struct command *command, u
 		scsi_abort(request);
 }
 
+/* Another one, or a larger one (of which nothing is there to be read), or none; nothing of it is under way. */
+static void change_medium(struct scsi_lun *lun, const struct memdisk *disk)
+{
+	static const uint64_t blocks[] = {0, DRIVE_BLOCKS, DRIVE_BLOCKS, MMC_CD_BLOCKS_MAX + DRIVE_BLOCKS};
+
+	if (lun->lane_head || disk->head)
+		return;
+	lun->disk->blocks = blocks[lun->medium % 4];
+	(void)scsi_lun_set_medium(lun, lun->disk, lun->medium);
+	lun->eject_wanted = lun->medium & 1;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static const struct abi_guid instance;
 	struct command command[COMMANDS_MAX] = {0};
-	static struct memdisk disk[2];
-	struct scsi_lun lun[2];
-	struct scsi_controller controller = {lun, 2};
+	static struct memdisk disk[DISKS];
+	struct scsi_lun lun[DISKS];
+	struct scsi_controller controller = {lun, DISKS};
 	size_t count = MIN(len / COMMAND_LEN, (size_t)COMMANDS_MAX);
 
 	if (!disk[0].data) {
 		memdisk_init(&disk[0], 300, 512, false);
 		memdisk_init(&disk[1], 70, 4096, true);
+		memdisk_init(&disk[2], DRIVE_BLOCKS, MMC_BLOCK_BYTES, true);
 	}
 	assert(!scsi_lun_init(&lun[0], &instance, 0, 0, "sda", "", &disk[0].disk));
 	assert(!scsi_lun_init(&lun[1], &instance, 0, 1, "sdb", "S", &disk[1].disk));
+	assert(!scsi_lun_init(&lun[2], &instance, 0, 2, "sdc", "", &disk[2].disk));
+	scsi_lun_make_drive(&lun[2], 0);
+	disk[2].disk.blocks = DRIVE_BLOCKS;
+	scsi_lun_greet(&lun[2]);
 	scsi_lun_greet(&lun[0]);
 	scsi_lun_greet(&lun[1]);
 	for (size_t i = 0; i < count; i++) {
 		const uint8_t *in = data + i * COMMAND_LEN;
 
-		for (int d = 0; d < 2; d++) {
+		for (int d = 0; d < DISKS; d++) {
 			disk[d].hold = in[5] & FLAG_HOLD;
 			disk[d].fail = in[5] & FLAG_FAIL ? -EIO : 0;
 			disk[d].solid = in[5] & FLAG_SOLID;
 		}
 		if (in[5] & FLAG_RESET)
 			scsi_lun_reset(&lun[0]);
+		if (in[5] & FLAG_MEDIUM)
+			change_medium(&lun[2], &disk[2]);
+		if (disk[2].disk.blocks > DRIVE_BLOCKS)
+			disk[2].fail = -EIO;
 		start(&controller, &command[i], buffers[i], in, len - (i + 1) * COMMAND_LEN);
 	}
-	while (memdisk_release(&disk[0]) || memdisk_release(&disk[1]))
+	while (memdisk_release(&disk[0]) || memdisk_release(&disk[1]) || memdisk_release(&disk[2]))
 		;
 	for (size_t i = 0; i < count; i++) {
 		assert(command[i].dones == 1);
 		ASAN_UNPOISON_MEMORY_REGION(buffers[i], BUFFER_LEN);
 	}
-	for (int d = 0; d < 2; d++) {
+	for (int d = 0; d < DISKS; d++) {
 		assert(!lun[d].lane_head && !lun[d].writers && !lun[d].alone);
 		scsi_lun_done(&lun[d]);
 	}

@@ -176,6 +176,14 @@ static int run(struct settings *settings, const char *image, char **command, boo
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 125;
 }
 
+/* A DVD drive with the image in it, or without. */
+static void make_drive(struct lun_settings *lun, bool empty)
+{
+	lun->dvd = lun->readonly = true;
+	lun->empty = empty;
+	lun->block_bytes = 2048;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -185,6 +193,8 @@ int main(int argc, char **argv)
 		{"no-discard", no_argument, NULL, 'n'},
 		{"direct", no_argument, NULL, 'd'},
 		{"powered-on", no_argument, NULL, 'o'},
+		{"dvd", no_argument, NULL, 'v'},
+		{"empty", no_argument, NULL, 'e'},
 		{NULL, 0, NULL, 0},
 	};
 	static struct settings settings = {.controllers = 1, .controller[0].luns = 1};
@@ -209,6 +219,8 @@ int main(int argc, char **argv)
 			direct = true;
 		else if (c == 'o')
 			powered_on = true;
+		else if (c == 'v' || c == 'e')
+			make_drive(lun, c == 'e');
 		else
 			return 125;
 	}

@@ -225,7 +225,15 @@ static const struct {
 	{DEVICES(DISK_OF("file", "file='/a'", "dev='sda'",
 			 "<backingStore type='file'><source file='/b'/></backingStore>")),
 	 -EOPNOTSUPP, "backing files"},
-	{DEVICES("<disk type='file' device='cdrom'><target dev='sda'/></disk>"), -EOPNOTSUPP, "device 'cdrom'"},
+	{DEVICES("<disk type='file' device='floppy'><target dev='sda'/></disk>"), -EOPNOTSUPP, "device 'floppy'"},
+	{DEVICES("<disk type='file' device='cdrom'><target dev='sda' bus='sata'/></disk>"), -EOPNOTSUPP, "bus 'sata'"},
+	{DEVICES("<disk type='file' device='cdrom'><source file='a'/><target dev='sda'/></disk>"), -EINVAL, "absolute"},
+	{DEVICES("<disk type='file' device='cdrom'><source index='x'/><target dev='sda'/></disk>"), -EINVAL,
+	 "index 'x'"},
+	{DEVICES("<disk type='file' device='cdrom'><target dev='sda'/><blockio logical_block_size='512'/></disk>"),
+	 -EOPNOTSUPP, "blocks of 2048"},
+	{DEVICES("<disk type='file' device='cdrom'><source file='/a'/><target dev='sda'/></disk>" DISK("/a", "sdb")),
+	 -EINVAL, "that of disk sda"},
 	{DEVICES("<disk type='file'/>"), -EINVAL, "no <source>"},
 	{DEVICES("<interface type='network'/>"), -EOPNOTSUPP, "/domain/devices/interface: network devices"},
 	{DEVICES("<graphics type='vnc'/>"), -EOPNOTSUPP, "displays"},
@@ -253,6 +261,58 @@ Test(domain_xml, bad_ones)
 		cr_expect_null(d.xml);
 		cr_expect_null(strchr(err.text, '\n'));
 	}
+}
+
+/* ---- drives ---- */
+
+#define DRIVE(source, target) "<disk type='file' device='cdrom'>" source "<target dev='" target "' bus='scsi'/></disk>"
+
+static void changed(const struct domain *from, const char *image, enum domain_disk_type type, unsigned int number,
+		    struct domain *ret)
+{
+	struct err err = {0};
+
+	cr_assert_eq(domain_change_medium(from, 1, image, type, number, ret, &err), 0, "%s", err.text);
+	cr_assert_eq(ret->disk_count, 3);
+	cr_assert(ret->disks[1].cdrom && ret->disks[1].readonly);
+	cr_assert_eq(ret->disks[1].block_bytes, 2048);
+	cr_assert_eq(ret->disks[1].medium, number);
+	cr_assert_eq(ret->disks[1].type, type);
+	cr_assert_str_eq(ret->disks[1].target, "sdb");
+	if (image)
+		cr_assert_str_eq(ret->disks[1].image, image);
+	else
+		cr_assert_null(ret->disks[1].image);
+	cr_assert_str_eq(ret->disks[0].image, "/a");
+	cr_assert_str_eq(ret->disks[2].image, "/b & 'c'.iso");
+}
+
+Test(domain_xml, drives)
+{
+	struct domain d = {0}, full = {0}, empty = {0}, block = {0}, none = {0};
+	struct err err = {0};
+
+	cr_assert_eq(parse(DEVICES(DISK("/a", "sda") DRIVE("", "sdb")
+					   DRIVE("<source file=\"/b &amp; 'c'.iso\" index='3'/>", "sdc")),
+			   &d, NULL, &err),
+		     0, "%s", err.text);
+	cr_assert(!d.disks[0].cdrom && d.disks[1].cdrom && d.disks[2].cdrom && d.disks[2].readonly);
+	cr_assert_null(d.disks[1].image);
+	cr_assert_eq(d.disks[2].medium, 3);
+	changed(&d, "/x & 'y'.iso", DOMAIN_DISK_FILE, 1, &full);
+	changed(&full, NULL, DOMAIN_DISK_FILE, 2, &empty);
+	changed(&empty, "/dev/sr0", DOMAIN_DISK_BLOCK, 0, &block);
+	changed(&block, NULL, DOMAIN_DISK_FILE, 0, &none);
+	cr_assert(strstr(none.xml, "device=\"cdrom\"><target dev=\"sdb\" bus=\"scsi\"/></disk>"), "%s", none.xml);
+	domain_done(&none);
+	cr_assert_eq(domain_change_medium(&d, 0, "/x", DOMAIN_DISK_FILE, 1, &none, &err), -EINVAL);
+	cr_assert(strstr(err.text, "no CD or DVD drive"));
+	cr_assert_eq(domain_change_medium(&d, 1, "x", DOMAIN_DISK_FILE, 1, &none, &err), -EINVAL);
+	cr_assert_null(none.xml);
+	domain_done(&d);
+	domain_done(&full);
+	domain_done(&empty);
+	domain_done(&block);
 }
 
 /* ---- memory and processors ---- */

@@ -52,6 +52,40 @@ static void detach_disk(int place)
 	provider_change(sx.storage, &change, on_done, NULL);
 }
 
+static void replace_medium(int fd, int place)
+{
+	const struct provider_change change = {
+		.change = "medium", .change_len = 6, .config = "new", .config_len = 3, .fd = fd, .drop = place};
+
+	provider_change(sx.storage, &change, on_done, NULL);
+}
+
+/* One descriptor in the place of another, once it has changed, and not if it was refused. */
+Test(provider_change, replaced)
+{
+	struct played played;
+	int fd = fd_memfd("image", 4096), before;
+
+	sx_add("exec sleep 100");
+	sx_serve(&played);
+	attach_disk(fd);
+	provider_changed(sx.storage, 0, "");
+	attach_disk(fd);
+	provider_changed(sx.storage, 0, "");
+	before = sx.storage->fds[0];
+	replace_medium(fd, 0);
+	cr_assert(!strcmp(played.change, "medium") && played.change_fd >= 0);
+	cr_assert(configured("one", 2) && sx.storage->fds[0] == before, "not before its answer");
+	provider_changed(sx.storage, -EBUSY, "locked");
+	cr_assert(outcome.code == -EBUSY && configured("one", 2) && sx.storage->fds[0] == before);
+	replace_medium(fd, 0);
+	provider_changed(sx.storage, 0, "");
+	cr_assert(!outcome.code && configured("new", 2) && sx.storage->fds[0] != before);
+	replace_medium(fd, 2);
+	cr_assert_eq(outcome.code, -EINVAL);
+	close(fd);
+}
+
 Test(provider_change, made)
 {
 	struct played played;

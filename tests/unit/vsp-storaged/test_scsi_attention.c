@@ -101,7 +101,7 @@ Test(scsi_attention, restored)
 	OUT(0, 512, 10, 0x2a, 0, 0, 0, 0, 0, 0, 0, 1);
 	check(SENSE(7, 0x2702));
 	wrong = state;
-	wrong.modes = 0x10;
+	wrong.modes = 0x20;
 	cr_assert_eq(scsi_lun_restore(&luns[0], &wrong), -EPROTO);
 	wrong = state;
 	wrong.greeting = 3;

@@ -260,6 +260,42 @@ static int parse_change(Bulkhead__Storage__Change *msg, size_t fds)
 	return settings_parse_change(bytes, bulkhead__storage__change__pack(msg, bytes), fds, &change, &err);
 }
 
+Test(settings, drives)
+{
+	Bulkhead__Storage__Change msg = BULKHEAD__STORAGE__CHANGE__INIT;
+	Bulkhead__Storage__Medium medium = BULKHEAD__STORAGE__MEDIUM__INIT;
+
+	lun[1].device = BULKHEAD__STORAGE__DEVICE__DEVICE_DVD;
+	cr_assert_eq(parse(), -EINVAL, "written");
+	lun[1].readonly = true;
+	cr_assert_eq(parse(), -EINVAL, "blocks of 512");
+	lun[1].logical_block_bytes = 2048;
+	lun[1].empty = true;
+	lun[1].medium = 70000;
+	cr_assert_eq(parse(), 0, "%s", err.text);
+	cr_assert(settings->controller[0].lun[1].dvd && settings->controller[0].lun[1].empty);
+	cr_assert_eq(settings->controller[0].lun[1].medium, 70000);
+	cr_assert_not(settings->controller[0].lun[0].dvd);
+	free(settings);
+	settings = NULL;
+	lun[0].empty = true;
+	cr_assert_eq(parse(), -EINVAL, "a disk without a medium");
+	lun[0].empty = false;
+	lun[1].device = (Bulkhead__Storage__Device)2;
+	cr_assert_eq(parse(), -EINVAL, "a tape");
+	lun[1].device = BULKHEAD__STORAGE__DEVICE__DEVICE_DVD;
+	lun[1].fd_index = 0;
+	msg.version = 1;
+	msg.instance_guid = (ProtobufCBinaryData){16, guid[1]};
+	msg.medium = &medium;
+	cr_assert_eq(parse_change(&msg, 1), -EINVAL, "no drive");
+	medium.lun = &lun[1];
+	medium.force = true;
+	cr_assert_eq(parse_change(&msg, 0), -EINVAL, "no descriptor");
+	cr_assert_eq(parse_change(&msg, 1), 0, "%s", err.text);
+	cr_assert(change.kind == CHANGE_MEDIUM && change.force && change.lun.medium == 70000);
+}
+
 Test(settings, changes)
 {
 	Bulkhead__Storage__Change msg = BULKHEAD__STORAGE__CHANGE__INIT;
