@@ -54,7 +54,7 @@ static const struct good {
 	{"property", "s", "State"},  {"value", "v", "x"},
 	{"disk", "s", "<disk/>"},    {"target", "s", "sdz"},
 	{"bytes", "t", NULL},	     {"settings", "as", NULL},
-	{"faults", "s", "power=on"},
+	{"faults", "s", "power=on"}, {"image", "s", "/none.iso"},
 };
 
 /* Methods that change nothing. */
