@@ -426,7 +426,7 @@ static int storage_change(const struct worker_disk_change *change, uint8_t **ret
 		break;
 	case WORKER_DISK_MEDIUM:
 		fill_lun(&lun, &change->then->disks[change->index], 0);
-		medium.lun = &lun;
+		medium.lun = &lun.lun;
 		medium.force = change->force;
 		msg.medium = &medium;
 		break;

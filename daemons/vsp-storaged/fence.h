@@ -4,11 +4,11 @@
  * one.
  *
  * Theory of operation: the engine of io_uring has the writing end of a pipe among its ring's registered files, and a
- * descriptor of it that goes with the process. The kernel lets go of a ring's files when the ring is closed, by its
- * maker or by its maker's death, and the last of its requests is over: completed or cancelled. So the reading end,
- * which the worker keeps (vsp_keep()), ends exactly then. A successor waits for that; tests/fence holds the experiment.
- * It takes the kernel some tens of milliseconds (a grace period of RCU). An engine that is closed in peace, with
- * nothing under way, says so by a byte, and a planned hand-over does not wait.
+ * descriptor of it that goes with the process. The kernel lets go of a ring's files when the ring is closed, by its maker or by its
+ * maker's death, and the last of its requests is over: completed or cancelled. So the reading end, which the worker
+ * keeps (vsp_keep()), ends exactly then. A successor waits for that; tests/fence holds the experiment. It takes the kernel some tens of
+ * milliseconds (a grace period of RCU). An engine that is closed in peace, with nothing under way, says so by a byte, and a
+ * planned hand-over does not wait.
  *
  * The ring's own descriptor would tell which requests succeeded, but kernels since 2024 do not let one be sent over a
  * socket. It would save nothing: reads and writes whose outcome is not in the state block are run again.
@@ -16,8 +16,7 @@
  * The engine of threads needs none: its writes are over when its process has ended, which the worker waits for.
  *
  * Limits: a predecessor that was taken over may have left any descriptor: one that is no pipe's reading end, or holds
- * another byte, is an error; one that never ends holds up only its own VM, with a line in the log every
- * FENCE_PATIENCE_NS.
+ * another byte, is an error; one that never ends holds up only its own VM, with a line in the log every FENCE_PATIENCE_NS.
  */
 #ifndef STORAGED_FENCE_H
 #define STORAGED_FENCE_H
