@@ -123,6 +123,21 @@ static void disk_medium(struct domain_parser *p, struct domain_disk *disk, xmlNo
 	disk->medium = (unsigned int)number;
 }
 
+/* A guest hears of every error. One that counts on standing still when the host's disk is full must not run on. */
+static void disk_errors(struct domain_parser *p, xmlNode *driver, const char *where)
+{
+	static const char *const names[] = {"error_policy", "rerror_policy"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup_free_ char *text = domain_xml_attr(driver, names[i]);
+
+		if (text && strcmp(text, "report"))
+			domain_refuse(p, -EOPNOTSUPP, where,
+				      "driver %s '%s' is not supported: use report: the guest gets each error",
+				      names[i], text);
+	}
+}
+
 static void disk_source(struct domain_parser *p, struct domain_disk *disk, xmlNode *node, const char *where)
 {
 	_cleanup_free_ char *type = domain_xml_attr(node, "type"), *image = NULL;
@@ -298,6 +313,7 @@ void domain_xml_disk(struct domain_parser *p, xmlNode *node, const char *where)
 	disk_discard(p, &disk, domain_xml_child(node, "driver"), where);
 	disk_zeroes(p, &disk, domain_xml_child(node, "driver"), where);
 	disk_io(p, domain_xml_child(node, "driver"), where);
+	disk_errors(p, domain_xml_child(node, "driver"), where);
 	disk_target(p, &disk, node, where);
 	disk_address(p, &disk, node, where);
 	disk_details(p, &disk, node, where);

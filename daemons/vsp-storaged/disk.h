@@ -66,6 +66,7 @@ struct disk_config {
 	bool unsafe_flush; /* flush and FUA are acknowledged without being done */
 	bool discard;	   /* what the guest gives back is given back to the host */
 	enum disk_zeroes zeroes;
+	bool again; /* a guest has it already: where there is nothing left of the image, its requests fail */
 	uint32_t block_bytes;
 	uint32_t physical_block_bytes; /* 0: the medium's */
 };

@@ -14,7 +14,9 @@
  * Where the last block is to be filled up, what is missing of it is put in place of being read.
  *
  * Limits: the capacity is what whole blocks fit in the image when it is opened or disk_resize() is called; an image
- * that shrinks otherwise gives errors.
+ * that shrinks otherwise gives errors: reads beyond its end, and on a device writes, too. Of one that a guest has, and
+ * of which nothing is left when a successor opens it, one block is served, and every request for it fails: the other
+ * disks go on.
  */
 #include "disk.h"
 
@@ -164,6 +166,14 @@ static int without_holes(int result)
 	return result;
 }
 
+/* A device says that there is no space for what is beyond its end, too. */
+static bool is_beyond(const struct raw *raw, const struct disk_request *request)
+{
+	uint64_t bytes;
+
+	return ioctl(raw->fd, BLKGETSIZE64, &bytes) == 0 && request->offset + request->len > bytes;
+}
+
 static void submit(struct raw *raw, struct disk_request *request);
 
 static void raw_io_done(struct engine_io *io, int result)
@@ -178,6 +188,8 @@ static void raw_io_done(struct engine_io *io, int result)
 		submit(raw, request);
 		return;
 	}
+	if (result == -ENOSPC && is_beyond(raw, request))
+		result = -ENODATA;
 	if (request->bounce) {
 		if (result == 0 && request->op == DISK_READ)
 			copy_out(request);
@@ -297,6 +309,9 @@ static int size_of(const struct disk_config *config, const struct stat *st, uint
 	if (ioctl(config->fd, BLKGETSIZE64, ret_bytes) < 0) {
 		int r = -errno;
 
+		*ret_bytes = 0;
+		if (config->again)
+			return 0;
 		return err_set(err, r, "disk %s: cannot tell the size of %s: %s", config->alias, config->image,
 			       strerror(-r));
 	}
@@ -386,6 +401,12 @@ static int set_capacity(struct raw *raw, const struct disk_config *config, uint6
 	uint64_t tail = bytes % config->block_bytes;
 	char object[OBJECT_MAX];
 
+	snprintf(object, sizeof(object), "disk %s", config->alias);
+	if (bytes < (config->pad_tail ? 1 : config->block_bytes) && config->again) {
+		log_error(object, "nothing is left of %s: the guest gets errors until it is back", config->image);
+		raw->disk.blocks = 1;
+		return 0;
+	}
 	if (bytes < (config->pad_tail ? 1 : config->block_bytes))
 		return err_set(
 			err, -EINVAL,
@@ -399,7 +420,6 @@ static int set_capacity(struct raw *raw, const struct disk_config *config, uint6
 		raw->padded_from = bytes;
 		return 0;
 	}
-	snprintf(object, sizeof(object), "disk %s", config->alias);
 	log_warn(object,
 		 "%s has %" PRIu64 " bytes: the guest sees %" PRIu64 " blocks of %u; the last %" PRIu64
 		 " bytes stay unused",

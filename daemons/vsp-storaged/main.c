@@ -266,6 +266,7 @@ static int open_disks(struct server *server, const struct options *options, stru
 	r = settings_parse(bytes, len, count, &settings, err);
 	if (r < 0)
 		return r;
+	settings->again = vsp_generation(server->vsp) > 0;
 	server->poll_max_ns = options->poll_max_ns < 0 ? settings->poll_max_ns : (uint32_t)options->poll_max_ns;
 	for (size_t i = 0; i < count; i++)
 		fds[i] = vsp_take_config_fd(server->vsp, i);

@@ -19,6 +19,7 @@
 #define SCSI_ALIAS_MAX	   32u
 #define SCSI_SERIAL_MAX	   36u
 #define SCSI_OBJECT_MAX	   (SCSI_ALIAS_MAX + 6u)
+#define SCSI_IMAGE_MAX	   255u
 #define SCSI_SCRATCH_LEN   (64u * 1024u)
 #define SCSI_SENSE_LEN_MAX (SCSI_SENSE_DESCRIPTOR_LEN + SCSI_SENSE_INFORMATION_LEN)
 
@@ -150,6 +151,7 @@ struct scsi_lun {
 	uint32_t commands; /* counts those that have found it, wraps */
 	char alias[SCSI_ALIAS_MAX + 1];
 	char object[SCSI_OBJECT_MAX + 1]; /* "disk sda", for the log */
+	char image[SCSI_IMAGE_MAX + 1];	  /* for the log; "": not known */
 	char serial[SCSI_SERIAL_MAX + 1];
 	uint64_t naa; /* a locally assigned name */
 	struct disk *disk;

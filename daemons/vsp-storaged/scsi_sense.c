@@ -123,14 +123,14 @@ static void log_failure(struct scsi_request *request, int error)
 {
 	const struct disk_request *disk = &request->disk;
 	const char *why = error == -ENODATA ? "the image is shorter than it was" : strerror(-error);
-	const char *object = request->unit->object;
+	const char *object = request->unit->object, *image = request->unit->image;
 
 	if (!log_allowed(&request->unit->errors, object))
 		return;
 	if (disk->op == DISK_FLUSH)
-		log_error(object, "flush failed: %s", why);
+		log_error(object, "%s: flush failed: %s", image, why);
 	else
-		log_error(object, "%s of %llu bytes at %llu failed: %s", op_names[disk->op],
+		log_error(object, "%s: %s of %llu bytes at %llu failed: %s", image, op_names[disk->op],
 			  (unsigned long long)disk->len, (unsigned long long)disk->offset, why);
 }
 

@@ -56,6 +56,7 @@ struct settings {
 	struct controller_settings controller[SETTINGS_CONTROLLERS_MAX];
 	size_t controllers;
 	uint32_t poll_max_ns; /* 0 to SETTINGS_POLL_MAX_NS */
+	bool again; /* the caller's: a guest has these disks already; they are served whatever has become of them */
 };
 
 enum change_kind {

@@ -56,6 +56,7 @@ static int open_stack(struct storaged *storaged, const struct lun_settings *sett
 		.unsafe_flush = settings->unsafe_flush,
 		.discard = settings->discard,
 		.zeroes = settings->zeroes,
+		.again = storaged->again,
 		.block_bytes = settings->block_bytes,
 		.physical_block_bytes = settings->physical_block_bytes,
 	};
@@ -112,6 +113,7 @@ static int open_disk(struct storaged *storaged, struct storaged_controller *cont
 	}
 	if (settings->dvd)
 		scsi_lun_make_drive(lun, settings->medium);
+	snprintf(lun->image, sizeof(lun->image), "%s", settings->image);
 	storvsp_lun_comes(&controller->storvsp, lun);
 	controller->fd[place] = fd;
 	controller->file[place] = file;
@@ -159,8 +161,12 @@ int storaged_open(struct loop *loop, const struct settings *settings, const char
 		storaged->layers = (struct layers){.loop = loop, .engine = storaged->engine};
 	if (r == 0 && throttle_groups_new(loop, storaged->engine, &storaged->layers.groups) < 0)
 		r = err_set(err, -ENOMEM, "storage: out of memory");
+	if (r == 0)
+		storaged->again = settings->again;
 	for (size_t i = 0; r == 0 && i < settings->controllers; i++)
 		r = open_controller(storaged, &settings->controller[i], fds, err);
+	if (storaged)
+		storaged->again = false;
 	for (size_t i = 0; i < count; i++)
 		fd_close(&fds[i]); /* of no disk */
 	if (r < 0) {

@@ -23,6 +23,7 @@ struct storaged {
 	struct storaged_controller controller[SETTINGS_CONTROLLERS_MAX];
 	size_t controllers;
 	size_t disks; /* on all controllers */
+	bool again;   /* a predecessor's disks are opened */
 };
 
 /**

@@ -20,6 +20,7 @@ static struct err err;
 static int fd = -1;
 static enum disk_zeroes zeroes; /* of the disk that is opened next */
 static bool discard;
+static bool again; /* a guest has it */
 
 struct test_request {
 	struct disk_request request;
@@ -57,6 +58,7 @@ static int open_disk(uint32_t block_bytes, bool readonly)
 		.block_bytes = block_bytes,
 		.zeroes = zeroes,
 		.discard = discard,
+		.again = again,
 	};
 
 	cr_assert_eq(loop_new(&loop), 0);
@@ -123,6 +125,25 @@ Test(disk_raw, empty_image)
 	open_file(0, O_RDWR);
 	open_disk(512, false);
 	refused(-EINVAL, "truncate");
+}
+
+/* A guest has the disk, and nothing is left of its image: it is served, and everything fails until it is back. */
+Test(disk_raw, nothing_is_left)
+{
+	static uint8_t buf[512];
+	struct test_request read = {.iov = {{buf, 512}}};
+
+	again = true;
+	open_file(0, O_RDWR);
+	cr_assert_eq(open_disk(512, false), 0, "%s", err.text);
+	cr_assert_eq(disk->blocks, 1);
+	submit(&read, DISK_READ, 0, 1);
+	cr_assert_eq(finish(&read), -ENODATA);
+	cr_assert_eq(ftruncate(fd, 8192), 0);
+	cr_assert_eq(disk_resize(disk, 0), 0);
+	cr_assert_eq(disk->blocks, 16);
+	submit(&read, DISK_READ, 4096, 1);
+	cr_assert_eq(finish(&read), 0);
 }
 
 Test(disk_raw, less_than_a_block)
