@@ -57,7 +57,8 @@ struct server {
 /* To attach, and to open the disks: no path can be read in it, nothing executed, nobody reached but the worker. */
 static const struct sandbox setup_sandbox = {
 	.calls = (const struct syscall_list *const[]){&rpc_connect_calls, &disk_raw_calls, &uring_setup_calls,
-						      &uring_calls, &threads_setup_calls, &threads_calls, NULL},
+						      &uring_calls, &threads_setup_calls, &threads_calls,
+						      &stats_calls, NULL},
 	.narrows_later = true,
 };
 
@@ -278,6 +279,17 @@ static int open_disks(struct server *server, const struct options *options, stru
 	return r < 0 ? err_set(err, r, "event loop: %s", strerror(-r)) : 0;
 }
 
+/* What cannot be counted is served all the same. */
+static void begin_statistics(struct server *server)
+{
+	struct err err = {0};
+
+	if (vsp_stats_begin(server->vsp, &err) == 0)
+		storaged_observe(server->storaged, vsp_stats(server->vsp));
+	else
+		log_warn(NULL, "there are no statistics: %s", err.text);
+}
+
 static void on_changed(void *arg, const struct err *err)
 {
 	vsp_changed(arg, err);
@@ -363,6 +375,8 @@ static int serve(struct server *server, const struct options *options, struct er
 	if (r < 0 || loop_stopping(server->loop))
 		return r;
 	r = open_disks(server, options, err);
+	if (r == 0)
+		begin_statistics(server);
 	if (r == 0)
 		r = keep_fence(server, err);
 	if (r == 0)

@@ -14,6 +14,7 @@
 
 #include "base/bytes.h"
 #include "scsi_command.h"
+#include "vsp/stats.h"
 
 #define LUNS_MAX 64u
 
@@ -277,6 +278,8 @@ void scsi_execute(struct scsi_controller *controller, struct scsi_request *reque
 	request->abort = false;
 	request->place = SCSI_NOWHERE;
 	request->unit = find_lun(controller, request);
+	if (request->unit)
+		stats_enter(request->unit->stats);
 	request->command = scsi_find_command(request->unit, request->cdb, &has_actions);
 	if (!request->unit && !(request->command && (request->command->flags & SCSI_FOR_ANY_LUN)))
 		absent(request);

@@ -38,6 +38,7 @@ enum scsi_outcome {
 
 struct scsi_lun;
 struct scsi_command;
+struct stats_unit;
 
 /* What scsi_mark() can say of a request. */
 #define SCSI_MARK_NONE	  0u
@@ -156,6 +157,7 @@ struct scsi_lun {
 	uint64_t naa; /* a locally assigned name */
 	struct disk *disk;
 	struct log_limit errors;
+	struct stats_unit *stats; /* what it counts, the caller's; NULL: nothing */
 	struct scsi_lun_state state;
 	struct scsi_request *lane_head, *lane_tail; /* see scsi_lane.c */
 	unsigned int writers;			    /* writes with the disk that went past the lane */

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "observe.h"
 
 /* A place for a LUN: one that had this address before, so that no two ever have the same; else a new one; else any that
  * is free. Return: -1: none. */
@@ -199,6 +200,18 @@ void storaged_free(struct storaged *storaged)
 	free(storaged);
 }
 
+void storaged_observe(struct storaged *storaged, struct stats *stats)
+{
+	storaged->stats = stats;
+	for (size_t c = 0; c < storaged->controllers; c++) {
+		struct storaged_controller *controller = &storaged->controller[c];
+
+		for (size_t i = 0; i < controller->storvsp.scsi.luns; i++)
+			observe_lun(stats, &controller->instance, &controller->lun[i], false);
+	}
+	stats_sweep(stats);
+}
+
 /* ---- changes ---- */
 
 struct storaged_controller *storaged_find(struct storaged *storaged, const struct abi_guid *instance)
@@ -247,6 +260,9 @@ int storaged_attach(struct storaged *storaged, struct storaged_controller *contr
 		(void)engine_remove_file(storaged->engine, (unsigned int)file);
 	if (r < 0)
 		fd_close(&fd);
+	else if (storaged->stats)
+		observe_lun(storaged->stats, &controller->instance,
+			    storaged_find_lun(controller, settings->target, settings->lun), true);
 	return r;
 }
 
@@ -269,6 +285,9 @@ void storaged_detach(struct storaged *storaged, struct storaged_controller *cont
 		log_error(lun->object, "the host keeps its image until this process ends: %s", strerror(-r));
 	storvsp_lun_goes(&controller->storvsp, lun);
 	log_info(lun->object, "detached");
+	if (storaged->stats)
+		stats_unit_end(storaged->stats, lun->stats);
+	lun->stats = NULL;
 	close_disk(controller, place);
 	storaged->disks--;
 }

@@ -20,6 +20,7 @@ struct storaged_controller {
 struct storaged {
 	struct engine *engine;
 	struct layers layers;
+	struct stats *stats; /* the vsp's; NULL: nothing is counted */
 	struct storaged_controller controller[SETTINGS_CONTROLLERS_MAX];
 	size_t controllers;
 	size_t disks; /* on all controllers */
@@ -34,6 +35,10 @@ struct storaged {
  */
 int storaged_open(struct loop *loop, const struct settings *settings, const char *engine, int *fds, size_t count,
 		  struct storaged **ret_storaged, struct err *err);
+
+/** storaged_observe - its disks are counted in @stats from now on, those that a predecessor had where that stopped.
+ * Before a guest uses them. */
+void storaged_observe(struct storaged *storaged, struct stats *stats);
 
 /** storaged_free - wait for what is in flight, close. NULL is allowed. */
 void storaged_free(struct storaged *storaged);

@@ -38,6 +38,7 @@
 #include "base/bytes.h"
 #include "base/death.h"
 #include "base/log.h"
+#include "observe.h"
 #include "vstor_parse.h"
 
 #define STORVSP_SLOTS 256u
@@ -235,6 +236,7 @@ static void srb_done(struct scsi_request *scsi)
 	struct storvsp *storvsp = storvsp_of(request->vsp->channel);
 
 	list_remove(&storvsp->srbs, request);
+	observe_done(scsi, &request->vsp->account);
 	reply_srb(request, scsi->outcome, scsi->unit_changed ? scsi->unit : NULL);
 	finish_resets(storvsp);
 }

@@ -30,6 +30,10 @@
 	X(ACCEPT_SLOT, "accept-slot", "the slot is ACCEPTED, the cursor is old")                                       \
 	X(ACCEPT_CURSOR, "accept-cursor", "the cursor is new")                                                         \
 	X(ACCEPT_PUBLISHED, "accept-published", "read_index is published")                                             \
+	X(STATS_INTENT, "stats-intent", "what a request counts as is noted, and not counted")                          \
+	X(STATS_HALF, "stats-half", "half of the counts are new")                                                      \
+	X(STATS_COUNTED, "stats-counted", "the request is counted")                                                    \
+	X(STATS_OVER, "stats-over", "the note is gone, the request has no outcome")                                    \
 	X(MARKED, "marked", "the slot has a mark, the request has no outcome")                                         \
 	X(OUTCOME_REPLY, "outcome-reply", "the reply's bytes are in the slot")                                         \
 	X(OUTCOME_DONE, "outcome-done", "the slot is DONE")                                                            \

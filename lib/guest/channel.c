@@ -170,12 +170,12 @@ void channel_done(struct channel *channel)
 	fd_close(&channel->irq_fd);
 }
 
-void channel_clear_kick(struct channel *channel)
+uint64_t channel_clear_kick(struct channel *channel)
 {
 	uint64_t count;
 
 	/* EAGAIN: nothing was there to clear. */
-	(void)!read(channel->kick_fd, &count, sizeof(count));
+	return read(channel->kick_fd, &count, sizeof(count)) == sizeof(count) ? count : 0;
 }
 
 void channel_signal(struct channel *channel)
@@ -195,10 +195,12 @@ void channel_signal(struct channel *channel)
 	__atomic_fetch_or(&flags[channel->relid / 64], UINT64_C(1) << (channel->relid % 64), __ATOMIC_SEQ_CST);
 	/* EAGAIN: so many interrupts are pending already that one of them will do. */
 	(void)!write(channel->irq_fd, &one, sizeof(one));
+	channel->signals++;
 }
 
 int channel_commit(struct channel *channel)
 {
+	bool published = channel->out.cursor != channel->out.published;
 	int room = ring_reader_commit(&channel->in);
 	int news;
 
@@ -209,6 +211,8 @@ int channel_commit(struct channel *channel)
 		return news;
 	if (room || news)
 		channel_signal(channel);
+	else
+		channel->quiet += published;
 	DEATH(COMMIT_SIGNALLED);
 	return 0;
 }

@@ -66,6 +66,8 @@ struct channel {
 	int kick_fd, irq_fd;
 	uint32_t relid;
 	uint32_t target_vp;
+	uint64_t signals; /* that the guest was sent */
+	uint64_t quiet;	  /* publications that it need not be told of */
 };
 
 /**
@@ -93,8 +95,8 @@ int channel_resume(struct channel *channel, const struct channel_cursors *cursor
 /** channel_done - unmap, close. The guest may use its pages for something else afterwards. */
 void channel_done(struct channel *channel);
 
-/** channel_clear_kick - take the kick off the eventfd. Call before draining. */
-void channel_clear_kick(struct channel *channel);
+/** channel_clear_kick - take the kick off the eventfd. Call before draining. Return: how often the guest has kicked. */
+uint64_t channel_clear_kick(struct channel *channel);
 
 /**
  * channel_commit - publish what was read and written; signal the guest once if it must be.

@@ -161,6 +161,17 @@ static inline struct block_slot *block_slot(const struct block *block, uint32_t 
 	return (struct block_slot *)((uint8_t *)block->header + header->slots_offset + (size_t)n * header->slot_stride);
 }
 
+/** block_slot_sequence - of the request in slot @n; block_next_sequence - of the one that is accepted next. */
+static inline uint32_t block_slot_sequence(const struct block *block, uint32_t n)
+{
+	return (uint32_t)(block_slot(block, n)->accepted >> 32);
+}
+
+static inline uint32_t block_next_sequence(const struct block *block)
+{
+	return (uint32_t)(atomic_load_explicit(&block->header->accepted, memory_order_relaxed) >> 32) + 1;
+}
+
 /** block_slot_packet, block_slot_reply - where the slot's packet (packet_max bytes) and reply (reply_max bytes) lie. */
 static inline uint8_t *block_slot_packet(const struct block *block, uint32_t n)
 {

@@ -31,6 +31,17 @@ struct slot_list {
 	uint32_t head, count; /* head: only of a queue */
 };
 
+#define VSP_MARKS_MAX 8u
+
+/* What waits in the ring, and since when that is known: up to where it was filled at each of these looks. */
+struct vsp_marks {
+	struct {
+		uint32_t write;
+		uint64_t seen_ns;
+	} mark[VSP_MARKS_MAX];
+	uint32_t head, count;
+};
+
 /*
  * An offer and, while the guest has it open, its channel. Owner: the vsp.
  * Each slot is in exactly one place: free, replay (accepted by a predecessor), in flight (with the device), waiting
@@ -66,6 +77,9 @@ struct vsp_channel {
 	void *data; /* ops->channel_size */
 	struct slot_list free, waiting, written, replay;
 	uint32_t in_flight;
+	struct stats_channel *stats; /* what it counts; NULL: nothing */
+	struct stats_slot *stats_slot;
+	struct vsp_marks marks; /* see vsp_stats.c */
 	struct vsp_done closed;
 };
 
@@ -94,6 +108,7 @@ struct vsp {
 	const char *waits_for;	 /* vsp_waits() */
 	struct vsp_keepsake keepsakes[VSP_KEEPSAKES_MAX];
 	size_t keepsake_count;
+	struct stats *stats; /* NULL: nothing is counted */
 
 	struct vsp_channel *channels[VSP_CHANNELS_MAX];
 	size_t channel_count;
@@ -174,6 +189,32 @@ int vsp_channel_fill(struct vsp_channel *channel, uint32_t n);
 /** vsp_channel_give - the filled request of slot @n, on no list, goes to the device by @give. */
 void vsp_channel_give(struct vsp_channel *channel, uint32_t n,
 		      void (*give)(struct vsp_channel *channel, struct vsp_request *request));
+
+/* ---- vsp_stats.c: what is counted of a channel; each does nothing if that is nothing ---- */
+
+/** vsp_stats_opened - the channel has a state block, a @fresh one or a predecessor's. */
+void vsp_stats_opened(struct vsp_channel *channel, bool fresh);
+/** vsp_stats_kicked - the guest has kicked @kicks times. */
+void vsp_stats_kicked(struct vsp_channel *channel, uint64_t kicks);
+/** vsp_stats_accept - the packet before the reader's cursor is about to be accepted into slot @n. */
+void vsp_stats_accept(struct vsp_channel *channel, uint32_t n);
+/** vsp_stats_replay - the request in slot @n is done again. */
+void vsp_stats_replay(struct vsp_channel *channel, uint32_t n);
+/** vsp_stats_given - the device has handed on what it got: @count slots. */
+void vsp_stats_given(struct vsp_channel *channel, const uint16_t *slots, uint32_t count);
+/** vsp_stats_left - packets stay in the ring. */
+void vsp_stats_left(struct vsp_channel *channel);
+/** vsp_stats_done - the request in slot @n is about to have an outcome. */
+void vsp_stats_done(struct vsp_channel *channel, uint32_t n);
+/** vsp_stats_published - the slots on channel->written are answered. */
+void vsp_stats_published(struct vsp_channel *channel);
+
+/** vsp_stats_tick - the clock is read: at the beginning of work on many requests. */
+static inline void vsp_stats_tick(struct vsp *vsp)
+{
+	if (vsp->stats)
+		stats_tick(vsp->stats);
+}
 
 /* ---- vsp_list.c: slot numbers ---- */
 

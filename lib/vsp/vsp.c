@@ -42,6 +42,7 @@ static void remove_withdrawn(struct vsp *vsp)
 		if (channel->withdrawn && channel->state == VSP_CHANNEL_CLOSED && !channel->dirty) {
 			/* if it cannot be sent the connection ends, and all offers with it */
 			(void)vsp_rpc_withdraw(vsp, channel->offer_id);
+			stats_channel_end(channel->stats);
 			free(channel);
 		} else {
 			vsp->channels[kept++] = channel;
@@ -97,6 +98,7 @@ void vsp_gathered(struct vsp *vsp)
 
 void vsp_batch_begin(struct vsp *vsp)
 {
+	vsp_stats_tick(vsp);
 	vsp->batch_depth++;
 }
 
@@ -238,6 +240,7 @@ void vsp_free(struct vsp *vsp)
 		vsp_channel_drop(channel);
 		free(channel);
 	}
+	stats_free(vsp->stats);
 	tell_quiesced(vsp);
 	loop_remove(&vsp->work);
 	signal_map_done(&vsp->cells);
@@ -327,6 +330,10 @@ static struct vsp_channel *channel_new(struct vsp *vsp, const struct vsp_offer_d
 	};
 	channel->geometry = channel->offered;
 	snprintf(channel->name, sizeof(channel->name), "%s", desc->name);
+	if (vsp->stats)
+		channel->stats = stats_channel(vsp->stats, channel->name, vsp->channel_count);
+	if (channel->stats)
+		channel->stats_slot = stats_slots(vsp->stats, channel->stats);
 	return channel;
 }
 

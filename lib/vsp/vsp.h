@@ -36,6 +36,7 @@
 #include "base/err.h"
 #include "guest/mem.h"
 #include "ipc/loop.h"
+#include "vsp/stats.h"
 
 struct vsp;
 struct vsp_channel;
@@ -60,6 +61,8 @@ struct vsp_request {
 	uint32_t data_len;
 	uint32_t mark;	   /* vsp_mark() of a predecessor, which died of or with this request; 0: none */
 	void *device_data; /* @request_size bytes of the device's own, zeroed at accept */
+	struct stats_account account; /* the device's to fill in before vsp_complete(); zeroed at accept */
+	struct stats_times times;     /* the library's */
 };
 
 /* A VSP's device: constant. All functions run on the loop's thread. @channel in packet() is open, in close() for the
@@ -144,6 +147,15 @@ int vsp_keep(struct vsp *vsp, const char *key, int fd, const void *data, size_t 
 /** vsp_keepsake - what a predecessor left. Return: its descriptor, which stays the vsp's, or -ENOENT. Nothing of it is
  * to be trusted. */
 int vsp_keepsake(const struct vsp *vsp, const char *key, const void **ret_data, size_t *ret_len);
+
+/**
+ * vsp_stats_begin - count from now on, where a predecessor has stopped; what it has left and cannot be used is told of
+ * in the log. Before the first offer, once nothing of a predecessor's is under way any more.
+ * Return: 0; a negative errno with a line: nothing is counted.
+ */
+int vsp_stats_begin(struct vsp *vsp, struct err *err);
+/** vsp_stats - for the device's units; the vsp's. NULL: nothing is counted. */
+struct stats *vsp_stats(const struct vsp *vsp);
 
 /** vsp_offer - make an offer; waits for the worker's answer. @device: argument for vsp_channel_device(). */
 int vsp_offer(struct vsp *vsp, const struct vsp_offer_desc *desc, const struct vsp_device_ops *ops, void *device,

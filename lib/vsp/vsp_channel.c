@@ -63,7 +63,7 @@ static void on_kick(int fd, unsigned int events, void *arg)
 {
 	struct vsp_channel *channel = arg;
 
-	channel_clear_kick(&channel->channel);
+	vsp_stats_kicked(channel, channel_clear_kick(&channel->channel));
 	if (channel->wait_room)
 		vsp_channel_flush(channel);
 	vsp_channel_drain(channel);
@@ -75,6 +75,7 @@ static int set_up_fresh(struct vsp_channel *channel, const struct vsp_open *open
 	int r = channel_start(ch);
 
 	channel->geometry = channel->offered;
+	vsp_stats_opened(channel, true);
 	if (r == 0)
 		r = block_format(&channel->block, open->block_fd, &channel->geometry, ch->in_ring.data_len,
 				 ch->out_ring.data_len, ch->in.cursor, ch->out.cursor);
@@ -93,6 +94,7 @@ static int set_up_again(struct vsp_channel *channel, struct vsp_recovered *ret)
 	channel->geometry.slots = header->slots;
 	channel->geometry.packet_max = header->packet_max;
 	channel->geometry.reply_max = header->reply_max;
+	vsp_stats_opened(channel, false);
 	r = alloc_requests(channel);
 	return r < 0 ? r : vsp_channel_recover(channel, ret);
 }
@@ -260,6 +262,7 @@ int vsp_channel_fill(struct vsp_channel *channel, uint32_t n)
 	request->data_len = r < 0 ? 0 : iov_bytes(request);
 	request->data_error = slot->data_error;
 	request->mark = atomic_load_explicit(&slot->mark, memory_order_relaxed);
+	request->account.unit = NULL;
 	memset(request->device_data, 0, channel->ops->request_size);
 	return r < 0 ? r : 0;
 }
@@ -293,6 +296,7 @@ static int accept_packet(struct vsp_channel *channel, uint32_t n)
 		slot->data_error = channel->requests[n].data_error = r;
 		slot->ranges = slot->data_len = 0;
 	}
+	vsp_stats_accept(channel, n);
 	block_accept(&channel->block, n, channel->channel.in.cursor);
 	return 0;
 }
@@ -311,11 +315,15 @@ static const char *corrupt_text(int error)
 				  : "its ring buffer is corrupt";
 }
 
-/* Up to @most packets, as long as there are slots. Return: 0, -EAGAIN (the ring is empty), or why it is corrupt. */
-static int take_batch(struct vsp_channel *channel, uint32_t most)
+/*
+ * Up to @most packets, as long as there are slots. Return: 0, -EAGAIN (the ring is empty), or why it is corrupt.
+ * @ret_slots: room for BLOCK_SLOTS_MAX; the @ret_given that the device was given.
+ */
+static int take_batch(struct vsp_channel *channel, uint32_t most, uint16_t *ret_slots, uint32_t *ret_given)
 {
 	uint64_t bytes = 0;
 
+	*ret_given = 0;
 	for (uint32_t packets = 0; packets < most && bytes < BATCH_BYTES; packets++) {
 		uint32_t n;
 		int r;
@@ -327,6 +335,7 @@ static int take_batch(struct vsp_channel *channel, uint32_t most)
 		if (r < 0)
 			return r;
 		channel->free.count--;
+		ret_slots[(*ret_given)++] = (uint16_t)n;
 		bytes += channel->requests[n].data_len;
 		vsp_channel_give(channel, n, channel->ops->packet);
 	}
@@ -337,15 +346,19 @@ static int take_batch(struct vsp_channel *channel, uint32_t most)
 static void drain_ring(struct vsp_channel *channel)
 {
 	uint32_t batches = 0, most = BATCH_PACKETS;
+	uint16_t slots[BLOCK_SLOTS_MAX];
 	bool masked = false;
+	uint32_t given;
 
+	vsp_stats_tick(channel->vsp);
 	while (!channel->failed && channel->state == VSP_CHANNEL_OPEN) {
 		int r;
 
 		if (!masked)
 			ring_reader_mask(&channel->channel.in);
 		masked = true;
-		r = take_batch(channel, most);
+		r = take_batch(channel, most, slots, &given);
+		vsp_stats_given(channel, slots, given);
 		if (channel->ops->batch_end)
 			channel->ops->batch_end(channel);
 		/* Where nothing is complete at once, nobody waits for us. */
@@ -353,6 +366,7 @@ static void drain_ring(struct vsp_channel *channel)
 		/* What was accepted before the ring turned out to be corrupt is still read and answered. */
 		vsp_channel_flush(channel);
 		if (r == -EAGAIN) {
+			channel->marks.count = 0;
 			r = channel->vsp->polling ? 0 : ring_reader_unmask(&channel->channel.in);
 			if (r == 0)
 				return;
@@ -364,9 +378,11 @@ static void drain_ring(struct vsp_channel *channel)
 		}
 		if (channel->free.count == 0) {
 			channel->starved = true;
+			vsp_stats_left(channel);
 			return;
 		}
 		if (++batches == DRAIN_BATCHES) {
+			vsp_stats_left(channel);
 			channel->again = true;
 			loop_wake(channel->vsp->work);
 			return;
@@ -377,8 +393,11 @@ static void drain_ring(struct vsp_channel *channel)
 /* What a predecessor left comes first. Return: whether the ring's turn has come. */
 static bool replay(struct vsp_channel *channel)
 {
-	bool given = channel->replay.count > 0 || channel->waiting.count > 0, over = vsp_channel_replay(channel);
+	bool given = channel->replay.count > 0 || channel->waiting.count > 0, over;
 
+	if (given)
+		vsp_stats_tick(channel->vsp);
+	over = vsp_channel_replay(channel);
 	if (given && channel->ops->batch_end)
 		channel->ops->batch_end(channel);
 	if (given)
@@ -477,6 +496,7 @@ static int publish(struct vsp_channel *channel)
 	r = channel_commit(&channel->channel);
 	if (news)
 		block_commit_end(&channel->block);
+	vsp_stats_published(channel);
 	while (channel->written.count > 0)
 		slot_push(&channel->free, channel->written.slot[--channel->written.count]);
 	return r;
@@ -543,6 +563,7 @@ void vsp_complete_state(struct vsp_request *request, const void *payload, size_t
 	if (channel->failed) {
 		slot_push(&channel->free, n);
 	} else {
+		vsp_stats_done(channel, n);
 		block_outcome(&channel->block, n, payload, request->wants_completion ? (uint32_t)len : 0, state);
 		queue_completion(channel, n);
 	}

@@ -91,6 +91,7 @@ static void replay_one(struct vsp_channel *channel)
 	/* The pages were good once; a block that says otherwise is answered as a guest would be. */
 	if (r < 0)
 		slot->data_error = channel->requests[n].data_error = r;
+	vsp_stats_replay(channel, n);
 	if (channel->cautious)
 		block_set_trial(&channel->block, n);
 	vsp_channel_give(channel, n, channel->culprit == (int)n ? channel->ops->fail : channel->ops->packet);

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a VSP counts of its channels and their requests: from the steps of a request to stats.h.
+ *
+ * Theory of operation: a packet was seen when the clock was read before the look at the ring that found it. If packets
+ * stay in the ring, for want of slots or of time, a mark says up to where the ring was filled then, and since when that
+ * is known; packets before that mark have its time, whenever they are taken out.
+ *
+ * Limits: VSP_MARKS_MAX marks; what comes while there are as many counts from the next look on.
+ */
+#include <errno.h>
+
+#include "base/bytes.h"
+#include "vsp/internal.h"
+
+/* ---- the process ---- */
+
+static int keep(struct vsp *vsp, struct stats *stats, struct err *err)
+{
+	int r = vsp_keep(vsp, STATS_KEY, stats->fd, NULL, 0, err);
+
+	if (r < 0)
+		stats_free(stats);
+	else
+		vsp->stats = stats;
+	return r;
+}
+
+int vsp_stats_begin(struct vsp *vsp, struct err *err)
+{
+	const char *why = NULL;
+	struct stats *stats;
+	const void *data;
+	size_t len;
+	int r, fd = vsp_keepsake(vsp, STATS_KEY, &data, &len);
+
+	if (fd >= 0 && stats_continue(fd, &vsp->stats, &why) == 0)
+		return 0;
+	if (fd >= 0)
+		log_warn(vsp->config.name, "the statistics of its predecessor cannot be gone on with: %s: they begin anew",
+			 why);
+	r = stats_new(&stats);
+	return r < 0 ? err_set(err, r, "statistics: %s", err_name(r)) : keep(vsp, stats, err);
+}
+
+struct stats *vsp_stats(const struct vsp *vsp)
+{
+	return vsp->stats;
+}
+
+/* ---- a channel ---- */
+
+void vsp_stats_opened(struct vsp_channel *channel, bool fresh)
+{
+	channel->marks = (struct vsp_marks){0};
+	if (!channel->stats)
+		return;
+	if (fresh)
+		stats_channel_fresh(channel->vsp->stats, channel->stats);
+	else
+		stats_channel_recover(channel->vsp->stats, channel->stats);
+}
+
+void vsp_stats_kicked(struct vsp_channel *channel, uint64_t kicks)
+{
+	if (!channel->stats)
+		return;
+	stats_add(&channel->stats->kicks, kicks);
+	stats_add(&channel->stats->wakes, 1);
+}
+
+/* ---- requests: seen ---- */
+
+/* Bytes that lie in the ring from the cursor to @write. */
+static uint32_t ahead(const struct ring_reader *in, uint32_t write)
+{
+	return write >= in->cursor ? write - in->cursor : in->ring->data_len - in->cursor + write;
+}
+
+void vsp_stats_left(struct vsp_channel *channel)
+{
+	const struct ring_reader *in = &channel->channel.in;
+	struct vsp_marks *marks = &channel->marks;
+	uint32_t last = (marks->head + marks->count + VSP_MARKS_MAX - 1) % VSP_MARKS_MAX;
+
+	/* what the ring's reader knows of write_index is inside the ring */
+	if (!channel->stats || ring_empty(&channel->channel.in) != 0 || marks->count == VSP_MARKS_MAX)
+		return;
+	if (marks->count > 0 && ahead(in, marks->mark[last].write) >= ahead(in, in->write))
+		return;
+	marks->mark[(marks->head + marks->count++) % VSP_MARKS_MAX].write = in->write;
+	marks->mark[(marks->head + marks->count - 1) % VSP_MARKS_MAX].seen_ns = channel->vsp->stats->now_ns;
+}
+
+/* The packet that ends at the cursor. A mark is over when the cursor is there. */
+static uint64_t marked(struct vsp_channel *channel)
+{
+	struct vsp_marks *marks = &channel->marks;
+	uint64_t seen_ns = marks->mark[marks->head].seen_ns;
+
+	if (channel->channel.in.cursor == marks->mark[marks->head].write) {
+		marks->head = (marks->head + 1) % VSP_MARKS_MAX;
+		marks->count--;
+	}
+	return seen_ns;
+}
+
+void vsp_stats_accept(struct vsp_channel *channel, uint32_t n)
+{
+	struct vsp_request *request = &channel->requests[n];
+	uint64_t seen_ns;
+
+	if (!channel->stats)
+		return;
+	seen_ns = channel->marks.count > 0 ? marked(channel) : channel->vsp->stats->now_ns;
+	request->times = (struct stats_times){.seen_ns = seen_ns, .given_ns = channel->vsp->stats->now_ns};
+	channel->stats_slot[n] =
+		(struct stats_slot){.sequence = block_next_sequence(&channel->block), .seen_ns = seen_ns};
+}
+
+void vsp_stats_replay(struct vsp_channel *channel, uint32_t n)
+{
+	uint32_t sequence = block_slot_sequence(&channel->block, n);
+	struct vsp_request *request = &channel->requests[n];
+	struct stats_slot *slot;
+	uint64_t now_ns;
+
+	if (!channel->stats)
+		return;
+	now_ns = channel->vsp->stats->now_ns;
+	slot = &channel->stats_slot[n];
+	/* its predecessor did not count, or counted otherwise */
+	if (slot->sequence != sequence || slot->seen_ns > now_ns)
+		*slot = (struct stats_slot){.sequence = sequence, .seen_ns = now_ns};
+	request->times = (struct stats_times){.seen_ns = slot->seen_ns, .given_ns = now_ns};
+}
+
+/* ---- given, done, published ---- */
+
+void vsp_stats_given(struct vsp_channel *channel, const uint16_t *slots, uint32_t count)
+{
+	uint64_t now_ns;
+
+	if (!channel->stats || count == 0)
+		return;
+	stats_add(&channel->stats->requests, count);
+	now_ns = stats_tick(channel->vsp->stats);
+	for (uint32_t i = 0; i < count; i++) {
+		struct stats_times *times = &channel->requests[slots[i]].times;
+
+		/* what was answered at once has no use for it */
+		if (times->done_ns == 0)
+			times->given_ns = now_ns;
+	}
+}
+
+void vsp_stats_done(struct vsp_channel *channel, uint32_t n)
+{
+	struct vsp_request *request = &channel->requests[n];
+	struct stats *stats = channel->vsp->stats;
+
+	if (!channel->stats || !request->account.unit)
+		return;
+	request->account.id = atomic_load_explicit(&request->account.unit->id, memory_order_relaxed);
+	request->times.done_ns = channel->vsp->batch_depth > 0 ? stats->now_ns : stats_tick(stats);
+	stats_count(stats, channel->stats, n, block_slot_sequence(&channel->block, n), &request->account);
+}
+
+void vsp_stats_published(struct vsp_channel *channel)
+{
+	struct channel *ring = &channel->channel;
+
+	if (!channel->stats)
+		return;
+	if (ring->signals > 0 || ring->quiet > 0) {
+		stats_add(&channel->stats->interrupts, ring->signals);
+		stats_add(&channel->stats->quiet, ring->quiet);
+		ring->signals = ring->quiet = 0;
+	}
+	if (channel->written.count == 0)
+		return;
+	stats_tick(channel->vsp->stats);
+	for (uint32_t i = 0; i < channel->written.count; i++) {
+		const struct vsp_request *request = &channel->requests[channel->written.slot[i]];
+
+		if (request->account.unit)
+			stats_times_add(channel->vsp->stats, &request->account, &request->times);
+	}
+}
