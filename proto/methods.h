@@ -25,6 +25,7 @@ enum worker_method {
 	WORKER_ASK = 11,	 /* M  AskRequest -> Empty once the guest has done it, or agreed to */
 	WORKER_CHANGE = 12,	 /* M  ChangeRequest [+ a descriptor] -> Empty once the provider has changed */
 	WORKER_GET_PROVIDER = 13, /* M  ProviderRequest -> Provider, once no change is under way */
+	WORKER_GET_STATISTICS = 14, /* M  Empty -> StatisticsReply + a descriptor for each name */
 
 	WORKER_VSP_ATTACH = 32, /* V  vsp.AttachRequest -> vsp.AttachReply + descriptors */
 	WORKER_VSP_OFFER = 33,	/* V  vsp.OfferRequest -> vsp.OfferReply */

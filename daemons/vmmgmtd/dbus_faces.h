@@ -29,6 +29,9 @@ struct vm_face {
 	struct msgbus_object *object;
 };
 
+/** dbus_stats_reply - answer GetStatistics. */
+void dbus_stats_reply(struct vm *vm, struct msgbus_call *call);
+
 /** dbus_vm_changed - tell what may have changed. */
 void dbus_vm_changed(struct vm_face *face);
 

@@ -279,6 +279,15 @@ static void vm1_change_medium(struct msgbus_call *call, void *arg)
 		vm_change_medium(face->vm, target, image, flags, reply_disk, call);
 }
 
+static void vm1_get_statistics(struct msgbus_call *call, void *arg)
+{
+	struct vm_face *face = arg;
+	uint32_t flags;
+
+	if (read_flags(call, 0, &flags))
+		dbus_stats_reply(face->vm, call);
+}
+
 static const struct msgbus_method methods[] = {
 	{"Start", "u flags", "", MSGBUS_OWNER, vm1_start},
 	{"Destroy", "u flags", "", MSGBUS_OWNER, vm1_destroy},
@@ -292,6 +301,7 @@ static const struct msgbus_method methods[] = {
 	{"GetXML", "u flags", "s xml", MSGBUS_OWNER, vm1_get_xml},
 	{"OpenConsole", "b backlog", "h console", MSGBUS_OWNER, vm1_open_console},
 	{"UpgradeService", "s service, s program", "", MSGBUS_OWNER, vm1_upgrade_service},
+	{"GetStatistics", "u flags", "a{sv} statistics", MSGBUS_OWNER, vm1_get_statistics},
 	{"AttachDisk", "s disk, u flags", "s target", MSGBUS_OWNER, vm1_attach_disk},
 	{"DetachDisk", "s target, u flags, u timeout", "", MSGBUS_OWNER, vm1_detach_disk},
 	{"ResizeDisk", "s target, t bytes, u flags", "", MSGBUS_OWNER, vm1_resize_disk},

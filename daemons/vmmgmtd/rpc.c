@@ -37,6 +37,7 @@ struct request {
 	bool is_status; /* the reply is a StateReply */
 	worker_done_fn done;
 	worker_console_fn console;
+	worker_statistics_fn statistics;
 	void *arg;
 };
 
@@ -193,6 +194,10 @@ static void on_reply(int error, const char *text, const ProtobufCMessage *msg, i
 		own.console(error ? error : fd < 0 ? -EPROTO : 0, text, fd, own.arg);
 		return;
 	}
+	if (own.statistics) {
+		own.statistics(error, text, fds, error ? 0 : nfds, own.arg);
+		return;
+	}
 	if (!error && own.is_status)
 		tell_status(own.worker, (const Bulkhead__Worker__StateReply *)msg);
 	own.done(error, text, own.arg);
@@ -264,6 +269,15 @@ int worker_open_console(struct worker *worker, bool backlog, worker_console_fn f
 
 	msg.backlog = backlog;
 	return send_request(request, WORKER_OPEN_CONSOLE, &msg.base, &bulkhead__empty__descriptor, NULL, 0, 0);
+}
+
+int worker_get_statistics(struct worker *worker, worker_statistics_fn fn, void *arg)
+{
+	Bulkhead__Empty empty = BULKHEAD__EMPTY__INIT;
+	struct request request = {.worker = worker, .statistics = fn, .arg = arg};
+
+	return send_request(request, WORKER_GET_STATISTICS, &empty.base, &bulkhead__worker__statistics_reply__descriptor,
+			    NULL, 0, COMMAND_DEADLINE_MS);
 }
 
 /* ---- CREATE ---- */

@@ -168,6 +168,14 @@ void vm_set_disk(struct vm *vm, const char *target, const char *const *settings,
  */
 void vm_set_disk_faults(struct vm *vm, const char *target, const char *faults, vm_disk_fn done, void *arg);
 
+/* @stats: @count providers'; valid during the call. Else as vm_done_fn. */
+struct stats_copy;
+typedef void (*vm_stats_fn)(int error, const char *text, const struct stats_copy *stats, size_t count, void *arg);
+
+/** vm_get_statistics - what has been done for the guest since the VM was started (vsp/stats_read.h). -EBADFD: it does not
+ * run. */
+void vm_get_statistics(struct vm *vm, vm_stats_fn fn, void *arg);
+
 /** vm_upgrade - replace the process of a service, without the guest's noticing. @path: absolute; "": the installed
  * program. Done once the new one serves; if it cannot, the old one goes on. */
 void vm_upgrade(struct vm *vm, const char *service, const char *path, vm_done_fn done, void *arg);

@@ -161,6 +161,13 @@ typedef void (*worker_has_disks_fn)(int error, const char *text, bool same, void
 int worker_has_disks(struct worker *worker, const struct domain *domain, unsigned int controllers,
 		     worker_has_disks_fn fn, void *arg);
 
+/** worker_statistics_fn - @fds: a statistics block each (lib/vsp/stats_read.h), of @count providers whose processes are
+ * not trusted; closed after the call. */
+typedef void (*worker_statistics_fn)(int error, const char *text, const int *fds, size_t count, void *arg);
+
+/** worker_get_statistics - what its providers count, also of those that do not live now. */
+int worker_get_statistics(struct worker *worker, worker_statistics_fn fn, void *arg);
+
 /** worker_console_fn - @fd: a stream socket that the callee owns, -1 on error. */
 typedef void (*worker_console_fn)(int error, const char *text, int fd, void *arg);
 

@@ -230,6 +230,14 @@ int provider_keep(struct provider *provider, const char *key, const void *data, 
 	return 0;
 }
 
+int provider_kept(const struct provider *provider, const char *key)
+{
+	for (size_t i = 0; i < provider->keepsakes; i++)
+		if (!strcmp(provider->keepsake[i].key, key))
+			return provider->keepsake[i].fd;
+	return -ENOENT;
+}
+
 void provider_ready(struct provider *provider)
 {
 	if (provider->ready)

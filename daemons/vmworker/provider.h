@@ -160,6 +160,9 @@ bool provider_serves(const struct provider *provider, const void *arg);
  * Limits: proto/methods.h. Return: 0; -EINVAL, -ENOSPC, -ENOMEM with a line: @fd stays the caller's. */
 int provider_keep(struct provider *provider, const char *key, const void *data, size_t len, int fd, struct err *err);
 
+/** provider_kept - the descriptor of the keepsake of this key, which stays the provider's; -ENOENT: there is none. */
+int provider_kept(const struct provider *provider, const char *key);
+
 /** provider_ready - all offers are made. */
 void provider_ready(struct provider *provider);
 

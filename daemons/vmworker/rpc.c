@@ -25,6 +25,7 @@
 #include "proto/worker.pb-c.h"
 #include "rpc.h"
 #include "rpc_int.h"
+#include "vsp/stats_block.h"
 
 #define LINGER_NS   (60 * 1000 * 1000 * 1000ull)
 #define DELIVERY_NS (100 * 1000 * 1000ull) /* for frames that a slow peer has not yet taken */
@@ -521,9 +522,35 @@ static void handle_get_provider(struct rpc_conn *conn, struct rpc_call *call, co
 		rpc_fail(call, -ENOMEM, "out of memory");
 }
 
+/* Its providers' keepsakes of that name; what is in them is between them and who asks. */
+static void handle_get_statistics(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+				  size_t nfds, void *arg)
+{
+	Bulkhead__Worker__StatisticsReply reply = BULKHEAD__WORKER__STATISTICS_REPLY__INIT;
+	struct vm *vm = peer_vm(arg, call);
+	char *names[PROVIDERS_MAX];
+	int kept[PROVIDERS_MAX];
+	struct providers *providers;
+
+	if (!vm)
+		return;
+	providers = vm_providers(vm);
+	for (size_t i = 0; i < providers->count; i++) {
+		int fd = provider_kept(&providers->at[i], STATS_KEY);
+
+		if (fd < 0)
+			continue;
+		names[reply.n_names] = providers->at[i].name;
+		kept[reply.n_names++] = fd;
+	}
+	reply.names = names;
+	rpc_reply(call, &reply.base, kept, reply.n_names);
+}
+
 #define EMPTY	     &bulkhead__empty__descriptor
 #define CHANGE	     &bulkhead__worker__change_request__descriptor
 #define GET_PROVIDER &bulkhead__worker__provider_request__descriptor
+#define STATISTICS   &bulkhead__worker__statistics_reply__descriptor
 #define PROVIDER     &bulkhead__worker__provider__descriptor
 #define CREATE	     &bulkhead__worker__create_request__descriptor
 #define CREATED	     &bulkhead__worker__create_reply__descriptor
@@ -555,6 +582,7 @@ static const struct rpc_method methods[] = {
 	{WORKER_ASK, "Ask", ASK, EMPTY, 0, 0, ROLE_MANAGER, handle_ask},
 	{WORKER_CHANGE, "Change", CHANGE, EMPTY, 0, 1, ROLE_MANAGER, handle_change},
 	{WORKER_GET_PROVIDER, "GetProvider", GET_PROVIDER, PROVIDER, 0, 0, ROLE_MANAGER, handle_get_provider},
+	{WORKER_GET_STATISTICS, "GetStatistics", EMPTY, STATISTICS, 0, 0, ROLE_MANAGER, handle_get_statistics},
 	{WORKER_VSP_ATTACH, "VspAttach", ATTACH, ATTACHED, 0, 0, ROLE_VSP, vsp_handle_attach},
 	{WORKER_VSP_OFFER, "VspOffer", OFFER, OFFERED, 0, 0, ROLE_VSP, vsp_handle_offer},
 	{WORKER_VSP_READY, "VspReady", READY, EMPTY, 0, 0, ROLE_VSP, vsp_handle_ready},
