@@ -43,6 +43,8 @@ static const struct verb verbs[] = {
 	 "[--persistent | --config] | set VM TARGET NAME=VALUE... [--no-limits] "
 	 "[--persistent | --config] | fault VM TARGET FAULT...|--clear|--power-cut",
 	 "show a VM's disks, or change them, under the running guest too", true, cmd_disk},
+	{"stats", "[VM [--watch [SECONDS]]]",
+	 "show what a VM's disks have done, and how long it took; or each VM's sum", true, cmd_stats},
 	{"doctor", "", "say whether this host is fit", true, cmd_doctor},
 };
 
@@ -61,7 +63,8 @@ static void print_usage(FILE *out)
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
 		fprintf(out, "  %-9s %s\n            vmctl %s%s%s\n", verbs[i].name, verbs[i].summary, verbs[i].name,
 			verbs[i].arguments[0] ? " " : "", verbs[i].arguments);
-	fprintf(out, "\n  --json    print data as JSON (list, show, define --check, service list, doctor)\n"
+	fprintf(out, "\n  --json    print data as JSON (list, show, define --check, service list, disk list, stats,\n  "
+		     "          doctor)\n"
 		     "  --system  talk to the system's manager instead of this user's own\n"
 		     "  --help    this text; --version: the version. The manual: man vmctl\n");
 }

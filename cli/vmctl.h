@@ -56,6 +56,7 @@ int cmd_run(const struct cli *cli, int argc, char **argv);
 int cmd_service(const struct cli *cli, int argc, char **argv);
 int cmd_show(const struct cli *cli, int argc, char **argv);
 int cmd_start(const struct cli *cli, int argc, char **argv);
+int cmd_stats(const struct cli *cli, int argc, char **argv);
 int cmd_stop(const struct cli *cli, int argc, char **argv);
 int cmd_undefine(const struct cli *cli, int argc, char **argv);
 

@@ -119,7 +119,7 @@ static const char *image_of(const struct domain *domain, const char *target)
 static void put_disk(struct msgbus_out *list, const struct domain *domain, const struct stats_unit_copy *unit)
 {
 	static const char *const classes[STATS_CLASSES] = {
-		[STATS_DISK_READ] = "rd",	   [STATS_DISK_WRITE] = "wr",	 [STATS_DISK_FLUSH] = "fl",
+		[STATS_DISK_READ] = "rd",	  [STATS_DISK_WRITE] = "wr",	[STATS_DISK_FLUSH] = "fl",
 		[STATS_DISK_DISCARD] = "discard", [STATS_DISK_OTHER] = "other",
 	};
 	struct msgbus_out dict;

@@ -72,6 +72,6 @@ void observe_done(const struct scsi_request *request, struct stats_account *ret)
 	ret->unit = unit;
 	ret->class = class_of(request->cdb);
 	ret->bytes = ret->class <= STATS_DISK_WRITE ? request->transferred : 0;
-	ret->error = request->outcome != SCSI_COMPLETE ||
-		     (request->status != SCSI_STATUS_GOOD && !is_attention(request));
+	ret->error =
+		request->outcome != SCSI_COMPLETE || (request->status != SCSI_STATUS_GOOD && !is_attention(request));
 }

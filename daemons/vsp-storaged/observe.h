@@ -13,8 +13,8 @@ void observe_lun(struct stats *stats, const struct abi_guid *instance, struct sc
 
 /**
  * observe_done - what a command counts as whose done() is called, and its LUN has one less under way. Reads and writes
- * are those with a buffer of the initiator's, whatever they do to the medium besides; an error is every end but GOOD and
- * a unit attention, which the initiator answers by sending the command again.
+ * are those with a buffer of the initiator's, whatever they do to the medium besides; an error is every end but GOOD
+ * and a unit attention, which the initiator answers by sending the command again.
  */
 void observe_done(const struct scsi_request *request, struct stats_account *ret);
 

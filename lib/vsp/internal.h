@@ -31,15 +31,15 @@ struct slot_list {
 	uint32_t head, count; /* head: only of a queue */
 };
 
-#define VSP_MARKS_MAX 8u
+#define VSP_MARKS_MAX 32u
 
 /* What waits in the ring, and since when that is known: up to where it was filled at each of these looks. */
 struct vsp_marks {
-	struct {
+	struct vsp_mark {
 		uint32_t write;
 		uint64_t seen_ns;
 	} mark[VSP_MARKS_MAX];
-	uint32_t head, count;
+	uint32_t count;
 };
 
 /*

@@ -27,7 +27,8 @@ const struct syscall_list stats_calls = {.name = "statistics", .rules = rules};
 
 static int map(struct stats *stats)
 {
-	void *block = mmap(NULL, sizeof(*stats->block), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, stats->fd, 0);
+	void *block =
+		mmap(NULL, sizeof(*stats->block), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, stats->fd, 0);
 
 	if (block == MAP_FAILED)
 		return -errno;

@@ -7,8 +7,8 @@
  * and a reader finds it while no VSP lives. One writer: the VSP's thread. Readers take copies (stats_read.h) without a
  * lock: each counter is whole by itself, two of them may be of moments a little apart.
  *
- * Units are what the guest uses (a disk), in any order, with holes; channels are the VMBus channels. Slots are only for a
- * successor: when the request in each slot of a channel's state block was first seen, and whether it is counted.
+ * Units are what the guest uses (a disk), in any order, with holes; channels are the VMBus channels. Slots are only for
+ * a successor: when the request in each slot of a channel's state block was first seen, and whether it is counted.
  *
  * Times are nanoseconds of CLOCK_MONOTONIC, buckets those of stats_bucket().
  */

@@ -42,7 +42,7 @@ static void take_unit(struct stats_unit_copy *ret, const struct stats_unit *from
 	ret->queue = from->queue;
 	ret->queue_peak = from->queue_peak;
 	for (unsigned int c = 0; c < STATS_CLASSES; c++)
-		take_class(&ret->class[c], &from->class[c]);
+		take_class(&ret->class[c], &from -> class[c]);
 }
 
 static void take_channel(struct stats_channel_copy *ret, const struct stats_channel *from)

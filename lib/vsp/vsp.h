@@ -59,8 +59,8 @@ struct vsp_request {
 	struct iovec iov[VSP_IOV_MAX];
 	unsigned int iovs;
 	uint32_t data_len;
-	uint32_t mark;	   /* vsp_mark() of a predecessor, which died of or with this request; 0: none */
-	void *device_data; /* @request_size bytes of the device's own, zeroed at accept */
+	uint32_t mark;		      /* vsp_mark() of a predecessor, which died of or with this request; 0: none */
+	void *device_data;	      /* @request_size bytes of the device's own, zeroed at accept */
 	struct stats_account account; /* the device's to fill in before vsp_complete(); zeroed at accept */
 	struct stats_times times;     /* the library's */
 };

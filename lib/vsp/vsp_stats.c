@@ -6,9 +6,10 @@
  * stay in the ring, for want of slots or of time, a mark says up to where the ring was filled then, and since when that
  * is known; packets before that mark have its time, whenever they are taken out.
  *
- * Limits: VSP_MARKS_MAX marks; what comes while there are as many counts from the next look on.
+ * Limits: VSP_MARKS_MAX marks. With as many, neighbours become one, of the mean of their times.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "base/bytes.h"
 #include "vsp/internal.h"
@@ -37,8 +38,8 @@ int vsp_stats_begin(struct vsp *vsp, struct err *err)
 	if (fd >= 0 && stats_continue(fd, &vsp->stats, &why) == 0)
 		return 0;
 	if (fd >= 0)
-		log_warn(vsp->config.name, "the statistics of its predecessor cannot be gone on with: %s: they begin anew",
-			 why);
+		log_warn(vsp->config.name,
+			 "the statistics of its predecessor cannot be gone on with: %s: they begin anew", why);
 	r = stats_new(&stats);
 	return r < 0 ? err_set(err, r, "statistics: %s", err_name(r)) : keep(vsp, stats, err);
 }
@@ -77,31 +78,45 @@ static uint32_t ahead(const struct ring_reader *in, uint32_t write)
 	return write >= in->cursor ? write - in->cursor : in->ring->data_len - in->cursor + write;
 }
 
+/* Two become one, of the mean of their times, by what lies before each: room for as many again. */
+static void merge(const struct ring_reader *in, struct vsp_marks *marks)
+{
+	uint64_t before = 0;
+
+	for (uint32_t i = 0; i < VSP_MARKS_MAX / 2; i++) {
+		const struct vsp_mark *a = &marks->mark[2 * i], *b = a + 1;
+		uint64_t len_a = ahead(in, a->write) - before, len_b = ahead(in, b->write) - ahead(in, a->write);
+
+		before = ahead(in, b->write);
+		marks->mark[i] =
+			(struct vsp_mark){b->write, a->seen_ns + (b->seen_ns - a->seen_ns) * len_b / (len_a + len_b)};
+	}
+	marks->count = VSP_MARKS_MAX / 2;
+}
+
 void vsp_stats_left(struct vsp_channel *channel)
 {
 	const struct ring_reader *in = &channel->channel.in;
 	struct vsp_marks *marks = &channel->marks;
-	uint32_t last = (marks->head + marks->count + VSP_MARKS_MAX - 1) % VSP_MARKS_MAX;
 
 	/* what the ring's reader knows of write_index is inside the ring */
-	if (!channel->stats || ring_empty(&channel->channel.in) != 0 || marks->count == VSP_MARKS_MAX)
+	if (!channel->stats || ring_empty(&channel->channel.in) != 0)
 		return;
-	if (marks->count > 0 && ahead(in, marks->mark[last].write) >= ahead(in, in->write))
+	if (marks->count > 0 && ahead(in, marks->mark[marks->count - 1].write) >= ahead(in, in->write))
 		return;
-	marks->mark[(marks->head + marks->count++) % VSP_MARKS_MAX].write = in->write;
-	marks->mark[(marks->head + marks->count - 1) % VSP_MARKS_MAX].seen_ns = channel->vsp->stats->now_ns;
+	if (marks->count == VSP_MARKS_MAX)
+		merge(in, marks);
+	marks->mark[marks->count++] = (struct vsp_mark){in->write, channel->vsp->stats->now_ns};
 }
 
 /* The packet that ends at the cursor. A mark is over when the cursor is there. */
 static uint64_t marked(struct vsp_channel *channel)
 {
 	struct vsp_marks *marks = &channel->marks;
-	uint64_t seen_ns = marks->mark[marks->head].seen_ns;
+	uint64_t seen_ns = marks->mark[0].seen_ns;
 
-	if (channel->channel.in.cursor == marks->mark[marks->head].write) {
-		marks->head = (marks->head + 1) % VSP_MARKS_MAX;
-		marks->count--;
-	}
+	if (channel->channel.in.cursor == marks->mark[0].write)
+		memmove(&marks->mark[0], &marks->mark[1], --marks->count * sizeof(marks->mark[0]));
 	return seen_ns;
 }
 
