@@ -25,6 +25,7 @@
 #include "base/death.h"
 #include "base/fd.h"
 #include "fake_storage.h"
+#include "vsp/stats_read.h"
 
 #define EXIT_NO_WORKER 4 /* vsp-storaged(8): its worker let go of it */
 #define PROGRAM	       "tests/deaths/vsp-storaged-deaths"
@@ -381,6 +382,39 @@ static void check_image(void)
 		fail("the image holds something else", 0);
 }
 
+static void check_class(const struct stats_requests *class, uint64_t reqs, uint64_t bytes, const char *what)
+{
+	if (class->reqs != reqs || class->bytes != bytes || class->errors != 0)
+		fail(what, (unsigned long)class->reqs);
+	if (class->timed > class->reqs)
+		fail("more times than requests", (unsigned long)class->timed);
+}
+
+/* Whoever died when: each request is counted once. */
+static void check_statistics(void)
+{
+	const uint64_t each = (ROUNDS + 1) * BURST, swaps = run.poison ? 0 : ROUNDS + 1;
+	struct stats_copy copy;
+
+	if (stats_read(fake_worker_kept(run.worker, STATS_KEY), &copy) < 0) {
+		fail("there are no statistics", 0);
+		return;
+	}
+	if (copy.units == 1) {
+		const struct stats_unit_copy *unit = copy.unit;
+
+		check_class(&unit->class[STATS_DISK_READ], each, each * IO_LEN, "reads counted");
+		check_class(&unit->class[STATS_DISK_WRITE], each + swaps, each * IO_LEN + swaps * 1024,
+			    "writes counted");
+		check_class(&unit->class[STATS_DISK_OTHER], 1, 0, "other commands counted");
+		if (unit->queue != 0)
+			fail("requests counted as under way", unit->queue);
+	} else {
+		fail("disks counted", copy.units);
+	}
+	stats_copy_done(&copy);
+}
+
 /* Return: whether all was well. */
 static bool run_plan(const char *text, bool poison, bool *ret_never)
 {
@@ -399,6 +433,8 @@ static bool run_plan(const char *text, bool poison, bool *ret_never)
 	}
 	if (ok)
 		check_image();
+	if (ok)
+		check_statistics();
 	ok = ok && run.failures == 0;
 	*ret_never = ok && run.deaths < planned();
 	if (ok && run.deaths > planned()) {

@@ -293,6 +293,14 @@ void fake_worker_leave(struct fake_worker *worker, const char *key, int fd)
 
 /* ---- running ---- */
 
+int fake_worker_kept(const struct fake_worker *worker, const char *key)
+{
+	for (size_t i = 0; i < worker->keepsake_count; i++)
+		if (!strcmp(worker->keepsakes[i].key, key))
+			return worker->keepsakes[i].fd;
+	return -1;
+}
+
 void fake_worker_run(struct fake_worker *worker)
 {
 	for (int i = 0; i < 8; i++)

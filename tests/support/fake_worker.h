@@ -95,6 +95,9 @@ int fake_worker_resumed(struct fake_worker *worker);
 /** fake_worker_leave - a keepsake of a predecessor's, before the first Attach. @fd: duplicated. */
 void fake_worker_leave(struct fake_worker *worker, const char *key, int fd);
 
+/** fake_worker_kept - the keepsake of this key, the worker's; -1: there is none. */
+int fake_worker_kept(const struct fake_worker *worker, const char *key);
+
 /** fake_worker_run - run what the loop has to do now, without waiting. */
 void fake_worker_run(struct fake_worker *worker);
 /** fake_worker_run_until - run the loop until @done says so. Return: 0 or -ETIMEDOUT (FAKE_WAIT_MS). */
