@@ -202,7 +202,9 @@ void vsp_stats_accept(struct vsp_channel *channel, uint32_t n);
 void vsp_stats_replay(struct vsp_channel *channel, uint32_t n);
 /** vsp_stats_given - the device has handed on what it got: @count slots. */
 void vsp_stats_given(struct vsp_channel *channel, const uint16_t *slots, uint32_t count);
-/** vsp_stats_left - packets stay in the ring. */
+/** vsp_stats_seen - what the last look at the ring has found, and was not taken out yet, was there when the clock was
+ * read. vsp_stats_left - the same after another look: packets stay there for a while. */
+void vsp_stats_seen(struct vsp_channel *channel);
 void vsp_stats_left(struct vsp_channel *channel);
 /** vsp_stats_done - the request in slot @n is about to have an outcome. */
 void vsp_stats_done(struct vsp_channel *channel, uint32_t n);

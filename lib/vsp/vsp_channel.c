@@ -358,6 +358,7 @@ static void drain_ring(struct vsp_channel *channel)
 			ring_reader_mask(&channel->channel.in);
 		masked = true;
 		r = take_batch(channel, most, slots, &given);
+		vsp_stats_seen(channel);
 		vsp_stats_given(channel, slots, given);
 		if (channel->ops->batch_end)
 			channel->ops->batch_end(channel);

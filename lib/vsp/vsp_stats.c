@@ -94,19 +94,31 @@ static void merge(const struct ring_reader *in, struct vsp_marks *marks)
 	marks->count = VSP_MARKS_MAX / 2;
 }
 
-void vsp_stats_left(struct vsp_channel *channel)
+/* What is in the ring was there when the clock was read. */
+static void mark(struct vsp_channel *channel)
 {
 	const struct ring_reader *in = &channel->channel.in;
 	struct vsp_marks *marks = &channel->marks;
 
-	/* what the ring's reader knows of write_index is inside the ring */
-	if (!channel->stats || ring_empty(&channel->channel.in) != 0)
-		return;
-	if (marks->count > 0 && ahead(in, marks->mark[marks->count - 1].write) >= ahead(in, in->write))
+	if (in->write == in->cursor ||
+	    (marks->count > 0 && ahead(in, marks->mark[marks->count - 1].write) >= ahead(in, in->write)))
 		return;
 	if (marks->count == VSP_MARKS_MAX)
 		merge(in, marks);
 	marks->mark[marks->count++] = (struct vsp_mark){in->write, channel->vsp->stats->now_ns};
+}
+
+void vsp_stats_seen(struct vsp_channel *channel)
+{
+	if (channel->stats)
+		mark(channel);
+}
+
+void vsp_stats_left(struct vsp_channel *channel)
+{
+	/* a corrupt index is the drain's to find; what the ring's reader knows of write_index is inside the ring */
+	if (channel->stats && ring_empty(&channel->channel.in) == 0)
+		mark(channel);
 }
 
 /* The packet that ends at the cursor. A mark is over when the cursor is there. */
