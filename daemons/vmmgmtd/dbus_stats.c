@@ -111,7 +111,7 @@ static void put_requests(struct msgbus_out *dict, const char *key, const struct 
 static const char *image_of(const struct domain *domain, const char *target)
 {
 	for (size_t i = 0; i < domain->disk_count; i++)
-		if (!strcmp(domain->disks[i].target, target))
+		if (!strcmp(domain->disks[i].target, target) && domain->disks[i].image)
 			return domain->disks[i].image;
 	return "";
 }
