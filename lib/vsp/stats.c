@@ -304,7 +304,8 @@ void stats_count(struct stats *stats, struct stats_channel *channel, uint32_t n,
 	DEATH(STATS_OVER);
 }
 
-void stats_times_add(const struct stats *stats, const struct stats_account *account, const struct stats_times *times)
+void stats_times_add(const struct stats *stats, const struct stats_account *account, const struct stats_times *times,
+		     uint32_t count)
 {
 	struct stats_class *class = &account->unit->class[account->class];
 	const uint64_t ns[STATS_PARTS] = {
@@ -315,9 +316,9 @@ void stats_times_add(const struct stats *stats, const struct stats_account *acco
 
 	if (atomic_load_explicit(&account->unit->id, memory_order_relaxed) != account->id)
 		return;
-	stats_add(&class->timed, 1);
+	stats_add(&class->timed, count);
 	for (unsigned int part = 0; part < STATS_PARTS; part++) {
-		stats_add(&class->ns[part], ns[part]);
-		stats_add(&class->bucket[part][stats_bucket(ns[part])], 1);
+		stats_add(&class->ns[part], ns[part] * count);
+		stats_add(&class->bucket[part][stats_bucket(ns[part])], count);
 	}
 }

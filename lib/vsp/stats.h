@@ -143,7 +143,8 @@ static inline void stats_leave(struct stats_unit *unit)
 void stats_count(struct stats *stats, struct stats_channel *channel, uint32_t n, uint32_t sequence,
 		 const struct stats_account *account);
 
-/** stats_times_add - its answer is published, now; @account, @times as above. */
-void stats_times_add(const struct stats *stats, const struct stats_account *account, const struct stats_times *times);
+/** stats_times_add - the answers of @count requests with this @account and these @times are published, now. */
+void stats_times_add(const struct stats *stats, const struct stats_account *account, const struct stats_times *times,
+		     uint32_t count);
 
 #endif

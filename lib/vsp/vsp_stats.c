@@ -193,6 +193,38 @@ void vsp_stats_done(struct vsp_channel *channel, uint32_t n)
 	stats_count(stats, channel->stats, n, block_slot_sequence(&channel->block, n), &request->account);
 }
 
+/* Requests that came and were done together have the same times: those are added together. */
+static bool alike(const struct vsp_request *a, const struct vsp_request *b)
+{
+	return a->account.unit == b->account.unit && a->account.class == b->account.class &&
+	       a->account.id == b->account.id && a->times.seen_ns == b->times.seen_ns &&
+	       a->times.given_ns == b->times.given_ns && a->times.done_ns == b->times.done_ns;
+}
+
+static void add_times(struct vsp_channel *channel)
+{
+	const struct stats *stats = channel->vsp->stats;
+	const struct vsp_request *first = NULL;
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < channel->written.count; i++) {
+		const struct vsp_request *request = &channel->requests[channel->written.slot[i]];
+
+		if (!request->account.unit)
+			continue;
+		if (first && alike(first, request)) {
+			count++;
+			continue;
+		}
+		if (first)
+			stats_times_add(stats, &first->account, &first->times, count);
+		first = request;
+		count = 1;
+	}
+	if (first)
+		stats_times_add(stats, &first->account, &first->times, count);
+}
+
 void vsp_stats_published(struct vsp_channel *channel)
 {
 	struct channel *ring = &channel->channel;
@@ -207,10 +239,5 @@ void vsp_stats_published(struct vsp_channel *channel)
 	if (channel->written.count == 0)
 		return;
 	stats_tick(channel->vsp->stats);
-	for (uint32_t i = 0; i < channel->written.count; i++) {
-		const struct vsp_request *request = &channel->requests[channel->written.slot[i]];
-
-		if (request->account.unit)
-			stats_times_add(channel->vsp->stats, &request->account, &request->times);
-	}
+	add_times(channel);
 }

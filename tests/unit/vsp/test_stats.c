@@ -252,7 +252,7 @@ Test(stats, times_have_parts)
 
 	account.id = account.unit->id;
 	stats->now_ns = 1003100;
-	stats_times_add(stats, &account, &times);
+	stats_times_add(stats, &account, &times, 1);
 	cr_assert_eq(class->timed, 1);
 	cr_assert_eq(class->ns[STATS_WAIT], 2000);
 	cr_assert_eq(class->ns[STATS_BACK_END], 1000000);
@@ -260,10 +260,14 @@ Test(stats, times_have_parts)
 	cr_assert_eq(class->bucket[STATS_WAIT][stats_bucket(2000)], 1);
 	cr_assert_eq(class->bucket[STATS_BACK_END][stats_bucket(1000000)], 1);
 	cr_assert_eq(class->bucket[STATS_COMPLETION][1], 1);
+	stats_times_add(stats, &account, &times, 4);
+	cr_assert_eq(class->timed, 5);
+	cr_assert_eq(class->ns[STATS_WAIT], 10000);
+	cr_assert_eq(class->bucket[STATS_WAIT][stats_bucket(2000)], 5);
 	/* of one that has gone meanwhile */
 	account.id++;
-	stats_times_add(stats, &account, &times);
-	cr_assert_eq(class->timed, 1);
+	stats_times_add(stats, &account, &times, 1);
+	cr_assert_eq(class->timed, 5);
 	stats_free(stats);
 }
 
