@@ -46,23 +46,23 @@ struct vsp_channel;
 
 /* One packet of the guest, accepted; lives in a slot until vsp_complete(). */
 struct vsp_request {
-	struct vsp_channel *channel;
-	uint32_t slot;
+	struct vsp_channel *channel; /* what is used most comes first: it is in few cache lines then */
 	uint64_t transaction_id;
+	const void *payload; /* private copy, a multiple of 8 bytes long */
+	void *device_data;   /* @request_size bytes of the device's own, zeroed at accept */
+	uint32_t slot;
+	uint32_t payload_len;
 	uint16_t type; /* VMPACKET_DATA_INBAND, VMPACKET_DATA_GPA_DIRECT, VMPACKET_COMPLETION (of a packet of ours) */
 	bool wants_completion; /* if not, vsp_complete() only frees the slot */
-	const void *payload;   /* private copy, a multiple of 8 bytes long */
-	uint32_t payload_len;
 	/* Why the page list cannot be used (iovs is 0 then): -EFAULT (not memory), -E2BIG (too many pieces); else 0. */
 	int data_error;
-	/* data pages of a GPA-direct packet: validated, mapped; 0 for in-band packets */
-	struct iovec iov[VSP_IOV_MAX];
 	unsigned int iovs;
 	uint32_t data_len;
-	uint32_t mark;		      /* vsp_mark() of a predecessor, which died of or with this request; 0: none */
-	void *device_data;	      /* @request_size bytes of the device's own, zeroed at accept */
-	struct stats_account account; /* the device's to fill in before vsp_complete(); zeroed at accept */
+	struct stats_account account; /* the device's to fill in before vsp_complete(); unit is NULL at accept */
 	struct stats_times times;     /* the library's */
+	uint32_t mark;		      /* vsp_mark() of a predecessor, which died of or with this request; 0: none */
+	/* data pages of a GPA-direct packet: validated, mapped; 0 for in-band packets */
+	struct iovec iov[VSP_IOV_MAX];
 };
 
 /* A VSP's device: constant. All functions run on the loop's thread. @channel in packet() is open, in close() for the
