@@ -116,7 +116,43 @@ static struct json_object *settings_of(struct json_object *disk, struct json_obj
 	return own;
 }
 
-static struct json_object *list_json(struct json_object *disks, struct json_object *settings)
+/* What "Drives" has of the disk of this row: [target, "cdrom", its tray is open, it is locked]; NULL: it is none. */
+static struct json_object *drive_of(struct json_object *disk, struct json_object *drives)
+{
+	const char *target = json_object_get_string(json_object_array_get_idx(disk, 0));
+
+	for (size_t i = 0; drives && i < json_object_array_length(drives); i++) {
+		struct json_object *drive = json_object_array_get_idx(drives, i);
+
+		if (!strcmp(json_object_get_string(json_object_array_get_idx(drive, 0)), target))
+			return drive;
+	}
+	return NULL;
+}
+
+static void add_drive(struct json_object *to, struct json_object *drive)
+{
+	const char *device = drive ? json_object_get_string(json_object_array_get_idx(drive, 1)) : "disk";
+
+	json_object_object_add(to, "device", json_object_new_string(device));
+	if (!drive)
+		return;
+	json_object_object_add(to, "tray",
+			       json_object_new_string(json_object_get_boolean(json_object_array_get_idx(drive, 2))
+							      ? "open"
+							      : "closed"));
+	json_object_object_add(to, "locked", json_object_get(json_object_array_get_idx(drive, 3)));
+}
+
+static void print_drive(struct json_object *drive)
+{
+	printf(" (%s%s%s)", json_object_get_string(json_object_array_get_idx(drive, 1)),
+	       json_object_get_boolean(json_object_array_get_idx(drive, 2)) ? ", tray open" : "",
+	       json_object_get_boolean(json_object_array_get_idx(drive, 3)) ? ", locked by the guest" : "");
+}
+
+static struct json_object *list_json(struct json_object *disks, struct json_object *settings,
+				     struct json_object *drives)
 {
 	struct json_object *list = json_object_new_array();
 
@@ -129,21 +165,24 @@ static struct json_object *list_json(struct json_object *disks, struct json_obje
 				json_object_get(json_object_array_get_idx(json_object_array_get_idx(disks, i), c)));
 		json_object_object_add(disk, "settings",
 				       disk_settings_json(settings_of(json_object_array_get_idx(disks, i), settings)));
+		add_drive(disk, drive_of(json_object_array_get_idx(disks, i), drives));
 		json_object_array_add(list, disk);
 	}
 	return list;
 }
 
-static void list_lines(struct json_object *disks, struct json_object *settings)
+static void list_lines(struct json_object *disks, struct json_object *settings, struct json_object *drives)
 {
 	printf("%-8s %-5s %-3s %s\n", "TARGET", "TYPE", "", "IMAGE");
 	for (size_t i = 0; i < json_object_array_length(disks); i++) {
-		struct json_object *disk = json_object_array_get_idx(disks, i);
+		struct json_object *disk = json_object_array_get_idx(disks, i), *drive = drive_of(disk, drives);
+		const char *image = json_object_get_string(json_object_array_get_idx(disk, 1));
 
 		printf("%-8s %-5s %-3s %s", json_object_get_string(json_object_array_get_idx(disk, 0)),
 		       json_object_get_string(json_object_array_get_idx(disk, 2)),
-		       json_object_get_boolean(json_object_array_get_idx(disk, 3)) ? "ro" : "rw",
-		       json_object_get_string(json_object_array_get_idx(disk, 1)));
+		       json_object_get_boolean(json_object_array_get_idx(disk, 3)) ? "ro" : "rw", *image ? image : "-");
+		if (drive)
+			print_drive(drive);
 		disk_settings_print(settings_of(disk, settings));
 		putchar('\n');
 	}
@@ -151,7 +190,7 @@ static void list_lines(struct json_object *disks, struct json_object *settings)
 
 static int disk_list(const struct cli *cli, int argc, char **argv)
 {
-	struct json_object *properties = NULL, *disks, *settings = NULL;
+	struct json_object *properties = NULL, *disks, *settings = NULL, *drives = NULL;
 	char path[CLIENT_PATH_MAX];
 	struct client client;
 	struct err err = {0};
@@ -166,11 +205,12 @@ static int disk_list(const struct cli *cli, int argc, char **argv)
 	if (r < 0)
 		return cli_fail(&err);
 	json_object_object_get_ex(properties, "disk_settings", &settings);
+	json_object_object_get_ex(properties, "drives", &drives);
 	if (json_object_object_get_ex(properties, "disks", &disks)) {
 		if (cli->json)
-			json_print(list_json(disks, settings));
+			json_print(list_json(disks, settings, drives));
 		else
-			list_lines(disks, settings);
+			list_lines(disks, settings, drives);
 	}
 	json_object_put(properties);
 	return EXIT_OK;

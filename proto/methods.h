@@ -33,6 +33,7 @@ enum worker_method {
 	WORKER_VSP_KEEP = 35,	/* V  vsp.KeepRequest + a descriptor -> Empty */
 	WORKER_VSP_WITHDRAW = 36,    /* V  vsp.WithdrawRequest -> Empty: the guest is told to let go of the channel */
 	WORKER_VSP_SUBCHANNELS = 37, /* V  vsp.SubchannelsRequest -> Empty: the guest sees them now */
+	WORKER_VSP_STATUS = 38,	     /* V  vsp.StatusRequest -> Empty: the manager is told */
 
 	WORKER_VSP_ENDED = 64, /* T  vsp.EndedRequest -> Empty once the next process may start */
 };
@@ -74,5 +75,7 @@ enum vsp_method {
 #define VSP_KEEPSAKES_MAX 8u	/* of one provider */
 #define VSP_KEY_MAX	  31u	/* bytes of a key; at least 1 */
 #define VSP_KEEPSAKE_MAX  4096u /* bytes of data */
+
+#define VSP_STATUS_MAX 8192u /* bytes of what a provider tells of what it serves (WORKER_VSP_STATUS); more is refused */
 
 #endif

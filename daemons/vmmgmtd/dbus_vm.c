@@ -411,6 +411,36 @@ static void get_disk_settings(void *object, struct msgbus_out *out)
 	msgbus_out_close(&dict);
 }
 
+/* NULL: it does not run, or has not told. */
+static const struct worker_drive *find_drive(const struct vm_info *info, const char *target)
+{
+	for (size_t s = 0; s < info->service_count; s++)
+		for (size_t i = 0; i < info->services[s].drive_count; i++)
+			if (!strcmp(info->services[s].drives[i].target, target))
+				return &info->services[s].drives[i];
+	return NULL;
+}
+
+static void get_drives(void *object, struct msgbus_out *out)
+{
+	const struct domain *d = domain_of(object);
+	const struct vm_info info = info_of(object);
+	struct msgbus_out list, item;
+
+	msgbus_out_open(out, 'a', "(ssbb)", &list);
+	for (size_t i = 0; i < d->disk_count; i++) {
+		const struct worker_drive *drive = find_drive(&info, d->disks[i].target);
+
+		if (!d->disks[i].cdrom)
+			continue;
+		msgbus_out_open(&list, 'r', NULL, &item);
+		msgbus_out_write(&item, "ssbb", d->disks[i].target, "cdrom", (int)(drive && drive->open),
+				 (int)(drive && drive->locked));
+		msgbus_out_close(&item);
+	}
+	msgbus_out_close(&list);
+}
+
 static void get_console_pty(void *object, struct msgbus_out *out)
 {
 	msgbus_out_write(out, "s", info_of(object).console_pty);
@@ -533,6 +563,7 @@ static const struct msgbus_property properties[] = {
 	{"CPUs", "u", MSGBUS_EMITS, get_cpus},
 	{"Disks", "a(sssb)", MSGBUS_EMITS, get_disks},
 	{"DiskSettings", "a{sas}", MSGBUS_EMITS, get_disk_settings},
+	{"Drives", "a(ssbb)", MSGBUS_EMITS, get_drives},
 	{"ConsolePty", "s", MSGBUS_EMITS, get_console_pty},
 	{"ConsoleLog", "s", MSGBUS_EMITS, get_console_log},
 	{"LogFile", "s", MSGBUS_EMITS, get_log_file},
@@ -555,9 +586,9 @@ const struct msgbus_interface dbus_vm_interface = {
 void dbus_vm_changed(struct vm_face *face)
 {
 	static const char *const names[] = {
-		"State",      "StateReason", "GuestMessage", "Persistent",	    "Autostart",    "Memory",
-		"CPUs",	      "Disks",	     "ConsolePty",   "ConsoleLog",	    "Resets",	    "WorkerPID",
-		"StoragePID", "Services",    "Heartbeat",    "IntegrationServices", "DiskSettings", NULL,
+		"State",     "StateReason",	    "GuestMessage", "Persistent", "Autostart", "Memory",     "CPUs",
+		"Disks",     "ConsolePty",	    "ConsoleLog",   "Resets",	  "WorkerPID", "StoragePID", "Services",
+		"Heartbeat", "IntegrationServices", "DiskSettings", "Drives",	  NULL,
 	};
 
 	msgbus_object_changed(face->object, BULKHEAD_VM_INTERFACE, names);

@@ -49,6 +49,25 @@ static void copy_text(char *ret, size_t size, const char *text)
 	text_clean(ret);
 }
 
+static void read_drives(const ProtobufCBinaryData *status, struct worker_service *ret)
+{
+	Bulkhead__Storage__Status *msg = bulkhead__storage__status__unpack(NULL, status->len, status->data);
+
+	for (size_t i = 0; msg && msg->version == STORAGE_CONFIG_VERSION && i < msg->n_drives; i++) {
+		const Bulkhead__Storage__Drive *from = msg->drives[i];
+		struct worker_drive *drive = &ret->drives[ret->drive_count];
+
+		if (ret->drive_count == ARRAY_SIZE(ret->drives))
+			break;
+		copy_text(drive->target, sizeof(drive->target), from->alias);
+		drive->open = from->open;
+		drive->locked = from->locked;
+		ret->drive_count++;
+	}
+	if (msg)
+		bulkhead__storage__status__free_unpacked(msg, NULL);
+}
+
 static void read_service(const Bulkhead__Worker__Service *from, struct worker_service *ret)
 {
 	static const enum worker_service_state states[] = {
@@ -75,6 +94,8 @@ static void read_service(const Bulkhead__Worker__Service *from, struct worker_se
 	copy_text(ret->name, sizeof(ret->name), from->name);
 	copy_text(ret->message, sizeof(ret->message), from->message);
 	copy_text(ret->program, sizeof(ret->program), from->program);
+	if (from->status.len && !strcmp(ret->name, "storage"))
+		read_drives(&from->status, ret);
 }
 
 static void read_integration(const Bulkhead__Worker__IntegrationService *from, struct worker_integration *ret)

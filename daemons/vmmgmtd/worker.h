@@ -35,6 +35,13 @@ enum worker_service_state {
 	WORKER_SERVICE_WAITING,
 };
 
+/* A drive for removable media that "storage" serves. */
+struct worker_drive {
+	char target[8];
+	bool open;   /* its tray */
+	bool locked; /* by the guest */
+};
+
 /* A process that serves the guest for the worker, as the worker tells: text is cleaned, numbers are its word only. */
 struct worker_service {
 	char name[32]; /* "storage" */
@@ -46,6 +53,8 @@ struct worker_service {
 	uint64_t hangs;				    /* of the deaths */
 	uint64_t replayed, lost, duplicate, failed; /* requests */
 	uint64_t last_outage_us;
+	struct worker_drive drives[DOMAIN_DISKS_MAX];
+	size_t drive_count;
 };
 
 enum worker_heartbeat {

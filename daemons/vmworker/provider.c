@@ -28,6 +28,7 @@ static void provider_clear(struct provider *provider)
 		keepsake_clear(&provider->keepsake[--provider->keepsakes]);
 	free(provider->fds);
 	free(provider->config);
+	free(provider->status);
 	free(provider->name);
 	memset(provider, 0, sizeof(*provider));
 }
@@ -261,6 +262,21 @@ void provider_away(struct provider *provider)
 {
 	provider->ready = false;
 	bus_provider_away(provider->bus);
+}
+
+int provider_set_status(struct provider *provider, const void *bytes, size_t len)
+{
+	uint8_t *copy = len <= VSP_STATUS_MAX ? malloc(len + 1) : NULL;
+
+	if (!copy)
+		return len <= VSP_STATUS_MAX ? -ENOMEM : -E2BIG;
+	if (len > 0)
+		memcpy(copy, bytes, len);
+	free(provider->status);
+	provider->status = copy;
+	provider->status_len = len;
+	provider->set->changed(provider->set->arg);
+	return 0;
 }
 
 void provider_drop_now(struct provider *provider)

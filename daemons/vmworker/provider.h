@@ -107,6 +107,8 @@ struct provider {
 	struct attachment next; /* waits for its predecessor's end */
 	bool ready;		/* now has made all its offers, and lets nobody else take over yet */
 	struct provider_changing changing;
+	uint8_t *status; /* what it has told last, opaque */
+	size_t status_len;
 	struct service service;
 };
 
@@ -195,6 +197,10 @@ void provider_detach(struct provider *provider, const void *arg);
 void provider_admit(struct provider *provider, const struct attachment *attachment);
 /** provider_away - for service.c: nothing is asked of provider.now any more, which stays attached. */
 void provider_away(struct provider *provider);
+/** provider_set_status - it tells this of what it serves, instead of what it told before. Return: 0; -E2BIG, -ENOMEM.
+ */
+int provider_set_status(struct provider *provider, const void *bytes, size_t len);
+
 /** provider_drop_now - for service.c: end provider.now's connection, if there is one. */
 void provider_drop_now(struct provider *provider);
 /** provider_refuse_next - for service.c: answer provider.next's Attach with @err, if it waits. */

@@ -429,6 +429,23 @@ void vsp_handle_keep(struct rpc_conn *conn, struct rpc_call *call, const Protobu
 	rpc_reply(call, &empty.base, NULL, 0);
 }
 
+void vsp_handle_status(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,
+		       void *arg)
+{
+	const Bulkhead__Vsp__StatusRequest *req = (const Bulkhead__Vsp__StatusRequest *)msg;
+	Bulkhead__Empty empty = BULKHEAD__EMPTY__INIT;
+	struct vsp_link *link = attached(arg, call);
+	int r;
+
+	if (!link)
+		return;
+	r = provider_set_status(link->provider, req->status.data, req->status.len);
+	if (r < 0)
+		rpc_fail(call, r, "provider %s: what it tells: %s", link->provider->name, strerror(-r));
+	else
+		rpc_reply(call, &empty.base, NULL, 0);
+}
+
 void vsp_handle_offer(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,
 		      void *arg)
 {

@@ -22,6 +22,7 @@
 #include "daemon/daemon.h"
 #include "daemon/sandbox.h"
 #include "disk.h"
+#include "drives.h"
 #include "engine.h"
 #include "fence.h"
 #include "ipc/loop.h"
@@ -50,6 +51,7 @@ struct server {
 	struct vsp *vsp;
 	struct storaged *storaged;
 	struct changes *changes; /* NULL until it serves */
+	struct drives *drives;	 /* NULL until it serves */
 	uint32_t poll_max_ns;
 	bool gone; /* the worker */
 };
@@ -276,6 +278,8 @@ static int open_disks(struct server *server, const struct options *options, stru
 		return r;
 	engine_set_batch(server->storaged->engine, batch_begin, batch_end, server->vsp);
 	r = changes_new(server->loop, server->storaged, &server->changes);
+	if (r == 0)
+		r = drives_new(server->loop, server->vsp, server->storaged, &server->drives);
 	return r < 0 ? err_set(err, r, "event loop: %s", strerror(-r)) : 0;
 }
 
@@ -342,6 +346,8 @@ static int offer_controllers(struct server *server, struct err *err)
 	for (size_t i = 0; r == 0 && i < storaged->controllers; i++) {
 		struct storaged_controller *controller = &storaged->controller[i];
 
+		controller->storvsp.units_changed = drives_look;
+		controller->storvsp.units_arg = server->drives;
 		controller->storvsp.sub_channels = storvsp_sub_channels(storaged->controllers, vsp_cpus(server->vsp));
 		r = offer_controller(server, controller, err);
 	}
@@ -420,6 +426,7 @@ static void stop(struct server *server)
 	/* The I/O ends before the memory goes; what it completes is not taken up again. */
 	if (server->storaged)
 		engine_set_batch(server->storaged->engine, NULL, NULL, NULL);
+	drives_free(server->drives);
 	changes_free(server->changes);
 	storaged_free(server->storaged);
 	vsp_free(server->vsp);

@@ -75,6 +75,9 @@ int scsi_lun_restore(struct scsi_lun *lun, const struct scsi_lun_state *state)
 	    state->reserved)
 		return -EPROTO;
 	lun->state = *state;
+	/* Who has not been greeted has opened no tray: what stands there is of another LUN. */
+	if (lun->type == SCSI_DVD && state->greeting == SCSI_POWERED_ON)
+		lun->state.blocks = 0;
 	return 0;
 }
 

@@ -116,6 +116,7 @@ static int open_disk(struct storaged *storaged, struct storaged_controller *cont
 		scsi_lun_make_drive(lun, settings->medium);
 	snprintf(lun->image, sizeof(lun->image), "%s", settings->image);
 	storvsp_lun_comes(&controller->storvsp, lun);
+	storvsp_units_changed(&controller->storvsp);
 	controller->fd[place] = fd;
 	controller->file[place] = file;
 	if ((size_t)place == controller->storvsp.scsi.luns)
@@ -289,6 +290,7 @@ void storaged_detach(struct storaged *storaged, struct storaged_controller *cont
 		stats_unit_end(storaged->stats, lun->stats);
 	lun->stats = NULL;
 	close_disk(controller, place);
+	storvsp_units_changed(&controller->storvsp);
 	storaged->disks--;
 }
 
@@ -332,6 +334,7 @@ void storaged_set_medium(struct storaged *storaged, struct storaged_controller *
 	struct storaged_medium before = {.fd = controller->fd[place], .file = controller->file[place]};
 
 	before.disk = scsi_lun_set_medium(lun, medium->disk, medium->number);
+	storvsp_units_changed(&controller->storvsp);
 	controller->fd[place] = medium->fd;
 	controller->file[place] = medium->file;
 	*medium = (struct storaged_medium){.fd = -1};

@@ -145,6 +145,12 @@ static size_t address_of(const struct scsi_lun *lun)
 	return (size_t)lun->target * SETTINGS_LUNS_MAX + lun->lun;
 }
 
+void storvsp_units_changed(const struct storvsp *storvsp)
+{
+	if (storvsp->units_changed)
+		storvsp->units_changed(storvsp->units_arg);
+}
+
 /* @changed: the LUN whose state is another now, NULL: none. */
 static void reply_srb(struct storvsp_request *request, enum scsi_outcome outcome, const struct scsi_lun *changed)
 {
@@ -172,6 +178,7 @@ static void reply_srb(struct storvsp_request *request, enum scsi_outcome outcome
 		struct storvsp_negotiated next = *negotiated(request->vsp->channel);
 
 		next.lun[address_of(changed)] = changed->state;
+		storvsp_units_changed(storvsp_of(request->vsp->channel));
 		reply_state(request, status, &next);
 	} else {
 		reply(request, status);
@@ -214,6 +221,7 @@ static void reply_reset(struct storvsp_request *reset)
 		scsi_lun_reset(lun);
 		next.lun[address_of(lun)] = lun->state;
 	}
+	storvsp_units_changed(storvsp_of(reset->vsp->channel));
 	reply_state(reset, VSTOR_STATUS_SUCCESS, &next);
 }
 
@@ -458,6 +466,7 @@ static int storvsp_open(struct vsp_channel *channel, const uint8_t user_data[120
 	(void)user_data; /* storvsc sends zeroes */
 	for (size_t i = 0; i < controller->luns; i++)
 		scsi_lun_power_on(&controller->lun[i]);
+	storvsp_units_changed(storvsp_of(channel));
 	storvsp_of(channel)->channel = channel;
 	return 0;
 }
@@ -480,6 +489,7 @@ static int recover_luns(struct vsp_channel *channel)
 	struct storvsp *storvsp = storvsp_of(channel);
 	struct scsi_controller *controller = &storvsp->scsi;
 
+	storvsp_units_changed(storvsp);
 	for (size_t i = 0; i < STORVSP_ADDRESSES; i++) {
 		uint32_t sequence = negotiated(channel)->lun[i].sequence;
 

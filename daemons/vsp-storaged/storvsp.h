@@ -32,6 +32,8 @@ struct storvsp {
 	uint64_t sequence;
 	uint32_t lun_sequence[STORVSP_ADDRESSES]; /* where no LUN is: of the last one that was there */
 	struct log_limit complaints, greetings;
+	void (*units_changed)(void *arg); /* the state of a LUN has; NULL: nobody wants to know */
+	void *units_arg;
 };
 
 /* Of the primary channel, and of the others. */
@@ -57,6 +59,11 @@ void storvsp_lun_goes(struct storvsp *storvsp, struct scsi_lun *lun);
 
 /** storvsp_guest_listens - whether there is a guest that storvsp_bus_changed() would tell. */
 bool storvsp_guest_listens(const struct storvsp *storvsp);
+
+/** storvsp_units_changed - the host has changed the state of a LUN, or LUNs have come or gone: who wants to know is
+ * told.
+ */
+void storvsp_units_changed(const struct storvsp *storvsp);
 
 /** storvsp_in_flight - whether a request is under way that @lun has. */
 bool storvsp_in_flight(const struct storvsp *storvsp, const struct scsi_lun *lun);

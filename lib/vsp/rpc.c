@@ -424,6 +424,26 @@ int vsp_rpc_withdraw(struct vsp *vsp, uint32_t offer_id)
 			 : -ENOTCONN;
 }
 
+static void on_told(int error, const char *text, const ProtobufCMessage *msg, int *fds, size_t nfds, void *arg)
+{
+	(void)msg;
+	(void)fds;
+	(void)nfds;
+	(void)arg;
+	if (error < 0)
+		log_debug(NULL, "the worker does not take what it is told: %s", text[0] ? text : err_name(error));
+}
+
+int vsp_tell(struct vsp *vsp, const void *bytes, size_t len)
+{
+	Bulkhead__Vsp__StatusRequest req = BULKHEAD__VSP__STATUS_REQUEST__INIT;
+
+	req.status = (ProtobufCBinaryData){len, (uint8_t *)bytes};
+	return vsp->conn ? rpc_request(vsp->conn, WORKER_VSP_STATUS, &req.base, &bulkhead__empty__descriptor, NULL, 0,
+				       OFFER_DEADLINE_MS, on_told, NULL)
+			 : -ENOTCONN;
+}
+
 int vsp_rpc_subchannels(struct vsp *vsp, uint32_t offer_id, uint32_t count)
 {
 	Bulkhead__Vsp__SubchannelsRequest req = BULKHEAD__VSP__SUBCHANNELS_REQUEST__INIT;

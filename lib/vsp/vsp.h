@@ -131,6 +131,14 @@ int vsp_take_config_fd(struct vsp *vsp, size_t index);
 const char *vsp_vm_name(const struct vsp *vsp);
 uint32_t vsp_cpus(const struct vsp *vsp);
 
+/**
+ * vsp_tell - what the manager should know of what is served, instead of what was told before; at any time after
+ * vsp_ready().
+ * @bytes: @len, up to VSP_STATUS_MAX; of a format of its own.
+ * Return: 0 or a negative errno: it has not been told. A worker that is too old for it does not take it.
+ */
+int vsp_tell(struct vsp *vsp, const void *bytes, size_t len);
+
 /** vsp_changed - the answer to vsp_config.change(): err->code is 0, or nothing has changed. @change is gone. */
 void vsp_changed(struct vsp_change *change, const struct err *err);
 

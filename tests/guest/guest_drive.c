@@ -39,7 +39,8 @@ static void look_for_events(void)
 		rt_printf("guest: event %u, status %u\n", data[4], data[5]);
 }
 
-static void read_medium(void)
+/* Return: whether it could be read. */
+static bool read_medium(void)
 {
 	uint8_t cdb[10];
 	char text[ALSO + 1] = {0};
@@ -49,10 +50,11 @@ static void read_medium(void)
 	sense = ask(DRIVE, cdb, sizeof(cdb), data, sizeof(data));
 	if (sense) {
 		rt_printf("guest: the medium goes while it is read: %x\n", sense);
-		return;
+		return false;
 	}
 	memcpy(text, data, ALSO);
 	rt_printf("guest: reads %s\n", text);
+	return true;
 }
 
 static void look_at_drive(void)
@@ -65,8 +67,8 @@ static void look_at_drive(void)
 		return;
 	before = sense;
 	rt_printf("guest: drive %x\n", sense);
-	if (!sense)
-		read_medium();
+	if (!sense && !read_medium())
+		before = UINT32_MAX; /* once more */
 }
 
 static void do_as_told(void)

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "drives.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "proto/methods.h"
+#include "proto/storage.pb-c.h"
+
+struct drives {
+	struct vsp *vsp;
+	struct storaged *storaged;
+	struct loop_source *timer;
+	bool armed;
+	uint8_t told[VSP_STATUS_MAX];
+	size_t told_len; /* 0: nothing yet */
+};
+
+#define DRIVES_MAX 220u /* of a VM: as many as it can have disks */
+
+/* Return: how many there are; those beyond DRIVES_MAX are left out. */
+static size_t list_drives(const struct storaged *storaged, Bulkhead__Storage__Drive *list)
+{
+	size_t count = 0;
+
+	for (size_t c = 0; c < storaged->controllers; c++) {
+		const struct scsi_controller *scsi = &storaged->controller[c].storvsp.scsi;
+
+		for (size_t i = 0; i < scsi->luns && count < DRIVES_MAX; i++) {
+			struct scsi_lun *lun = &scsi->lun[i];
+
+			if (lun->presence == SCSI_GONE || lun->type != SCSI_DVD)
+				continue;
+			bulkhead__storage__drive__init(&list[count]);
+			list[count].alias = lun->alias;
+			list[count].open = scsi_tray_open(lun);
+			list[count].locked = scsi_tray_locked(lun);
+			count++;
+		}
+	}
+	return count;
+}
+
+static void on_timer(void *arg)
+{
+	Bulkhead__Storage__Status msg = BULKHEAD__STORAGE__STATUS__INIT;
+	Bulkhead__Storage__Drive list[DRIVES_MAX], *at[DRIVES_MAX];
+	struct drives *drives = arg;
+	uint8_t now[VSP_STATUS_MAX];
+	size_t len;
+
+	drives->armed = false;
+	msg.version = SETTINGS_VERSION;
+	msg.n_drives = list_drives(drives->storaged, list);
+	msg.drives = at;
+	for (size_t i = 0; i < msg.n_drives; i++)
+		at[i] = &list[i];
+	len = bulkhead__storage__status__get_packed_size(&msg);
+	if (len > sizeof(now) || (msg.n_drives == 0 && drives->told_len == 0))
+		return;
+	bulkhead__storage__status__pack(&msg, now);
+	if (len == drives->told_len && !memcmp(now, drives->told, len))
+		return;
+	if (vsp_tell(drives->vsp, now, len) < 0)
+		return; /* it ends */
+	memcpy(drives->told, now, len);
+	drives->told_len = len;
+}
+
+void drives_look(void *arg)
+{
+	struct drives *drives = arg;
+
+	if (!drives || drives->armed)
+		return;
+	drives->armed = true;
+	loop_arm(drives->timer, DRIVES_PAUSE_NS);
+}
+
+int drives_new(struct loop *loop, struct vsp *vsp, struct storaged *storaged, struct drives **ret_drives)
+{
+	struct drives *drives = calloc(1, sizeof(*drives));
+	int r = drives ? loop_add_timer(loop, on_timer, drives, &drives->timer) : -ENOMEM;
+
+	if (r < 0) {
+		free(drives);
+		return r;
+	}
+	drives->vsp = vsp;
+	drives->storaged = storaged;
+	*ret_drives = drives;
+	return 0;
+}
+
+void drives_free(struct drives *drives)
+{
+	if (!drives)
+		return;
+	loop_remove(&drives->timer);
+	free(drives);
+}
