@@ -8,7 +8,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "proto/methods.h"
-#include "proto/storage.pb-c.h"
 
 struct drives {
 	struct vsp *vsp;
@@ -22,7 +21,7 @@ struct drives {
 #define DRIVES_MAX 220u /* of a VM: as many as it can have disks */
 
 /* Return: how many there are; those beyond DRIVES_MAX are left out. */
-static size_t list_drives(const struct storaged *storaged, Bulkhead__Storage__Drive *list)
+static size_t list_drives(const struct storaged *storaged, struct drive_status *list)
 {
 	size_t count = 0;
 
@@ -34,11 +33,11 @@ static size_t list_drives(const struct storaged *storaged, Bulkhead__Storage__Dr
 
 			if (lun->presence == SCSI_GONE || lun->type != SCSI_DVD)
 				continue;
-			bulkhead__storage__drive__init(&list[count]);
-			list[count].alias = lun->alias;
-			list[count].open = scsi_tray_open(lun);
-			list[count].locked = scsi_tray_locked(lun);
-			count++;
+			list[count++] = (struct drive_status){
+				.alias = lun->alias,
+				.open = scsi_tray_open(lun),
+				.locked = scsi_tray_locked(lun),
+			};
 		}
 	}
 	return count;
@@ -46,22 +45,16 @@ static size_t list_drives(const struct storaged *storaged, Bulkhead__Storage__Dr
 
 static void on_timer(void *arg)
 {
-	Bulkhead__Storage__Status msg = BULKHEAD__STORAGE__STATUS__INIT;
-	Bulkhead__Storage__Drive list[DRIVES_MAX], *at[DRIVES_MAX];
+	struct drive_status list[DRIVES_MAX];
 	struct drives *drives = arg;
 	uint8_t now[VSP_STATUS_MAX];
-	size_t len;
+	size_t count, len;
 
 	drives->armed = false;
-	msg.version = SETTINGS_VERSION;
-	msg.n_drives = list_drives(drives->storaged, list);
-	msg.drives = at;
-	for (size_t i = 0; i < msg.n_drives; i++)
-		at[i] = &list[i];
-	len = bulkhead__storage__status__get_packed_size(&msg);
-	if (len > sizeof(now) || (msg.n_drives == 0 && drives->told_len == 0))
+	count = list_drives(drives->storaged, list);
+	if (count == 0 && drives->told_len == 0)
 		return;
-	bulkhead__storage__status__pack(&msg, now);
+	len = settings_pack_drives(list, count, now, sizeof(now));
 	if (len == drives->told_len && !memcmp(now, drives->told, len))
 		return;
 	if (vsp_tell(drives->vsp, now, len) < 0)

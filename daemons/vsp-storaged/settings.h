@@ -93,4 +93,13 @@ int settings_parse(const void *bytes, size_t len, size_t fds, struct settings **
  * Return: 0; as settings_parse(). */
 int settings_parse_change(const void *bytes, size_t len, size_t fds, struct change_settings *ret, struct err *err);
 
+/* What the manager hears of a drive. */
+struct drive_status {
+	const char *alias; /* the LUN's */
+	bool open, locked; /* its tray */
+};
+
+/** settings_pack_drives - proto/storage.proto Status, into @size bytes. Return: its length; 0: it has no room. */
+size_t settings_pack_drives(const struct drive_status *drives, size_t count, uint8_t *bytes, size_t size);
+
 #endif

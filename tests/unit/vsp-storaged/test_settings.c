@@ -296,6 +296,21 @@ Test(settings, drives)
 	cr_assert(change.kind == CHANGE_MEDIUM && change.force && change.lun.medium == 70000);
 }
 
+Test(settings, what_is_told_of_drives)
+{
+	const struct drive_status drives[] = {{"sdb", true, false}, {"sdc", false, true}};
+	Bulkhead__Storage__Status *msg;
+	uint8_t bytes[64];
+	size_t len = settings_pack_drives(drives, 2, bytes, sizeof(bytes));
+
+	msg = bulkhead__storage__status__unpack(NULL, len, bytes);
+	cr_assert(msg && msg->version == 1 && msg->n_drives == 2);
+	cr_assert_str_eq(msg->drives[1]->alias, "sdc");
+	cr_assert(msg->drives[0]->open && !msg->drives[0]->locked && !msg->drives[1]->open && msg->drives[1]->locked);
+	bulkhead__storage__status__free_unpacked(msg, NULL);
+	cr_assert_eq(settings_pack_drives(drives, 2, bytes, len - 1), 0);
+}
+
 Test(settings, changes)
 {
 	Bulkhead__Storage__Change msg = BULKHEAD__STORAGE__CHANGE__INIT;
