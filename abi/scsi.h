@@ -42,6 +42,9 @@
 #define SCSI_WRITE_AND_VERIFY_12  0xaeu /* 12 */
 #define SCSI_VERIFY_12		  0xafu /* 12 */
 
+#define SCSI_PERSISTENT_RESERVE_IN  0x5eu /* 10 */
+#define SCSI_PERSISTENT_RESERVE_OUT 0x5fu /* 10 */
+
 #define SCSI_SERVICE_ACTION_MASK       0x1fu /* of byte 1 */
 #define SCSI_SAI_READ_CAPACITY_16      0x10u
 #define SCSI_MI_REPORT_OPERATION_CODES 0x0cu
@@ -90,10 +93,43 @@
 #define SCSI_READ_CAPACITY_10_PMI  0x01u /* of byte 8 */
 #define SCSI_READ_CAPACITY_16_PMI  0x01u /* of byte 14 */
 
+/* ---- persistent reservations: service actions, parameter data. Spec: SPC-4 6.15, 6.16, 7.6.4 ---- */
+#define SCSI_PRI_READ_KEYS	     0x00u
+#define SCSI_PRI_READ_RESERVATION    0x01u
+#define SCSI_PRI_REPORT_CAPABILITIES 0x02u
+#define SCSI_PRI_READ_FULL_STATUS    0x03u
+#define SCSI_PRI_HEADER_LEN	     8u
+#define SCSI_PRI_RESERVATION_LEN     16u
+#define SCSI_PRI_CAPABILITIES_LEN    8u
+#define SCSI_PRI_FULL_STATUS_LEN     24u   /* of a descriptor, before its TransportID */
+#define SCSI_PRI_CAPABLE_PTPL	     0x01u /* byte 2 of the capabilities: APTPL is known */
+#define SCSI_PRI_TYPES_VALID	     0x80u /* byte 3 */
+#define SCSI_PRI_PTPL_ACTIVE	     0x01u
+#define SCSI_PRI_TYPES		     0xea01u /* bytes 4 and 5: all six */
+#define SCSI_PRI_HOLDER		     0x01u   /* byte 12 of a descriptor */
+#define SCSI_PRO_REGISTER	     0x00u
+#define SCSI_PRO_RESERVE	     0x01u
+#define SCSI_PRO_RELEASE	     0x02u
+#define SCSI_PRO_CLEAR		     0x03u
+#define SCSI_PRO_PREEMPT	     0x04u
+#define SCSI_PRO_PREEMPT_AND_ABORT   0x05u
+#define SCSI_PRO_REGISTER_AND_IGNORE 0x06u
+#define SCSI_PRO_SCOPE		     0xf0u /* byte 2 of the CDB: 0 is the logical unit */
+#define SCSI_PRO_TYPE		     0x0fu
+#define SCSI_PRO_LIST_LEN	     24u
+#define SCSI_PRO_SPEC_I_PT	     0x08u /* byte 20 of the list */
+#define SCSI_PRO_ALL_TG_PT	     0x04u
+#define SCSI_PRO_APTPL		     0x01u
+#define SCSI_TRANSPORT_ID_SRP	     0x04u
+#define SCSI_TRANSPORT_ID_LEN	     24u
+#define SCSI_TRANSPORT_ID_SRP_PORT   8u /* 16 bytes */
+
 /* ---- statuses ---- */
 #define SCSI_STATUS_GOOD	    0x00u
 #define SCSI_STATUS_CHECK_CONDITION 0x02u
 #define SCSI_STATUS_BUSY	    0x08u
+
+#define SCSI_STATUS_RESERVATION_CONFLICT 0x18u
 
 /* ---- sense data ---- */
 #define SCSI_SENSE_FIXED_CURRENT      0x70u
@@ -133,6 +169,7 @@
 #define SCSI_ASC_INVALID_FIELD_IN_CDB		 0x2400u
 #define SCSI_ASC_LUN_NOT_SUPPORTED		 0x2500u
 #define SCSI_ASC_INVALID_FIELD_IN_PARAMETERS	 0x2600u
+#define SCSI_ASC_INVALID_RELEASE		 0x2604u
 #define SCSI_ASC_WRITE_PROTECTED		 0x2700u
 #define SCSI_ASC_SOFTWARE_WRITE_PROTECTED	 0x2702u
 #define SCSI_ASC_SPACE_ALLOCATION_FAILED	 0x2707u
@@ -140,11 +177,15 @@
 #define SCSI_ASC_POWER_ON_OCCURRED		 0x2901u
 #define SCSI_ASC_BUS_DEVICE_RESET_OCCURRED	 0x2903u
 #define SCSI_ASC_MODE_PARAMETERS_CHANGED	 0x2a01u
+#define SCSI_ASC_RESERVATIONS_PREEMPTED		 0x2a03u
+#define SCSI_ASC_RESERVATIONS_RELEASED		 0x2a04u
+#define SCSI_ASC_REGISTRATIONS_PREEMPTED	 0x2a05u
 #define SCSI_ASC_CAPACITY_CHANGED		 0x2a09u
 #define SCSI_ASC_INCOMPATIBLE_FORMAT		 0x3002u
 #define SCSI_ASC_SAVING_PARAMETERS_NOT_SUPPORTED 0x3900u
 #define SCSI_ASC_NO_MEDIUM_TRAY_CLOSED		 0x3a01u
 #define SCSI_ASC_NO_MEDIUM_TRAY_OPEN		 0x3a02u
+#define SCSI_ASC_TIMEOUT_ON_LOGICAL_UNIT	 0x3e02u
 #define SCSI_ASC_INTERNAL_TARGET_FAILURE	 0x4400u
 #define SCSI_ASC_MEDIUM_REMOVAL_PREVENTED	 0x5302u
 

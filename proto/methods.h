@@ -20,10 +20,10 @@ enum worker_method {
 	WORKER_STOP = 6,      /* M  Empty -> Empty: power off at once; the process ends after its last notification */
 	WORKER_GET_STATE = 7, /* M  Empty -> StateReply */
 	WORKER_SUBSCRIBE = 8, /* M  Empty -> StateReply, then MANAGER_STATE_CHANGED notifications on this connection */
-	WORKER_OPEN_CONSOLE = 9, /* M  OpenConsoleRequest -> Empty + one SOCK_STREAM descriptor, both directions */
-	WORKER_UPGRADE = 10,	 /* M  UpgradeRequest [+ the program] -> Empty once its process serves */
-	WORKER_ASK = 11,	 /* M  AskRequest -> Empty once the guest has done it, or agreed to */
-	WORKER_CHANGE = 12,	 /* M  ChangeRequest [+ a descriptor] -> Empty once the provider has changed */
+	WORKER_OPEN_CONSOLE = 9,  /* M  OpenConsoleRequest -> Empty + one SOCK_STREAM descriptor, both directions */
+	WORKER_UPGRADE = 10,	  /* M  UpgradeRequest [+ the program] -> Empty once its process serves */
+	WORKER_ASK = 11,	  /* M  AskRequest -> Empty once the guest has done it, or agreed to */
+	WORKER_CHANGE = 12,	  /* M  ChangeRequest [+ descriptors] -> Empty once the provider has changed */
 	WORKER_GET_PROVIDER = 13, /* M  ProviderRequest -> Provider, once no change is under way */
 	WORKER_GET_STATISTICS = 14, /* M  Empty -> StatisticsReply + a descriptor for each name */
 
@@ -58,7 +58,7 @@ enum vsp_method {
 	VSP_HAND_OVER = 5, /* Empty -> Empty once nothing is in flight and no memory is touched: a successor follows */
 	VSP_END = 7,	   /* Empty -> Empty: it ends in order, as at SIGTERM: another one is started */
 	VSP_PING = 6,	   /* Empty -> vsp.PingReply at once, by the loop that also drives the rings */
-	VSP_CHANGE = 8,	   /* vsp.ChangeRequest [+ a descriptor] -> Empty once it has changed what it serves */
+	VSP_CHANGE = 8,	   /* vsp.ChangeRequest [+ descriptors] -> Empty once it has changed what it serves */
 	VSP_RESUMED = 9,   /* Empty -> Empty: all channels that were open have been asked for */
 };
 
@@ -70,6 +70,9 @@ enum vsp_method {
 #define VSP_ENDED_VERSION  1u
 #define VSP_INVOCATION_LEN 32u /* lower-case hexadecimal digits */
 #define VSP_RESULT_MAX	   31u /* letters and '-' */
+
+/* WORKER_CHANGE, VSP_CHANGE: descriptors that come with one, and that go with one */
+#define VSP_CHANGE_FDS_MAX 2u
 
 /* Keepsakes: what a VSP leaves with the worker for its successors (WORKER_VSP_KEEP). Both sides refuse more. */
 #define VSP_KEEPSAKES_MAX 8u	/* of one provider */

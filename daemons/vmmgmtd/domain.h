@@ -17,7 +17,7 @@
 #define DOMAIN_NAME_MAX	       128u	       /* bytes, with the NUL */
 #define DOMAIN_UUID_MAX	       37u	       /* text form, lower case, with the NUL */
 #define DOMAIN_CPUS_MAX	       64u
-#define DOMAIN_DISKS_MAX       220u /* what one RPC frame's descriptors leave room for */
+#define DOMAIN_DISKS_MAX       220u /* what one RPC frame's descriptors leave room for; a shareable one counts twice */
 #define DOMAIN_CONTROLLERS_MAX 64u
 #define DOMAIN_LUNS_MAX	       64u	    /* of a controller */
 #define DOMAIN_POLL_MAX_NS     10000000u    /* as vsp-storaged takes it */
@@ -120,7 +120,7 @@ struct domain_disk {
 	bool cdrom;		      /* a drive: its medium can be changed; readonly */
 	unsigned int medium;	      /* of a drive: counts the changes of its medium while the VM runs */
 	bool readonly;
-	bool shareable;	   /* others may write it meanwhile, if they say so, too */
+	bool shareable;	   /* others may write it meanwhile, if they say so, too; no unsafe_flush */
 	bool direct;	   /* cache none, directsync */
 	bool sync;	   /* cache writethrough, directsync */
 	bool unsafe_flush; /* cache unsafe */
@@ -132,6 +132,12 @@ struct domain_disk {
 	struct domain_iotune iotune;
 	struct domain_faults faults;
 };
+
+/** domain_reserves - whether it has reservations: what other VMs write, too. A drive's media are only read. */
+static inline bool domain_reserves(const struct domain_disk *disk)
+{
+	return disk->shareable && !disk->cdrom;
+}
 
 /*
  * A definition. Invariants: name and UUID are valid; at least one CPU; memory is whole MiB; kernel is set; targets are

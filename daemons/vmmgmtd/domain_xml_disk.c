@@ -268,13 +268,37 @@ static void disk_details(struct domain_parser *p, struct domain_disk *disk, xmlN
 		strcpy(disk->serial, text);
 }
 
+/* How many descriptors its disks take. */
+static size_t descriptors(const struct domain *d)
+{
+	size_t count = d->disk_count;
+
+	for (size_t i = 0; i < d->disk_count; i++)
+		count += domain_reserves(&d->disks[i]);
+	return count;
+}
+
+static void disk_shareable(struct domain_parser *p, const struct domain_disk *disk, const char *where)
+{
+	if (!domain_reserves(disk))
+		return;
+	if (disk->unsafe_flush)
+		domain_refuse(
+			p, -EINVAL, where,
+			"<shareable/> and cache 'unsafe': what one VM has flushed must be there for the others: use "
+			"another cache");
+	if (descriptors(p->d) + 2 > DOMAIN_DISKS_MAX)
+		domain_refuse(p, -EOPNOTSUPP, where, "more than %u disks are not supported; shareable ones count twice",
+			      DOMAIN_DISKS_MAX);
+}
+
 static void disk_twice(struct domain_parser *p, const struct domain_disk *disk, const char *where)
 {
 	for (size_t i = 0; i < p->d->disk_count && disk->image; i++) {
 		const struct domain_disk *other = &p->d->disks[i];
 
-		if (other->image && !strcmp(other->image, disk->image) && !(other->readonly && disk->readonly) &&
-		    !(other->shareable && disk->shareable))
+		if (other->image && !strcmp(other->image, disk->image) &&
+		    (!(other->readonly && disk->readonly) || other->shareable || disk->shareable))
 			domain_refuse(p, -EINVAL, where, "image %s is that of disk %s, too", disk->image,
 				      other->target);
 	}
@@ -301,7 +325,7 @@ void domain_xml_disk(struct domain_parser *p, xmlNode *node, const char *where)
 		return;
 	}
 	disk.cdrom = device && !strcmp(device, "cdrom");
-	if (p->d->disk_count >= DOMAIN_DISKS_MAX) {
+	if (descriptors(p->d) >= DOMAIN_DISKS_MAX) {
 		domain_refuse(p, -EOPNOTSUPP, where, "more than %u disks are not supported", DOMAIN_DISKS_MAX);
 		return;
 	}
@@ -319,6 +343,7 @@ void domain_xml_disk(struct domain_parser *p, xmlNode *node, const char *where)
 	disk_details(p, &disk, node, where);
 	domain_xml_iotune(p, &disk.iotune, domain_xml_child(node, "iotune"), where);
 	disk_faults(p, &disk, node, where);
+	disk_shareable(p, &disk, where);
 	disk_twice(p, &disk, where);
 	more = reallocarray(p->d->disks, p->d->disk_count + 1, sizeof(*more));
 	if (!more) {

@@ -24,6 +24,7 @@
 #include "daemon/spawner.h"
 #include "dbus_faces.h"
 #include "ipc/rpc.h"
+#include "reservations.h"
 #include "session.h"
 #include "store.h"
 
@@ -31,6 +32,7 @@
 #define IDLE_DEFAULT_S 30
 #define SYSTEM_BASE    "/run/bulkhead"
 #define SYSTEM_VMS     PKG_LOCALSTATEDIR "/lib/bulkhead/vms"
+#define RESERVATIONS   "reservations" /* beside the definitions */
 #define SYSTEM_LOGS    PKG_LOCALSTATEDIR "/log/bulkhead"
 
 struct options {
@@ -44,7 +46,7 @@ struct instance {
 	const struct options *options;
 	struct session_paths paths;
 	const char *base, *vms;
-	char logs[PATH_MAX];
+	char logs[PATH_MAX], reservations[PATH_MAX];
 	struct loop *loop;
 	int lock_fd, parent_fd, spawner_fd, bus_pidfd;
 	struct spawner *spawner;
@@ -227,7 +229,11 @@ static int make_folders(struct instance *in, struct err *err)
 		snprintf(in->logs, sizeof(in->logs), "%s", SYSTEM_LOGS);
 	else
 		snprintf(in->logs, sizeof(in->logs), "%s/logs", in->paths.base);
-	return r < 0 ? r : store_make_folder(in->vms, err);
+	snprintf(in->reservations, sizeof(in->reservations), "%.*s" RESERVATIONS,
+		 (int)(strrchr(in->vms, '/') + 1 - in->vms), in->vms);
+	if (r == 0)
+		r = store_make_folder(in->vms, err);
+	return r < 0 ? r : store_make_folder(in->reservations, err);
 }
 
 /*
@@ -239,14 +245,15 @@ static int make_folders(struct instance *in, struct err *err)
  */
 static int enter_sandbox(const struct instance *in, struct err *err)
 {
-	static const struct syscall_list *const calls[] = {
-		&rpc_connect_calls, &msgbus_calls, &broker_calls, &store_calls,
-		&runtime_calls,	    &ended_calls,  &vm_calls,	  &launcher_fork_calls,
-		&session_calls,	    &domain_calls, NULL};
+	static const struct syscall_list *const calls[] = {&rpc_connect_calls, &msgbus_calls,	     &broker_calls,
+							   &store_calls,       &runtime_calls,	     &ended_calls,
+							   &vm_calls,	       &launcher_fork_calls, &session_calls,
+							   &domain_calls,      &reservations_calls,  NULL};
 	const struct sandbox_path paths[] = {
 		{.path = "/", .images = true},
 		{.path = in->base, .write = true, .folders = true},
 		{.path = in->vms, .write = true},
+		{.path = in->reservations, .write = true},
 		{.path = in->options->system ? SYSTEM_LOGS : in->base, .write = true},
 		{0},
 	};
@@ -281,6 +288,7 @@ static int manager_up(struct instance *in, struct err *err)
 		.base = in->base,
 		.vms = in->vms,
 		.logs = in->logs,
+		.reservations = in->reservations,
 		.kvm = in->options->kvm,
 		.launcher = &in->launcher,
 	};

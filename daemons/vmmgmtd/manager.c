@@ -514,6 +514,7 @@ int manager_new(struct loop *loop, const struct manager_config *config, struct e
 		.launcher = config->launcher,
 		.base = config->base,
 		.logs = config->logs,
+		.reservations = config->reservations,
 		.kvm = config->kvm,
 		.owners = {find_owner, m},
 		.events = &vm_events,

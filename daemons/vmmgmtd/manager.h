@@ -22,10 +22,11 @@ struct manager_events {
 };
 
 struct manager_config {
-	const char *mode; /* "session" or "system" */
-	const char *base; /* runtime folders */
-	const char *vms;  /* definitions */
-	const char *logs; /* of the daemons of VMs; made if it is missing */
+	const char *mode;	  /* "session" or "system" */
+	const char *base;	  /* runtime folders */
+	const char *vms;	  /* definitions */
+	const char *logs;	  /* of the daemons of VMs; made if it is missing */
+	const char *reservations; /* folder of those of shared disks, which is there */
 	const char *kvm;
 	struct launcher *launcher; /* outlives the manager */
 };

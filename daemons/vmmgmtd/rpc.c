@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uuid.h>
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
@@ -16,6 +17,7 @@
 #include "proto/storage.pb-c.h"
 #include "proto/types.pb-c.h"
 #include "proto/worker.pb-c.h"
+#include "reservations.h"
 
 #define STORAGE_CONFIG_VERSION 1u
 #define IMAGE_TEXT_MAX	       200u   /* bytes */
@@ -310,6 +312,30 @@ struct lun_message {
 	Bulkhead__Storage__FaultRule rule[DOMAIN_FAULT_RULES_MAX], *rules[DOMAIN_FAULT_RULES_MAX];
 };
 
+/* What the reservations of shared disks need to know of the VM. */
+struct initiator {
+	uint8_t vm[16], power[RESERVATIONS_POWER_LEN];
+};
+
+static struct initiator initiator_of(const struct domain *domain)
+{
+	struct initiator initiator;
+
+	uuid_parse(domain->uuid, initiator.vm);
+	reservations_power(initiator.power);
+	return initiator;
+}
+
+/* The place of a disk's first descriptor: each has one, and those that have reservations another one behind it. */
+static size_t fd_place(const struct domain *domain, size_t index)
+{
+	size_t place = index;
+
+	for (size_t i = 0; i < index; i++)
+		place += domain_reserves(&domain->disks[i]);
+	return place;
+}
+
 static void fill_faults(struct lun_message *msg, const struct domain_faults *faults)
 {
 	bulkhead__storage__faults__init(&msg->faults);
@@ -338,7 +364,9 @@ static void fill_faults(struct lun_message *msg, const struct domain_faults *fau
 	msg->lun.faults = &msg->faults;
 }
 
-static void fill_lun(struct lun_message *msg, const struct domain_disk *disk, size_t fd_index)
+/* @initiator: may be used as long as @msg; NULL: what it may be does not matter. */
+static void fill_lun(struct lun_message *msg, const struct domain_disk *disk, size_t fd_index,
+		     struct initiator *initiator)
 {
 	Bulkhead__Storage__Lun *lun = &msg->lun;
 
@@ -354,6 +382,11 @@ static void fill_lun(struct lun_message *msg, const struct domain_disk *disk, si
 	lun->lun = disk->lun;
 	lun->alias = (char *)disk->target;
 	lun->fd_index = (uint32_t)fd_index;
+	if (initiator && domain_reserves(disk)) {
+		lun->reservations_fd_index = (uint32_t)fd_index + 1;
+		lun->vm_uuid = (ProtobufCBinaryData){sizeof(initiator->vm), initiator->vm};
+		lun->power = (ProtobufCBinaryData){sizeof(initiator->power), initiator->power};
+	}
 	lun->readonly = disk->readonly;
 	lun->unsafe_flush = disk->unsafe_flush;
 	lun->discard = disk->discard;
@@ -378,7 +411,8 @@ static void fill_lun(struct lun_message *msg, const struct domain_disk *disk, si
 
 /* A controller and its disks. @luns: room for all disks; *@used of it is. */
 static void fill_controller(Bulkhead__Storage__Controller *controller, const struct domain *domain, unsigned int index,
-			    uint8_t guid[16], struct lun_message *all, Bulkhead__Storage__Lun **list, size_t *used)
+			    uint8_t guid[16], struct initiator *initiator, struct lun_message *all,
+			    Bulkhead__Storage__Lun **list, size_t *used)
 {
 	char name[16];
 
@@ -390,7 +424,7 @@ static void fill_controller(Bulkhead__Storage__Controller *controller, const str
 	for (size_t i = 0; i < domain->disk_count; i++) {
 		if (domain->disks[i].controller != index)
 			continue;
-		fill_lun(&all[*used], &domain->disks[i], i);
+		fill_lun(&all[*used], &domain->disks[i], fd_place(domain, i), initiator);
 		list[*used] = &all[*used].lun;
 		(*used)++;
 		controller->n_luns++;
@@ -406,13 +440,14 @@ static int storage_config(const struct domain *domain, unsigned int count, uint8
 	_cleanup_free_ struct lun_message *luns = calloc(DOMAIN_DISKS_MAX, sizeof(*luns));
 	Bulkhead__Storage__Lun *list[DOMAIN_DISKS_MAX];
 	uint8_t guid[DOMAIN_CONTROLLERS_MAX][16];
+	struct initiator initiator = initiator_of(domain);
 	size_t used = 0;
 
 	if (!luns)
 		return -ENOMEM;
 	count = MIN(MAX(count, domain_controllers(domain)), DOMAIN_CONTROLLERS_MAX);
 	for (unsigned int i = 0; i < count; i++) {
-		fill_controller(&controller[i], domain, i, guid[i], luns, list, &used);
+		fill_controller(&controller[i], domain, i, guid[i], &initiator, luns, list, &used);
 		controllers[i] = &controller[i];
 	}
 	config.version = STORAGE_CONFIG_VERSION;
@@ -438,6 +473,7 @@ static int storage_change(const struct worker_disk_change *change, uint8_t **ret
 	Bulkhead__Storage__Detach detach = BULKHEAD__STORAGE__DETACH__INIT;
 	Bulkhead__Storage__Medium medium = BULKHEAD__STORAGE__MEDIUM__INIT;
 	Bulkhead__Storage__Resize resize = BULKHEAD__STORAGE__RESIZE__INIT;
+	struct initiator initiator = initiator_of(change->domain);
 	char controller[16];
 	uint8_t guid[16];
 
@@ -447,11 +483,11 @@ static int storage_change(const struct worker_disk_change *change, uint8_t **ret
 	msg.instance_guid = (ProtobufCBinaryData){sizeof(guid), guid};
 	switch (change->kind) {
 	case WORKER_DISK_ATTACH:
-		fill_lun(&lun, disk, 0);
+		fill_lun(&lun, disk, 0, &initiator);
 		msg.attach = &lun.lun;
 		break;
 	case WORKER_DISK_SET:
-		fill_lun(&lun, disk, 0);
+		fill_lun(&lun, disk, 0, NULL);
 		msg.set = &lun.lun;
 		break;
 	case WORKER_DISK_DETACH:
@@ -460,7 +496,7 @@ static int storage_change(const struct worker_disk_change *change, uint8_t **ret
 		msg.detach = &detach;
 		break;
 	case WORKER_DISK_MEDIUM:
-		fill_lun(&lun, &change->then->disks[change->index], 0);
+		fill_lun(&lun, &change->then->disks[change->index], 0, NULL);
 		medium.lun = &lun.lun;
 		medium.force = change->force;
 		msg.medium = &medium;
@@ -485,7 +521,9 @@ int worker_change_disk(struct worker *worker, const struct worker_disk_change *c
 	Bulkhead__Worker__ChangeRequest msg = BULKHEAD__WORKER__CHANGE_REQUEST__INIT;
 	struct request request = {.worker = worker, .done = done, .arg = arg};
 	_cleanup_free_ uint8_t *bytes = NULL, *config = NULL;
-	size_t len = 0, config_len = 0;
+	const struct domain_disk *disk = &change->domain->disks[change->index];
+	const int fds[] = {change->fd, change->reservations};
+	size_t len = 0, config_len = 0, count = 0;
 	int r = storage_change(change, &bytes, &len);
 
 	if (r == 0 && change->kind != WORKER_DISK_RESIZE) {
@@ -499,10 +537,11 @@ int worker_change_disk(struct worker *worker, const struct worker_disk_change *c
 	msg.config = (ProtobufCBinaryData){config_len, config};
 	msg.early = change->kind == WORKER_DISK_ATTACH || change->kind == WORKER_DISK_SET;
 	msg.has_drop = change->kind == WORKER_DISK_DETACH || change->kind == WORKER_DISK_MEDIUM;
-	msg.drop = (uint32_t)change->index;
-	return send_request(request, WORKER_CHANGE, &msg.base, &bulkhead__empty__descriptor, &change->fd,
-			    change->kind == WORKER_DISK_ATTACH || change->kind == WORKER_DISK_MEDIUM ? 1 : 0,
-			    NO_DEADLINE);
+	msg.drop = (uint32_t)fd_place(change->domain, change->index);
+	msg.drop_count = 1 + domain_reserves(disk);
+	if (change->kind == WORKER_DISK_ATTACH || change->kind == WORKER_DISK_MEDIUM)
+		count = 1 + domain_reserves(disk);
+	return send_request(request, WORKER_CHANGE, &msg.base, &bulkhead__empty__descriptor, fds, count, NO_DEADLINE);
 }
 
 /* The question under way. */
@@ -598,8 +637,11 @@ int worker_create(struct worker *worker, const struct domain *domain, const stru
 		if (singles[i] >= 0)
 			fds[nfds++] = singles[i];
 	}
-	for (size_t i = 0; i < domain->disk_count; i++)
+	for (size_t i = 0; i < domain->disk_count; i++) {
 		fds[nfds++] = files->disks[i];
+		if (domain_reserves(&domain->disks[i]))
+			fds[nfds++] = files->reservations[i];
+	}
 	if (domain->disk_count) {
 		int r = storage_config(domain, 0, &config, &len);
 
@@ -607,7 +649,7 @@ int worker_create(struct worker *worker, const struct domain *domain, const stru
 			return r;
 		provider.name = (char *)"storage";
 		provider.config = (ProtobufCBinaryData){len, config};
-		provider.fd_count = (uint32_t)domain->disk_count;
+		provider.fd_count = (uint32_t)fd_place(domain, domain->disk_count);
 		provider.has_program = files->storage_program >= 0;
 		provider.program = (char *)"vsp-storaged";
 		provider.args = args;

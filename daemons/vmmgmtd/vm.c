@@ -74,7 +74,7 @@ static void files_init(struct vm *vm)
 {
 	vm->files.kvm = vm->files.kernel = vm->files.initrd = vm->files.console_log = vm->files.storage_program = -1;
 	for (size_t i = 0; i < DOMAIN_DISKS_MAX; i++)
-		vm->files.disks[i] = -1;
+		vm->files.disks[i] = vm->files.reservations[i] = -1;
 }
 
 void vm_files_close(struct vm *vm)
@@ -84,8 +84,10 @@ void vm_files_close(struct vm *vm)
 	fd_close(&vm->files.initrd);
 	fd_close(&vm->files.console_log);
 	fd_close(&vm->files.storage_program);
-	for (size_t i = 0; i < DOMAIN_DISKS_MAX; i++)
+	for (size_t i = 0; i < DOMAIN_DISKS_MAX; i++) {
 		fd_close(&vm->files.disks[i]);
+		fd_close(&vm->files.reservations[i]);
+	}
 }
 
 /* Where people are sent to see what its daemons said. Heap; NULL without memory. */

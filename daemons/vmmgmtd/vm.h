@@ -82,9 +82,10 @@ struct vm_events {
 struct vm_env {
 	struct loop *loop;
 	struct launcher *launcher;
-	const char *base; /* runtime folders are below it, and how VMs have ended */
-	const char *logs; /* folder of the daemons' logs */
-	const char *kvm;  /* "/dev/kvm" */
+	const char *base;	  /* runtime folders are below it, and how VMs have ended */
+	const char *logs;	  /* folder of the daemons' logs */
+	const char *kvm;	  /* "/dev/kvm" */
+	const char *reservations; /* folder of those of shared disks */
 	struct broker_owners owners;
 	const struct vm_events *events;
 	/* Keep a definition of this VM on disk. Return: 0; a negative errno with one line. */

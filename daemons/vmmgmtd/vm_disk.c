@@ -22,6 +22,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "reservations.h"
 #include "vm_int.h"
 
 struct vm_change {
@@ -245,6 +246,19 @@ static int ask(struct vm_change *change, const struct worker_disk_change *what, 
 
 /* ---- attach ---- */
 
+int vm_open_disk(const struct vm *vm, const struct domain_disk *disk, struct err *err, int *ret_fd,
+		 int *ret_reservations)
+{
+	_cleanup_close_ int fd = -1;
+	int r = broker_open_disk(disk, &vm->env->owners, err, &fd);
+
+	if (r == 0 && domain_reserves(disk))
+		r = reservations_open(vm->env->reservations, fd, disk->target, err, ret_reservations);
+	if (r == 0)
+		*ret_fd = take_fd(&fd);
+	return r;
+}
+
 static int check_image(const struct domain_disk *disk, int fd, struct err *err)
 {
 	struct stat st;
@@ -276,7 +290,7 @@ static int attach_running(struct vm_change *change, const char *xml, unsigned in
 					  .then = &change->then,
 					  .controllers = vm->controllers};
 	const struct domain_disk *disk;
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_ int fd = -1, reservations = -1;
 	int r = check_running(vm, err);
 
 	if (r == 0)
@@ -304,10 +318,11 @@ static int attach_running(struct vm_change *change, const char *xml, unsigned in
 		r = err_set(err, -EINVAL, "disk: the target that is free is %s now, and %s in the definition: name one",
 			    disk->target, change->kept.disks[change->kept.disk_count - 1].target);
 	if (r == 0)
-		r = broker_open_disk(disk, &vm->env->owners, err, &fd);
+		r = vm_open_disk(vm, disk, err, &fd, &reservations);
 	if (r == 0)
 		r = check_image(disk, fd, err);
 	what.fd = fd;
+	what.reservations = reservations;
 	return r < 0 ? r : ask(change, &what, err);
 }
 

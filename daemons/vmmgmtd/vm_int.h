@@ -120,6 +120,9 @@ void vm_integration_set(struct vm *vm, const struct worker_status *status);
 
 /* ---- vm_disk.c ---- */
 
+/** vm_open_disk - its image, and, if it is shareable, its reservations. Return: 0; a negative errno with one line. */
+int vm_open_disk(const struct vm *vm, const struct domain_disk *disk, struct err *err, int *ret_fd,
+		 int *ret_reservations);
 /** vm_disks_settle - if a change of its disks was interrupted, ask the worker how it has ended. */
 void vm_disks_settle(struct vm *vm);
 

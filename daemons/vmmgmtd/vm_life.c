@@ -456,7 +456,7 @@ static int open_files(struct vm *vm, struct err *err)
 	if (r == 0 && d->initrd)
 		r = broker_open_read("initrd", d->initrd, err, &f->initrd);
 	for (size_t i = 0; r == 0 && i < d->disk_count; i++)
-		r = broker_open_disk(&d->disks[i], &vm->env->owners, err, &f->disks[i]);
+		r = vm_open_disk(vm, &d->disks[i], err, &f->disks[i], &f->reservations[i]);
 	if (r == 0 && d->disk_count && !vm->env->launcher->ops->runs_services)
 		r = vm_service_open_program(VM_SERVICE_STORAGE, err, &f->storage_program);
 	if (r == 0)

@@ -102,8 +102,9 @@ void worker_free(struct worker *worker);
 /* What CREATE takes besides the definition: descriptors, which stay the caller's. -1: none. */
 struct worker_files {
 	int kvm, kernel, initrd, console_log;
-	int storage_program;	     /* the worker runs it; -1: somebody else does, or there are no disks */
-	int disks[DOMAIN_DISKS_MAX]; /* as many as the domain has, in its order */
+	int storage_program;		    /* the worker runs it; -1: somebody else does, or there are no disks */
+	int disks[DOMAIN_DISKS_MAX];	    /* as many as the domain has, in its order */
+	int reservations[DOMAIN_DISKS_MAX]; /* the same, of those that are shareable */
 };
 
 /** worker_create - @folder: the VM's runtime folder, for the processes that the worker starts. */
@@ -152,6 +153,7 @@ struct worker_disk_change {
 	const struct domain *then;   /* what the VM has then; not of RESIZE */
 	unsigned int controllers;    /* that the VM was started with */
 	int fd;			     /* ATTACH, MEDIUM: of its image; stays the caller's */
+	int reservations;	     /* ATTACH: the same, if it has some */
 	uint32_t timeout_ms;	     /* DETACH: the guest has so long; 0: it is not asked */
 	uint64_t bytes;		     /* RESIZE: 0: as the image is now */
 	bool shrink;		     /* RESIZE: it may become smaller */

@@ -45,7 +45,7 @@ struct provider_ops {
 	void (*end)(void *arg);	      /* it must end itself; its end follows */
 	/* As vsp.proto ChangeRequest; provider_changed() follows, or its end. 0 or a negative errno: it cannot be asked
 	 */
-	int (*change)(void *arg, const void *change, size_t len, int fd);
+	int (*change)(void *arg, const void *change, size_t len, const int *fds, size_t nfds);
 	void (*drop)(void *arg); /* end its connection soon; it is detached */
 };
 
@@ -73,9 +73,11 @@ struct provider_change {
 	size_t change_len;
 	const void *config; /* its configuration then; NULL: as it is */
 	size_t config_len;
-	int fd;	    /* comes behind those that there are; the caller's, duplicated; -1: none */
-	int drop;   /* the place of one that goes, of those that there are; -1: none */
-	bool early; /* configuration and descriptor count at once, else once it has changed */
+	const int *fds; /* come behind those that there are; the caller's, duplicated */
+	size_t nfds;	/* at most VSP_CHANGE_FDS_MAX; 0: none */
+	int drop;	/* the place of the first that goes, of those that there are; -1: none */
+	size_t drops;	/* how many go */
+	bool early;	/* configuration and descriptor count at once, else once it has changed */
 };
 
 /* It under way; see provider_change.c. All 0: none is. */
@@ -84,8 +86,10 @@ struct provider_changing {
 	void *arg;
 	uint8_t *change, *config; /* ours; config: the one that does not count now */
 	size_t change_len, config_len;
-	int fd; /* ours, to be handed to whoever serves; -1: none */
+	int fd[VSP_CHANGE_FDS_MAX]; /* ours, to be handed to whoever serves */
+	size_t nfds;
 	int drop;
+	size_t drops;
 	bool early, has_config;
 	bool asked; /* now knows of it */
 	struct provider_waiter *waiters;

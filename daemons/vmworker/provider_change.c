@@ -39,27 +39,30 @@ static void swap_config(struct provider *provider)
 	c->config_len = len;
 }
 
-static void drop_fd(struct provider *provider, size_t place)
+static void drop_fds(struct provider *provider, size_t place, size_t count)
 {
-	fd_close(&provider->fds[place]);
-	memmove(&provider->fds[place], &provider->fds[place + 1], (provider->nfds - place - 1) * sizeof(int));
-	provider->nfds--;
+	for (size_t i = 0; i < count; i++)
+		fd_close(&provider->fds[place + i]);
+	memmove(&provider->fds[place], &provider->fds[place + count], (provider->nfds - place - count) * sizeof(int));
+	provider->nfds -= count;
 }
 
-/* What the next process gets: from old to new. The descriptor has its place since the beginning. */
+/* What the next process gets: from old to new. The descriptors have their places since the beginning. */
 static void commit(struct provider *provider)
 {
 	struct provider_changing *c = &provider->changing;
 
 	if (c->has_config)
 		swap_config(provider);
-	if (c->fd >= 0 && c->drop >= 0) {
-		fd_close(&provider->fds[c->drop]);
-		provider->fds[c->drop] = c->fd;
-	} else if (c->fd >= 0) {
-		provider->nfds++;
+	if (c->nfds > 0 && c->drop >= 0) {
+		for (size_t i = 0; i < c->nfds; i++) {
+			fd_close(&provider->fds[(size_t)c->drop + i]);
+			provider->fds[(size_t)c->drop + i] = c->fd[i];
+		}
 	} else if (c->drop >= 0) {
-		drop_fd(provider, (size_t)c->drop);
+		drop_fds(provider, (size_t)c->drop, c->drops);
+	} else {
+		provider->nfds += c->nfds;
 	}
 }
 
@@ -68,8 +71,13 @@ static void roll_back(struct provider *provider)
 {
 	if (provider->changing.has_config)
 		swap_config(provider);
-	if (provider->changing.fd >= 0)
-		provider->nfds--;
+	provider->nfds -= provider->changing.nfds;
+}
+
+static void close_fds(struct provider_changing *c)
+{
+	for (size_t i = 0; i < c->nfds; i++)
+		fd_close(&c->fd[i]);
 }
 
 /* @code: 0, and all counts; or nothing does. */
@@ -82,7 +90,7 @@ static void finish(struct provider *provider, const struct err *err)
 	else if (err->code && c.early)
 		roll_back(provider);
 	if (err->code)
-		fd_close(&c.fd);
+		close_fds(&c);
 	free(c.change);
 	free(provider->changing.config);
 	provider->changing = (struct provider_changing){0};
@@ -123,7 +131,7 @@ void provider_change_go(struct provider *provider)
 	if (!c->done || c->asked || !provider->ready || !provider->now.ops || bus_provider_resuming(provider->bus))
 		return;
 	c->asked = true;
-	r = provider->now.ops->change(provider->now.arg, c->change, c->change_len, c->fd);
+	r = provider->now.ops->change(provider->now.arg, c->change, c->change_len, c->fd, c->nfds);
 	if (r == 0 || r == -ENOTCONN) /* its end comes next, and then its successor */
 		return;
 	err_set(&err, r, "provider %s: it cannot be asked: %s", provider->name, strerror(-r));
@@ -133,11 +141,11 @@ void provider_change_go(struct provider *provider)
 /* Everything that may fail. */
 static int prepare(struct provider *provider, const struct provider_change *change, struct provider_changing *c)
 {
-	int *fds, fd;
+	int *fds;
 
 	c->change = malloc(change->change_len + 1);
 	c->config = change->config ? malloc(change->config_len + 1) : NULL;
-	fds = reallocarray(provider->fds, provider->nfds + 2, sizeof(int));
+	fds = reallocarray(provider->fds, provider->nfds + change->nfds + 1, sizeof(int));
 	if (fds)
 		provider->fds = fds;
 	if (!c->change || (change->config && !c->config) || !fds)
@@ -146,12 +154,13 @@ static int prepare(struct provider *provider, const struct provider_change *chan
 		memcpy(c->change, change->change, change->change_len);
 	if (change->config_len)
 		memcpy(c->config, change->config, change->config_len);
-	if (change->fd < 0)
-		return 0;
-	fd = fd_dup(change->fd);
-	if (fd < 0)
-		return fd;
-	provider->fds[provider->nfds] = c->fd = fd;
+	for (size_t i = 0; i < change->nfds; i++) {
+		int fd = fd_dup(change->fds[i]);
+
+		if (fd < 0)
+			return fd;
+		provider->fds[provider->nfds + i] = c->fd[c->nfds++] = fd;
+	}
 	return 0;
 }
 
@@ -161,8 +170,8 @@ void provider_change(struct provider *provider, const struct provider_change *ch
 		.arg = arg,
 		.change_len = change->change_len,
 		.config_len = change->config_len,
-		.fd = -1,
 		.drop = change->drop,
+		.drops = change->drops,
 		.early = change->early,
 		.has_config = change->config != NULL,
 	};
@@ -173,13 +182,17 @@ void provider_change(struct provider *provider, const struct provider_change *ch
 		err_set(&err, -EBUSY, "provider %s: another change is under way: try again", provider->name);
 	else if (provider->service.stopping)
 		err_set(&err, -ECANCELED, "provider %s: the VM ends", provider->name);
-	else if (change->drop >= (int)provider->nfds || (change->drop >= 0 && change->early))
+	else if (change->drop >= 0 && (!range_fits((uint64_t)change->drop, change->drops, provider->nfds) ||
+				       change->early || (change->nfds && change->nfds != change->drops)))
 		err_set(&err, -EINVAL, "provider %s: it has no descriptor %d to lose", provider->name, change->drop);
+	else if (change->nfds > VSP_CHANGE_FDS_MAX)
+		err_set(&err, -EINVAL, "provider %s: too many descriptors come with a change", provider->name);
 	if (!err.code) {
 		r = prepare(provider, change, &c);
 		if (r < 0) {
 			free(c.change);
 			free(c.config);
+			close_fds(&c);
 			err_set(&err, r, "provider %s: %s", provider->name, strerror(-r));
 		}
 	}

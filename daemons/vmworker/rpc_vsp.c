@@ -256,12 +256,12 @@ static int vsp_ping(void *arg)
 	return ask(arg, &question_ping, &req.base, NULL, 0, 0);
 }
 
-static int vsp_change(void *arg, const void *change, size_t len, int fd)
+static int vsp_change(void *arg, const void *change, size_t len, const int *fds, size_t nfds)
 {
 	Bulkhead__Vsp__ChangeRequest req = BULKHEAD__VSP__CHANGE_REQUEST__INIT;
 
 	req.change = (ProtobufCBinaryData){len, (uint8_t *)change};
-	return ask(arg, &question_change, &req.base, &fd, fd >= 0 ? 1 : 0, 0);
+	return ask(arg, &question_change, &req.base, fds, nfds, 0);
 }
 
 /* ---- the VSP's calls ---- */

@@ -193,16 +193,18 @@ static void on_tick(void *arg)
 /* ---- the others ---- */
 
 static int attach(struct changes *changes, struct storaged_controller *controller, const struct lun_settings *settings,
-		  int fd, struct err *err)
+		  struct storaged_fds fds, struct err *err)
 {
 	const struct scsi_lun *there = storaged_find_lun(controller, settings->target, settings->lun);
 	int r = 0;
 
 	/* of the configuration that a predecessor did not live to say that it had */
-	if (there && !strcmp(there->alias, settings->alias) && there->disk->block_bytes == settings->block_bytes)
-		fd_close(&fd);
-	else
-		r = storaged_attach(changes->storaged, controller, settings, fd, err);
+	if (there && !strcmp(there->alias, settings->alias) && there->disk->block_bytes == settings->block_bytes) {
+		fd_close(&fds.image);
+		fd_close(&fds.reservations);
+	} else {
+		r = storaged_attach(changes->storaged, controller, settings, fds, err);
+	}
 	if (r == 0)
 		(void)tell(changes, controller);
 	return r;
@@ -278,7 +280,7 @@ static int missing(const struct change_settings *change, struct err *err)
 	return err_set(err, -ENOENT, "target %u, LUN %u: there is no such disk", change->lun.target, change->lun.lun);
 }
 
-void changes_begin(struct changes *changes, const struct change_settings *change, int fd,
+void changes_begin(struct changes *changes, const struct change_settings *change, struct storaged_fds fds,
 		   void (*done)(void *arg, const struct err *err), void *arg)
 {
 	struct storaged_controller *controller = storaged_find(changes->storaged, &change->instance);
@@ -293,8 +295,8 @@ void changes_begin(struct changes *changes, const struct change_settings *change
 	} else if (!controller) {
 		err_set(&err, -ENOENT, "there is no such disk controller");
 	} else if (change->kind == CHANGE_ATTACH) {
-		(void)attach(changes, controller, &change->lun, fd, &err);
-		fd = -1;
+		(void)attach(changes, controller, &change->lun, fds, &err);
+		fds = (struct storaged_fds){-1, -1};
 	} else if (!lun) {
 		(void)missing(change, &err);
 	} else if (change->kind == CHANGE_SET) {
@@ -314,14 +316,15 @@ void changes_begin(struct changes *changes, const struct change_settings *change
 			detach_begin(changes, lun, change->timeout_ms);
 			return;
 		}
-		r = medium_begin(changes, lun, change, fd, &err);
-		fd = -1;
+		r = medium_begin(changes, lun, change, fds.image, &err);
+		fds.image = -1;
 		if (r > 0) {
 			medium_go(changes);
 			return;
 		}
 	}
-	fd_close(&fd);
+	fd_close(&fds.image);
+	fd_close(&fds.reservations);
 	if (err.code)
 		log_warn(NULL, "%s", err.text);
 	done(arg, &err);

@@ -42,12 +42,12 @@ void changes_free(struct changes *changes);
 
 /**
  * changes_begin - make a change.
- * @fd:   of ATTACH and MEDIUM; taken over. Else -1.
+ * @fds:  of ATTACH and MEDIUM; taken over. Else none.
  * @done: called once, perhaps before this returns: err->code is 0; -ENOENT (no such controller or LUN), -EEXIST, -EBUSY
  * (one is under way; the guest has locked the drive), -ETIMEDOUT (the guest keeps the disk), what the disk refuses;
  * with a line, and nothing has changed.
  */
-void changes_begin(struct changes *changes, const struct change_settings *change, int fd,
+void changes_begin(struct changes *changes, const struct change_settings *change, struct storaged_fds fds,
 		   void (*done)(void *arg, const struct err *err), void *arg);
 
 #endif

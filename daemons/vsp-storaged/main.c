@@ -58,9 +58,9 @@ struct server {
 
 /* To attach, and to open the disks: no path can be read in it, nothing executed, nobody reached but the worker. */
 static const struct sandbox setup_sandbox = {
-	.calls = (const struct syscall_list *const[]){&rpc_connect_calls, &disk_raw_calls, &uring_setup_calls,
-						      &uring_calls, &threads_setup_calls, &threads_calls,
-						      &stats_calls, NULL},
+	.calls = (const struct syscall_list *const[]){&rpc_connect_calls, &disk_raw_calls, &reservation_calls,
+						      &uring_setup_calls, &uring_calls, &threads_setup_calls,
+						      &threads_calls, &stats_calls, NULL},
 	.narrows_later = true,
 };
 
@@ -71,7 +71,8 @@ static const struct sandbox tell_sandbox = {
 
 /* What is left before the first byte of a guest or an image is read. */
 static const struct sandbox service_sandbox = {
-	.calls = (const struct syscall_list *const[]){&disk_raw_calls, &uring_calls, &threads_calls, NULL},
+	.calls = (const struct syscall_list *const[]){&disk_raw_calls, &reservation_calls, &uring_calls, &threads_calls,
+						      NULL},
 };
 
 static const struct option long_options[] = {
@@ -299,7 +300,7 @@ static void on_changed(void *arg, const struct err *err)
 	vsp_changed(arg, err);
 }
 
-static void on_change(void *arg, const void *bytes, size_t len, int fd, struct vsp_change *call)
+static void on_change(void *arg, const void *bytes, size_t len, int *fds, size_t nfds, struct vsp_change *call)
 {
 	struct server *server = arg;
 	struct change_settings change;
@@ -308,13 +309,13 @@ static void on_change(void *arg, const void *bytes, size_t len, int fd, struct v
 	if (!server->changes)
 		err_set(&err, -EAGAIN, "vsp-storaged is not ready");
 	else
-		(void)settings_parse_change(bytes, len, fd >= 0 ? 1 : 0, &change, &err);
-	if (err.code) {
-		fd_close(&fd);
+		(void)settings_parse_change(bytes, len, nfds, &change, &err);
+	if (err.code)
 		vsp_changed(call, &err);
-		return;
-	}
-	changes_begin(server->changes, &change, fd, on_changed, call);
+	else
+		changes_begin(server->changes, &change,
+			      (struct storaged_fds){nfds > 0 ? take_fd(&fds[0]) : -1, nfds > 1 ? take_fd(&fds[1]) : -1},
+			      on_changed, call);
 }
 
 /* A controller's primary channel, and all the sub-channels that its guest may ask for. */

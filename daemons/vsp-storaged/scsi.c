@@ -2,7 +2,7 @@
 /*
  * Addresses, the way of a command to its handler and to its end, and what is not a disk's own business.
  *
- * Limits: no task management but abort and reset, no reservations.
+ * Limits: no task management but abort and reset.
  */
 #include "scsi.h"
 
@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "reservation.h"
 #include "scsi_command.h"
 #include "vsp/stats.h"
 
@@ -30,6 +31,15 @@ static uint64_t fnv(uint64_t hash, const void *data, size_t len)
 	for (size_t i = 0; i < len; i++)
 		hash = (hash ^ at[i]) * FNV_PRIME;
 	return hash;
+}
+
+static void set_name(struct scsi_lun *lun, uint64_t hash, const char *serial)
+{
+	lun->naa = (uint64_t)SCSI_NAA_LOCAL << 60 | hash >> 4;
+	if (serial[0])
+		snprintf(lun->serial, sizeof(lun->serial), "%s", serial);
+	else
+		snprintf(lun->serial, sizeof(lun->serial), "%016" PRIx64, lun->naa);
 }
 
 int scsi_lun_init(struct scsi_lun *lun, const struct abi_guid *instance, uint8_t target, uint8_t number,
@@ -50,14 +60,16 @@ int scsi_lun_init(struct scsi_lun *lun, const struct abi_guid *instance, uint8_t
 	lun->target = target;
 	lun->lun = number;
 	lun->disk = disk;
-	lun->naa = (uint64_t)SCSI_NAA_LOCAL << 60 | hash >> 4;
 	snprintf(lun->alias, sizeof(lun->alias), "%s", alias);
 	snprintf(lun->object, sizeof(lun->object), "disk %s", lun->alias);
-	if (serial[0])
-		snprintf(lun->serial, sizeof(lun->serial), "%s", serial);
-	else
-		snprintf(lun->serial, sizeof(lun->serial), "%016" PRIx64, lun->naa);
+	set_name(lun, hash, serial);
 	return 0;
+}
+
+void scsi_lun_share(struct scsi_lun *lun, struct reservation *reservation, const char *serial)
+{
+	lun->reservation = reservation;
+	set_name(lun, fnv(FNV_BASIS, reservation->id, sizeof(reservation->id)), serial);
 }
 
 void scsi_lun_done(struct scsi_lun *lun)
@@ -110,6 +122,8 @@ void scsi_end(struct scsi_request *request, enum scsi_outcome outcome)
 	struct scsi_lun *unit = request->unit;
 	bool go_on = scsi_lane_leave(request);
 
+	if (request->ticket)
+		scsi_reserve_leave(request);
 	if (outcome != SCSI_COMPLETE || request->status != SCSI_STATUS_GOOD)
 		request->transferred = 0;
 	request->outcome = outcome;
@@ -242,6 +256,8 @@ static bool admitted(struct scsi_request *request)
 		scsi_check(request, SCSI_SENSE_UNIT_ATTENTION, attention);
 		return false;
 	}
+	if (unit->reservation && !scsi_reserve_enter(request))
+		return false;
 	if ((flags & SCSI_NEEDS_MEDIUM) && (modes & SCSI_MODES_STOPPED)) {
 		scsi_check(request, SCSI_SENSE_NOT_READY, SCSI_ASC_LOGICAL_UNIT_STOPPED);
 		return false;
@@ -276,6 +292,7 @@ void scsi_execute(struct scsi_controller *controller, struct scsi_request *reque
 	request->unit_changed = false;
 	request->on_disk = false;
 	request->abort = false;
+	request->ticket = 0;
 	request->place = SCSI_NOWHERE;
 	request->unit = find_lun(controller, request);
 	if (request->unit)

@@ -39,6 +39,7 @@ enum scsi_outcome {
 struct scsi_lun;
 struct scsi_command;
 struct stats_unit;
+struct reservation;
 
 /* What scsi_mark() can say of a request. */
 #define SCSI_MARK_NONE	  0u
@@ -85,6 +86,7 @@ struct scsi_request {
 	bool running;	    /* in the lane: its turn has come */
 	uint8_t phase;	    /* of a command of several steps */
 	uint8_t modes;	    /* what they become */
+	uint64_t ticket;    /* of reservation_enter(); 0: nothing is to be left */
 	uint32_t wanted;    /* bytes of the buffer that the command is about */
 	uint64_t at, left;  /* bytes on the disk */
 	struct iovec piece; /* of the scratch, for the step under way */
@@ -125,7 +127,7 @@ struct scsi_lun_state {
 	uint8_t modes;	       /* SCSI_MODES_... */
 	uint8_t greeting;      /* enum scsi_lun_greeting */
 	uint8_t write_through; /* the disk's, as the initiator knows it: 0 or 1 */
-	uint8_t reserved;
+	uint8_t news;	       /* of its reservations, as the initiator knows it: reservation_nexus.attention */
 };
 
 /* Whether it is there for the initiator. */
@@ -156,6 +158,7 @@ struct scsi_lun {
 	char serial[SCSI_SERIAL_MAX + 1];
 	uint64_t naa; /* a locally assigned name */
 	struct disk *disk;
+	struct reservation *reservation; /* the caller's; NULL: nobody shares the disk */
 	struct log_limit errors;
 	struct stats_unit *stats; /* what it counts, the caller's; NULL: nothing */
 	struct scsi_lun_state state;
@@ -183,6 +186,15 @@ struct scsi_controller {
 int scsi_lun_init(struct scsi_lun *lun, const struct abi_guid *instance, uint8_t target, uint8_t number,
 		  const char *alias, const char *serial, struct disk *disk);
 void scsi_lun_done(struct scsi_lun *lun);
+
+/**
+ * scsi_lun_share - others share the disk. It has the same name for all of them.
+ * @reservation: stays the caller's, open as long as the LUN.
+ */
+void scsi_lun_share(struct scsi_lun *lun, struct reservation *reservation, const char *serial);
+
+/** scsi_fenced - whether @request writes, and was admitted by reservations that are not so any more. */
+bool scsi_fenced(const struct scsi_request *request);
 
 /**
  * scsi_lun_restore - what a predecessor left of this LUN becomes its state.

@@ -7,12 +7,15 @@
  * nothing is forgotten or told twice: the state changes only together with the outcome of a request.
  * Spec: SAM-5 (5.14, unit attention condition), SPC-4, SBC-3.
  *
- * Limits: one initiator: what it changes itself is no news to it.
+ * What other initiators of a shared disk change is told by its reservations (reservation.h), which count it.
+ *
+ * Limits: one initiator here: what it changes itself is no news to it.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "base/bytes.h"
+#include "reservation.h"
 #include "scsi_command.h"
 
 static void changed(struct scsi_lun *lun)
@@ -53,6 +56,12 @@ void scsi_lun_reset(struct scsi_lun *lun)
 	start_over(lun, SCSI_WAS_RESET);
 }
 
+static void hear_news(struct scsi_lun *lun)
+{
+	lun->state.news = reservation_us(lun->reservation)->attention;
+	reservation_heard(lun->reservation, lun->state.news);
+}
+
 static void tell_all(struct scsi_lun *lun)
 {
 	lun->state.greeting = SCSI_GREETED;
@@ -61,6 +70,8 @@ static void tell_all(struct scsi_lun *lun)
 	else
 		lun->state.blocks = lun->disk->blocks;
 	lun->state.write_through = lun->disk->write_through;
+	if (lun->reservation)
+		hear_news(lun);
 	changed(lun);
 }
 
@@ -71,8 +82,7 @@ void scsi_lun_greet(struct scsi_lun *lun)
 
 int scsi_lun_restore(struct scsi_lun *lun, const struct scsi_lun_state *state)
 {
-	if ((state->modes & ~SCSI_MODES_ALL) || state->greeting > SCSI_WAS_RESET || state->write_through > 1 ||
-	    state->reserved)
+	if ((state->modes & ~SCSI_MODES_ALL) || state->greeting > SCSI_WAS_RESET || state->write_through > 1)
 		return -EPROTO;
 	lun->state = *state;
 	/* Who has not been greeted has opened no tray: what stands there is of another LUN. */
@@ -81,14 +91,27 @@ int scsi_lun_restore(struct scsi_lun *lun, const struct scsi_lun_state *state)
 	return 0;
 }
 
+/* Of another initiator's doing. */
+static uint16_t news(const struct scsi_lun *lun)
+{
+	const struct reservation_nexus *us = reservation_us(lun->reservation);
+
+	return us->attention == lun->state.news ? SCSI_ASC_NONE : (uint16_t)(RESERVATION_ASC | us->what);
+}
+
 uint16_t scsi_attention(const struct scsi_lun *lun)
 {
 	const struct scsi_lun_state *state = &lun->state;
+
+	if (lun->reservation)
+		reservation_look(lun->reservation);
 
 	if (state->greeting == SCSI_POWERED_ON)
 		return SCSI_ASC_POWER_ON_OCCURRED;
 	if (state->greeting == SCSI_WAS_RESET)
 		return SCSI_ASC_BUS_DEVICE_RESET_OCCURRED;
+	if (lun->reservation && news(lun) != SCSI_ASC_NONE)
+		return news(lun);
 	if (lun->type == SCSI_DVD)
 		return scsi_medium(lun) && scsi_medium(lun) != state->medium.known ? SCSI_ASC_MEDIUM_MAY_HAVE_CHANGED
 										   : SCSI_ASC_NONE;
@@ -111,6 +134,8 @@ void scsi_attention_told(struct scsi_request *request, uint16_t asc)
 			lun->state.medium.known = scsi_medium(lun);
 		else if (asc == SCSI_ASC_CAPACITY_CHANGED)
 			lun->state.blocks = lun->disk->blocks;
+		else if (lun->reservation && asc == news(lun))
+			hear_news(lun);
 		else
 			lun->state.write_through = lun->disk->write_through;
 		changed(lun);

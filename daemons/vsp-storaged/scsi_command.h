@@ -3,6 +3,7 @@
 #ifndef STORAGED_SCSI_COMMAND_H
 #define STORAGED_SCSI_COMMAND_H
 
+#include "reservation.h"
 #include "scsi.h"
 
 #define SCSI_VENDOR   "Bulkhead"
@@ -24,6 +25,7 @@
 #define SCSI_ON_MEDIUM	  0x40u	 /* what it writes is on the medium when it ends */
 #define SCSI_OF_DISKS	  0x80u	 /* no drive has it */
 #define SCSI_OF_DRIVES	  0x100u /* no disk has it */
+#define SCSI_SHARED	  0x200u /* only on a disk that others share */
 
 /* An operation code, or one of its service actions. */
 struct scsi_command {
@@ -33,6 +35,7 @@ struct scsi_command {
 	uint16_t flags;			 /* SCSI_FOR_ANY_LUN ... */
 	uint8_t usage[SCSI_CDB_LEN_MAX]; /* the bits that mean something; [0] and the service action do not count */
 	void (*handler)(struct scsi_controller *controller, struct scsi_request *request);
+	enum reservation_access access;	    /* what it does, beside reservations of others */
 	const struct scsi_command *actions; /* by service action; NULL: it has none */
 	uint8_t actions_count;
 };
@@ -157,6 +160,13 @@ void scsi_lane_go_on(struct scsi_lun *lun);
 /** scsi_data_out - the next @len bytes of the initiator's buffer, which it has, to private memory; uses them up. */
 void scsi_data_out(struct scsi_request *request, void *to, size_t len);
 
+/* ---- reservations (scsi_reserve.c), of a LUN that has some ---- */
+
+/** scsi_reserve_enter - Return: whether the command may begin; if not, it has ended. */
+bool scsi_reserve_enter(struct scsi_request *request);
+/** scsi_reserve_leave - one with a ticket ends. */
+void scsi_reserve_leave(struct scsi_request *request);
+
 /* ---- commands. request->unit is the LUN; NULL only where the table says so ---- */
 
 /* scsi.c */
@@ -199,5 +209,9 @@ void scsi_compare_and_write(struct scsi_controller *controller, struct scsi_requ
 /* scsi_provision.c */
 void scsi_unmap(struct scsi_controller *controller, struct scsi_request *request);
 void scsi_write_same(struct scsi_controller *controller, struct scsi_request *request);
+/* scsi_reserve.c */
+void scsi_persistent_reserve_in(struct scsi_controller *controller, struct scsi_request *request);
+void scsi_report_reserve_capabilities(struct scsi_controller *controller, struct scsi_request *request);
+void scsi_persistent_reserve_out(struct scsi_controller *controller, struct scsi_request *request);
 
 #endif

@@ -28,12 +28,20 @@
 #define DRIVE	    (SCSI_OF_DRIVES | SCSI_NO_ATTENTION)
 #define DRIVE_READS (READS | SCSI_OF_DRIVES)
 #define ANY_LUN	    (SCSI_FOR_ANY_LUN | SCSI_NO_ATTENTION)
+/* Beside reservations of others; what does not say anything is for who may write. */
+#define FREE	    RESERVATION_HARMLESS
+#define READERS	    RESERVATION_READS
 #define ACTIONS(of) .actions = (of), .actions_count = ARRAY_SIZE(of)
 
 /* Operation codes that have service actions: their commands by service action. */
 static const struct scsi_command service_actions_in_16[] = {
-	[SCSI_SAI_READ_CAPACITY_16] =
-		{"READ CAPACITY(16)", 16, SCSI_IN, DISK_READS, {0, 0, EIGHT, FOUR, 0x01, 0}, scsi_read_capacity_16},
+	[SCSI_SAI_READ_CAPACITY_16] = {"READ CAPACITY(16)",
+				       16,
+				       SCSI_IN,
+				       DISK_READS,
+				       {0, 0, EIGHT, FOUR, 0x01, 0},
+				       scsi_read_capacity_16,
+				       FREE},
 };
 
 static const struct scsi_command maintenance_in[] = {
@@ -42,27 +50,54 @@ static const struct scsi_command maintenance_in[] = {
 					    SCSI_IN,
 					    0,
 					    {0, 0, 0x87, ONE, TWO, FOUR, 0, 0},
-					    scsi_report_operation_codes},
+					    scsi_report_operation_codes,
+					    FREE},
+};
+
+#define PR_IN(action, handler)                                                                                         \
+	[SCSI_PRI_##action] = {"PERSISTENT RESERVE IN, " #action, 10,	   SCSI_IN, SCSI_SHARED,                       \
+			       {0, 0, 0, 0, 0, 0, 0, TWO, 0},	  handler, FREE}
+#define PR_OUT(action)                                                                                                 \
+	[SCSI_PRO_##                                                                                                   \
+		action] = {"PERSISTENT RESERVE OUT, " #action, 10,  SCSI_OUT, SCSI_SHARED, {0, 0, ONE, 0, 0, FOUR, 0}, \
+			   scsi_persistent_reserve_out,	       FREE}
+
+static const struct scsi_command persistent_reserve_in[] = {
+	PR_IN(READ_KEYS, scsi_persistent_reserve_in),
+	PR_IN(READ_RESERVATION, scsi_persistent_reserve_in),
+	PR_IN(REPORT_CAPABILITIES, scsi_report_reserve_capabilities),
+	PR_IN(READ_FULL_STATUS, scsi_persistent_reserve_in),
+};
+
+/* Whether it is allowed depends on more than the reservation: reservation_apply() says. */
+static const struct scsi_command persistent_reserve_out[] = {
+	PR_OUT(REGISTER),
+	PR_OUT(RESERVE),
+	PR_OUT(RELEASE),
+	PR_OUT(CLEAR),
+	PR_OUT(PREEMPT),
+	PR_OUT(PREEMPT_AND_ABORT),
+	PR_OUT(REGISTER_AND_IGNORE),
 };
 
 /* By operation code. */
 static const struct scsi_command commands[256] = {
-	[SCSI_TEST_UNIT_READY] = {"TEST UNIT READY", 6, SCSI_NONE, READS, {0}, scsi_test_unit_ready},
+	[SCSI_TEST_UNIT_READY] = {"TEST UNIT READY", 6, SCSI_NONE, READS, {0}, scsi_test_unit_ready, FREE},
 	[SCSI_REQUEST_SENSE] =
-		{"REQUEST SENSE", 6, SCSI_IN, SCSI_NO_ATTENTION, {0, 0x01, 0, 0, ONE, 0}, scsi_request_sense},
-	[SCSI_READ_6] = {"READ(6)", 6, SCSI_IN, DISK_READS, {0, LBA_6, ONE, 0}, scsi_read},
+		{"REQUEST SENSE", 6, SCSI_IN, SCSI_NO_ATTENTION, {0, 0x01, 0, 0, ONE, 0}, scsi_request_sense, FREE},
+	[SCSI_READ_6] = {"READ(6)", 6, SCSI_IN, DISK_READS, {0, LBA_6, ONE, 0}, scsi_read, READERS},
 	[SCSI_WRITE_6] = {"WRITE(6)", 6, SCSI_OUT, DISK_WRITES, {0, LBA_6, ONE, 0}, scsi_write},
-	[SCSI_INQUIRY] = {"INQUIRY", 6, SCSI_IN, ANY_LUN, {0, 0x01, ONE, TWO, 0}, scsi_inquiry},
+	[SCSI_INQUIRY] = {"INQUIRY", 6, SCSI_IN, ANY_LUN, {0, 0x01, ONE, TWO, 0}, scsi_inquiry, FREE},
 	[SCSI_MODE_SELECT_6] =
 		{"MODE SELECT(6)", 6, SCSI_OUT, 0, {0, SCSI_MODE_SELECT_PF, 0, 0, ONE, 0}, scsi_mode_select_6},
-	[SCSI_MODE_SENSE_6] = {"MODE SENSE(6)", 6, SCSI_IN, 0, {0, 0x08, TWO, ONE, 0}, scsi_mode_sense_6},
+	[SCSI_MODE_SENSE_6] = {"MODE SENSE(6)", 6, SCSI_IN, 0, {0, 0x08, TWO, ONE, 0}, scsi_mode_sense_6, READERS},
 	[SCSI_START_STOP_UNIT] =
 		{"START STOP UNIT", 6, SCSI_NONE, 0, {0, 0x01, 0, 0x0f, 0xf7, 0}, scsi_start_stop_unit},
 	[SCSI_PREVENT_ALLOW] =
 		{"PREVENT ALLOW MEDIUM REMOVAL", 6, SCSI_NONE, 0, {0, 0, 0, 0, 0x01, 0}, scsi_prevent_allow},
 	[SCSI_READ_CAPACITY_10] =
-		{"READ CAPACITY(10)", 10, SCSI_IN, READS, {0, 0, FOUR, 0, 0, 0x01, 0}, scsi_read_capacity_10},
-	[SCSI_READ_10] = {"READ(10)", 10, SCSI_IN, READS, {0, DPO_FUA, FOUR, GROUP, TWO, 0}, scsi_read},
+		{"READ CAPACITY(10)", 10, SCSI_IN, READS, {0, 0, FOUR, 0, 0, 0x01, 0}, scsi_read_capacity_10, FREE},
+	[SCSI_READ_10] = {"READ(10)", 10, SCSI_IN, READS, {0, DPO_FUA, FOUR, GROUP, TWO, 0}, scsi_read, READERS},
 	[SCSI_WRITE_10] = {"WRITE(10)", 10, SCSI_OUT, WRITES_FUA, {0, DPO_FUA, FOUR, GROUP, TWO, 0}, scsi_write},
 	[SCSI_WRITE_AND_VERIFY_10] = {"WRITE AND VERIFY(10)",
 				      10,
@@ -70,7 +105,8 @@ static const struct scsi_command commands[256] = {
 				      ON_MEDIUM,
 				      {0, CHECK_ONE, FOUR, GROUP, TWO, 0},
 				      scsi_write_and_verify},
-	[SCSI_VERIFY_10] = {"VERIFY(10)", 10, SCSI_OUT, READS, {0, CHECK_BITS, FOUR, GROUP, TWO, 0}, scsi_verify},
+	[SCSI_VERIFY_10] =
+		{"VERIFY(10)", 10, SCSI_OUT, READS, {0, CHECK_BITS, FOUR, GROUP, TWO, 0}, scsi_verify, READERS},
 	[SCSI_SYNCHRONIZE_CACHE_10] = {"SYNCHRONIZE CACHE(10)",
 				       10,
 				       SCSI_NONE,
@@ -96,13 +132,15 @@ static const struct scsi_command commands[256] = {
 				   SCSI_IN,
 				   DRIVE,
 				   {0, MMC_CONFIG_RT, TWO, 0, 0, 0, TWO, 0},
-				   scsi_get_configuration},
+				   scsi_get_configuration,
+				   FREE},
 	[MMC_GET_EVENT_STATUS] = {"GET EVENT STATUS NOTIFICATION",
 				  10,
 				  SCSI_IN,
 				  DRIVE,
 				  {0, MMC_EVENT_POLLED, 0, 0, ONE, 0, 0, TWO, 0},
-				  scsi_get_event_status},
+				  scsi_get_event_status,
+				  FREE},
 	[MMC_READ_DISC_INFO] = {"READ DISC INFORMATION",
 				10,
 				SCSI_IN,
@@ -121,8 +159,11 @@ static const struct scsi_command commands[256] = {
 				 0,
 				 {0, SCSI_MODE_SELECT_PF, 0, 0, 0, 0, 0, TWO, 0},
 				 scsi_mode_select_10},
-	[SCSI_MODE_SENSE_10] = {"MODE SENSE(10)", 10, SCSI_IN, 0, {0, 0x18, TWO, 0, 0, 0, TWO, 0}, scsi_mode_sense_10},
-	[SCSI_READ_16] = {"READ(16)", 16, SCSI_IN, DISK_READS, {0, DPO_FUA, EIGHT, FOUR, GROUP, 0}, scsi_read},
+	[SCSI_MODE_SENSE_10] =
+		{"MODE SENSE(10)", 10, SCSI_IN, 0, {0, 0x18, TWO, 0, 0, 0, TWO, 0}, scsi_mode_sense_10, READERS},
+	[SCSI_PERSISTENT_RESERVE_IN] = {ACTIONS(persistent_reserve_in)},
+	[SCSI_PERSISTENT_RESERVE_OUT] = {ACTIONS(persistent_reserve_out)},
+	[SCSI_READ_16] = {"READ(16)", 16, SCSI_IN, DISK_READS, {0, DPO_FUA, EIGHT, FOUR, GROUP, 0}, scsi_read, READERS},
 	[SCSI_COMPARE_AND_WRITE] = {"COMPARE AND WRITE",
 				    16,
 				    SCSI_OUT,
@@ -142,7 +183,7 @@ static const struct scsi_command commands[256] = {
 				      {0, CHECK_ONE, EIGHT, FOUR, GROUP, 0},
 				      scsi_write_and_verify},
 	[SCSI_VERIFY_16] =
-		{"VERIFY(16)", 16, SCSI_OUT, DISK_READS, {0, CHECK_BITS, EIGHT, FOUR, GROUP, 0}, scsi_verify},
+		{"VERIFY(16)", 16, SCSI_OUT, DISK_READS, {0, CHECK_BITS, EIGHT, FOUR, GROUP, 0}, scsi_verify, READERS},
 	[SCSI_SYNCHRONIZE_CACHE_16] = {"SYNCHRONIZE CACHE(16)",
 				       16,
 				       SCSI_NONE,
@@ -156,9 +197,10 @@ static const struct scsi_command commands[256] = {
 				{0, SCSI_WRITE_SAME_UNMAP | SCSI_WRITE_SAME_NDOB, EIGHT, FOUR, GROUP, 0},
 				scsi_write_same},
 	[SCSI_SERVICE_ACTION_IN_16] = {ACTIONS(service_actions_in_16)},
-	[SCSI_REPORT_LUNS] = {"REPORT LUNS", 12, SCSI_IN, ANY_LUN, {0, 0, ONE, 0, 0, 0, FOUR, 0, 0}, scsi_report_luns},
+	[SCSI_REPORT_LUNS] =
+		{"REPORT LUNS", 12, SCSI_IN, ANY_LUN, {0, 0, ONE, 0, 0, 0, FOUR, 0, 0}, scsi_report_luns, FREE},
 	[SCSI_MAINTENANCE_IN] = {ACTIONS(maintenance_in)},
-	[SCSI_READ_12] = {"READ(12)", 12, SCSI_IN, READS, {0, DPO_FUA, FOUR, FOUR, GROUP, 0}, scsi_read},
+	[SCSI_READ_12] = {"READ(12)", 12, SCSI_IN, READS, {0, DPO_FUA, FOUR, FOUR, GROUP, 0}, scsi_read, READERS},
 	[SCSI_WRITE_12] = {"WRITE(12)", 12, SCSI_OUT, WRITES_FUA, {0, DPO_FUA, FOUR, FOUR, GROUP, 0}, scsi_write},
 	[MMC_READ_DVD_STRUCTURE] = {"READ DVD STRUCTURE",
 				    12,
@@ -172,9 +214,15 @@ static const struct scsi_command commands[256] = {
 				      ON_MEDIUM | SCSI_OF_DISKS,
 				      {0, CHECK_ONE, FOUR, FOUR, GROUP, 0},
 				      scsi_write_and_verify},
-	[SCSI_VERIFY_12] = {"VERIFY(12)", 12, SCSI_OUT, DISK_READS, {0, CHECK_BITS, FOUR, FOUR, GROUP, 0}, scsi_verify},
-	[MMC_MECHANISM_STATUS] =
-		{"MECHANISM STATUS", 12, SCSI_IN, DRIVE, {0, 0, 0, 0, 0, 0, 0, 0, TWO, 0, 0}, scsi_mechanism_status},
+	[SCSI_VERIFY_12] =
+		{"VERIFY(12)", 12, SCSI_OUT, DISK_READS, {0, CHECK_BITS, FOUR, FOUR, GROUP, 0}, scsi_verify, READERS},
+	[MMC_MECHANISM_STATUS] = {"MECHANISM STATUS",
+				  12,
+				  SCSI_IN,
+				  DRIVE,
+				  {0, 0, 0, 0, 0, 0, 0, 0, TWO, 0, 0},
+				  scsi_mechanism_status,
+				  FREE},
 };
 
 static bool offered(const struct scsi_lun *lun, const struct scsi_command *command)
@@ -182,7 +230,17 @@ static bool offered(const struct scsi_lun *lun, const struct scsi_command *comma
 	uint16_t not_here = lun && lun->type == SCSI_DVD ? SCSI_OF_DISKS : SCSI_OF_DRIVES;
 
 	return command->name && !(command->flags & not_here) &&
-	       (!(command->flags & SCSI_PROVISIONING) || (lun && lun->disk->discard));
+	       (!(command->flags & SCSI_PROVISIONING) || (lun && lun->disk->discard)) &&
+	       (!(command->flags & SCSI_SHARED) || (lun && lun->reservation));
+}
+
+/* Of an operation code with service actions. */
+static bool any_offered(const struct scsi_lun *lun, const struct scsi_command *command)
+{
+	for (unsigned int i = 0; i < command->actions_count; i++)
+		if (offered(lun, &command->actions[i]))
+			return true;
+	return false;
 }
 
 const struct scsi_command *scsi_find_command(const struct scsi_lun *lun, const uint8_t *cdb, bool *ret_opcode_known)
@@ -190,8 +248,9 @@ const struct scsi_command *scsi_find_command(const struct scsi_lun *lun, const u
 	const struct scsi_command *command = &commands[cdb[0]];
 	uint8_t action = cdb[1] & SCSI_SERVICE_ACTION_MASK;
 
-	*ret_opcode_known = command->actions;
+	*ret_opcode_known = false;
 	if (command->actions) {
+		*ret_opcode_known = any_offered(lun, command);
 		if (action >= command->actions_count)
 			return NULL;
 		command = &command->actions[action];

@@ -114,8 +114,25 @@ static int check_blocks(const Bulkhead__Storage__Lun *msg, struct err *err)
 	return 0;
 }
 
+static int check_reservations(const Bulkhead__Storage__Lun *msg, size_t fds, struct err *err)
+{
+	if (!msg->reservations_fd_index)
+		return 0;
+	if (msg->reservations_fd_index >= fds || msg->reservations_fd_index == msg->fd_index)
+		return err_set(err, -EINVAL, "disk %s: descriptor %u of %zu for its reservations", msg->alias,
+			       msg->reservations_fd_index, fds);
+	if (msg->vm_uuid.len != RESERVATION_ID_LEN || msg->power.len != RESERVATION_ID_LEN)
+		return err_set(err, -EINVAL, "disk %s: who shares it is not said in %u bytes", msg->alias,
+			       RESERVATION_ID_LEN);
+	if (msg->unsafe_flush)
+		return err_set(err, -EINVAL, "disk %s: others share it: its flushes must be done", msg->alias);
+	return 0;
+}
+
 static int check_lun(const Bulkhead__Storage__Lun *msg, size_t fds, struct err *err)
 {
+	int r;
+
 	if (!msg->alias[0] || !printable(msg->alias, SETTINGS_ALIAS_MAX))
 		return err_set(err, -EINVAL,
 			       "storage configuration: the alias of a disk is not 1 to %u printable characters",
@@ -132,7 +149,10 @@ static int check_lun(const Bulkhead__Storage__Lun *msg, size_t fds, struct err *
 			       msg->alias, SETTINGS_SERIAL_MAX);
 	if ((unsigned int)msg->detect_zeroes > DISK_ZEROES_UNMAP)
 		return err_set(err, -EINVAL, "disk %s: what is to be done with zeroes is not known", msg->alias);
-	return check_limits(msg, err) < 0 ? -EINVAL : check_faults(msg->faults, msg->alias, err);
+	r = check_reservations(msg, fds, err);
+	if (r == 0)
+		r = check_limits(msg, err);
+	return r < 0 ? r : check_faults(msg->faults, msg->alias, err);
 }
 
 static void take_limits(struct lun_settings *lun, const Bulkhead__Storage__Lun *msg)
@@ -191,6 +211,11 @@ static void take_lun(struct lun_settings *lun, const Bulkhead__Storage__Lun *msg
 	lun->dvd = msg->device == BULKHEAD__STORAGE__DEVICE__DEVICE_DVD;
 	lun->empty = msg->empty;
 	lun->medium = msg->medium;
+	lun->reservations = msg->reservations_fd_index;
+	if (lun->reservations) {
+		memcpy(lun->vm, msg->vm_uuid.data, sizeof(lun->vm));
+		memcpy(lun->power, msg->power.data, sizeof(lun->power));
+	}
 	lun->readonly = msg->readonly;
 	lun->unsafe_flush = msg->unsafe_flush;
 	lun->discard = msg->discard;
@@ -240,23 +265,31 @@ static int parse_controller(struct settings *settings, const Bulkhead__Storage__
 }
 
 /* Two LUNs on one descriptor would be two caches of one disk in the guest. */
+static int take_descriptor(const char *owner[ENGINE_FILES_MAX], unsigned int index, const char *alias, struct err *err)
+{
+	if (index >= ENGINE_FILES_MAX)
+		return err_set(err, -EINVAL, "disk %s: descriptor %u: at most %u", alias, index, ENGINE_FILES_MAX);
+	if (owner[index])
+		return err_set(err, -EINVAL, "disk %s: its descriptor is disk %s's already", alias, owner[index]);
+	owner[index] = alias;
+	return 0;
+}
+
 static int check_descriptors(const struct settings *settings, struct err *err)
 {
-	const struct lun_settings *owner[SETTINGS_CONTROLLERS_MAX * SETTINGS_LUNS_MAX];
-	size_t owners = 0;
+	const char *owner[ENGINE_FILES_MAX] = {NULL};
+	int r = 0;
 
 	for (size_t c = 0; c < settings->controllers; c++) {
-		for (size_t l = 0; l < settings->controller[c].luns; l++) {
+		for (size_t l = 0; r == 0 && l < settings->controller[c].luns; l++) {
 			const struct lun_settings *lun = &settings->controller[c].lun[l];
 
-			for (size_t i = 0; i < owners; i++)
-				if (owner[i]->fd_index == lun->fd_index)
-					return err_set(err, -EINVAL, "disk %s: its descriptor is disk %s's already",
-						       lun->alias, owner[i]->alias);
-			owner[owners++] = lun;
+			r = take_descriptor(owner, lun->fd_index, lun->alias, err);
+			if (r == 0 && lun->reservations)
+				r = take_descriptor(owner, lun->reservations, lun->alias, err);
 		}
 	}
-	return 0;
+	return r;
 }
 
 int settings_parse(const void *bytes, size_t len, size_t fds, struct settings **ret_settings, struct err *err)
@@ -335,7 +368,7 @@ static int take_change(const Bulkhead__Storage__Change *msg, size_t fds, struct 
 		    (msg->medium != NULL) !=
 	    1)
 		return err_set(err, -EINVAL, "storage change: none that this vsp-storaged knows, or several");
-	if (fds != (msg->attach || msg->medium ? 1 : 0))
+	if (fds != (msg->attach ? 1u + (msg->attach->reservations_fd_index > 0) : msg->medium ? 1u : 0u))
 		return err_set(err, -EINVAL, "storage change: %zu descriptors came with it", fds);
 	if (msg->attach) {
 		ret->kind = CHANGE_ATTACH;

@@ -12,6 +12,7 @@
 #include "disk.h"
 #include "fault.h"
 #include "layer_throttle.h"
+#include "reservation.h"
 
 #define SETTINGS_VERSION	 1u
 #define SETTINGS_CONTROLLERS_MAX 64u
@@ -30,6 +31,8 @@ struct lun_settings {
 	char serial[SETTINGS_SERIAL_MAX + 1];
 	char image[SETTINGS_IMAGE_MAX + 1]; /* for messages; cleaned, cut */
 	unsigned int fd_index;		    /* below the provider's count of descriptors; no other LUN has the same */
+	unsigned int reservations;	    /* the same, of a disk that others share; 0: nobody does */
+	uint8_t vm[RESERVATION_ID_LEN], power[RESERVATION_ID_LEN]; /* with it */
 	bool readonly;
 	bool unsafe_flush;
 	bool discard;
@@ -88,8 +91,8 @@ struct change_settings {
  */
 int settings_parse(const void *bytes, size_t len, size_t fds, struct settings **ret_settings, struct err *err);
 
-/** settings_parse_change - the same for proto/storage.proto Change; with ATTACH and MEDIUM comes one descriptor, else
- * none.
+/** settings_parse_change - the same for proto/storage.proto Change; with ATTACH and MEDIUM come the LUN's descriptors,
+ * else none.
  * Return: 0; as settings_parse(). */
 int settings_parse_change(const void *bytes, size_t len, size_t fds, struct change_settings *ret, struct err *err);
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/fd.h"
@@ -28,6 +29,80 @@ static int find_place(const struct storaged_controller *controller, uint8_t targ
 	}
 	return scsi->luns < SETTINGS_LUNS_MAX ? (int)scsi->luns : any;
 }
+
+/* ---- disks that others share ---- */
+
+/* Writes that reservations do not allow any more: who waits for their end waits for us. */
+static void on_fenced(void *arg)
+{
+	struct storaged_shared *shared = arg;
+
+	storvsp_abort_fenced(&shared->controller->storvsp, shared->lun);
+	engine_flush(shared->controller->storvsp.engine);
+}
+
+/* A process has one lock on a file, and loses it when it closes any descriptor of it. */
+static int check_not_ours(const struct storaged *storaged, const struct lun_settings *settings, int fd, struct err *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_set(err, -errno, "disk %s: its reservations: %s", settings->alias, strerror(errno));
+	for (size_t c = 0; c < storaged->controllers; c++) {
+		const struct scsi_controller *scsi = &storaged->controller[c].storvsp.scsi;
+
+		for (size_t i = 0; i < scsi->luns; i++) {
+			const struct reservation *other = scsi->lun[i].reservation;
+
+			if (other && other->dev == st.st_dev && other->ino == st.st_ino)
+				return err_set(err, -EINVAL, "disk %s: %s is disk %s of this VM already: leave one out",
+					       settings->alias, settings->image, scsi->lun[i].alias);
+		}
+	}
+	return 0;
+}
+
+/* Of a LUN that is made. @fd is taken over on success. */
+static int open_shared(struct storaged *storaged, struct storaged_controller *controller, size_t place,
+		       const struct lun_settings *settings, int fd, unsigned int file, struct err *err)
+{
+	struct reservation_config config = {.alias = settings->alias, .image = settings->image, .fd = fd, .file = file};
+	struct scsi_lun *lun = &controller->lun[place];
+	struct storaged_shared *shared = calloc(1, sizeof(*shared));
+	struct reservation *reservation;
+	int r = shared ? check_not_ours(storaged, settings, fd, err)
+		       : err_set(err, -ENOMEM, "disk %s: out of memory", settings->alias);
+
+	memcpy(config.vm, settings->vm, sizeof(config.vm));
+	memcpy(config.controller, controller->instance.b, sizeof(config.controller));
+	memcpy(config.power, settings->power, sizeof(config.power));
+	if (r == 0)
+		r = reservation_open(storaged->loop, storaged->engine, &config, &reservation, err);
+	if (r < 0) {
+		free(shared);
+		return r;
+	}
+	*shared = (struct storaged_shared){.controller = controller, .lun = lun, .fd = fd, .file = file};
+	controller->shared[place] = shared;
+	scsi_lun_share(lun, reservation, settings->serial);
+	reservation_set_fenced(reservation, on_fenced, shared);
+	return 0;
+}
+
+static void close_shared(struct storaged_controller *controller, size_t place)
+{
+	struct storaged_shared *shared = controller->shared[place];
+
+	if (!shared)
+		return;
+	reservation_close(controller->lun[place].reservation);
+	controller->lun[place].reservation = NULL;
+	fd_close(&shared->fd);
+	free(shared);
+	controller->shared[place] = NULL;
+}
+
+/* ---- disks ---- */
 
 static void log_layers(const struct scsi_lun *lun, const struct lun_settings *settings)
 {
@@ -84,15 +159,20 @@ static void log_disk(const struct storaged_controller *controller, const struct 
 		log_info(lun->object, "%s:%u:%u: a drive without a medium", controller->name, settings->target,
 			 settings->lun);
 	else
-		log_info(lun->object, "%s:%u:%u: %s, %" PRIu64 " blocks of %u bytes%s%s%s", controller->name,
+		log_info(lun->object, "%s:%u:%u: %s, %" PRIu64 " blocks of %u bytes%s%s%s%s", controller->name,
 			 settings->target, settings->lun, settings->image, disk->blocks, disk->block_bytes,
 			 disk->readonly ? ", read-only" : "", disk->write_through ? ", write-through" : "",
-			 settings->unsafe_flush ? ", flushes are not done" : "");
+			 settings->unsafe_flush ? ", flushes are not done" : "", lun->reservation ? ", shared" : "");
 }
 
-/* @fd, which the engine knows as @file, is taken over on success. */
+/* The engine's numbers of a disk's descriptors. */
+struct files {
+	unsigned int image, reservations;
+};
+
+/* @fds, which the engine knows as @files, are taken over on success. */
 static int open_disk(struct storaged *storaged, struct storaged_controller *controller,
-		     const struct lun_settings *settings, int fd, unsigned int file, struct err *err)
+		     const struct lun_settings *settings, struct storaged_fds fds, struct files files, struct err *err)
 {
 	int r, place = find_place(controller, settings->target, settings->lun);
 	struct scsi_lun *lun;
@@ -101,24 +181,30 @@ static int open_disk(struct storaged *storaged, struct storaged_controller *cont
 	if (place < 0)
 		return err_set(err, -ENOSPC, "disk %s: its controller has %u disks already", settings->alias,
 			       SETTINGS_LUNS_MAX);
-	r = open_stack(storaged, settings, fd, file, &disk, err);
+	r = open_stack(storaged, settings, fds.image, files.image, &disk, err);
 	if (r < 0)
 		return r;
 	lun = &controller->lun[place];
 	r = scsi_lun_init(lun, &controller->instance, settings->target, settings->lun, settings->alias,
 			  settings->serial, disk);
+	if (r < 0)
+		err_set(err, r, "disk %s: out of memory", settings->alias);
+	else if (settings->reservations)
+		r = open_shared(storaged, controller, (size_t)place, settings, fds.reservations, files.reservations,
+				err);
 	if (r < 0) {
+		scsi_lun_done(lun);
 		lun->presence = SCSI_GONE;
 		disk_close(disk);
-		return err_set(err, r, "disk %s: out of memory", settings->alias);
+		return r;
 	}
 	if (settings->dvd)
 		scsi_lun_make_drive(lun, settings->medium);
 	snprintf(lun->image, sizeof(lun->image), "%s", settings->image);
 	storvsp_lun_comes(&controller->storvsp, lun);
 	storvsp_units_changed(&controller->storvsp);
-	controller->fd[place] = fd;
-	controller->file[place] = file;
+	controller->fd[place] = fds.image;
+	controller->file[place] = files.image;
 	if ((size_t)place == controller->storvsp.scsi.luns)
 		controller->storvsp.scsi.luns++;
 	storaged->disks++;
@@ -140,11 +226,17 @@ static int open_controller(struct storaged *storaged, const struct controller_se
 	controller->storvsp.scsi.lun = controller->lun;
 	storaged->controllers++;
 	for (size_t i = 0; r == 0 && i < settings->luns; i++) {
-		unsigned int file = settings->lun[i].fd_index;
+		const struct lun_settings *lun = &settings->lun[i];
+		struct files files = {lun->fd_index, lun->reservations};
 
-		r = open_disk(storaged, controller, &settings->lun[i], fds[file], file, err);
-		if (r == 0)
-			fds[file] = -1;
+		r = open_disk(storaged, controller, lun,
+			      (struct storaged_fds){fds[files.image], lun->reservations ? fds[files.reservations] : -1},
+			      files, err);
+		if (r < 0)
+			continue;
+		fds[files.image] = -1;
+		if (lun->reservations)
+			fds[files.reservations] = -1;
 	}
 	return r;
 }
@@ -155,6 +247,8 @@ int storaged_open(struct loop *loop, const struct settings *settings, const char
 	struct storaged *storaged = calloc(1, sizeof(*storaged));
 	int r;
 
+	if (storaged)
+		storaged->loop = loop;
 	if (storaged)
 		r = engine_open(engine, loop, fds, count, &storaged->engine, err);
 	else
@@ -181,6 +275,7 @@ int storaged_open(struct loop *loop, const struct settings *settings, const char
 
 static void close_disk(struct storaged_controller *controller, size_t place)
 {
+	close_shared(controller, place);
 	disk_close(controller->lun[place].disk);
 	scsi_lun_done(&controller->lun[place]);
 	controller->lun[place].disk = NULL;
@@ -243,27 +338,56 @@ static int add_file(struct storaged *storaged, const struct lun_settings *settin
 		       : file;
 }
 
-int storaged_attach(struct storaged *storaged, struct storaged_controller *controller,
-		    const struct lun_settings *settings, int fd, struct err *err)
+/* The engine learns of both descriptors, or of none. */
+static int add_files(struct storaged *storaged, const struct lun_settings *settings, struct storaged_fds fds,
+		     struct files *ret, struct err *err)
+{
+	int image = add_file(storaged, settings, fds.image, err), reservations = 0;
+
+	if (image >= 0 && fds.reservations >= 0)
+		reservations = add_file(storaged, settings, fds.reservations, err);
+	if (image >= 0 && reservations < 0)
+		(void)engine_remove_file(storaged->engine, (unsigned int)image);
+	if (image < 0 || reservations < 0)
+		return image < 0 ? image : reservations;
+	*ret = (struct files){(unsigned int)image, (unsigned int)reservations};
+	return 0;
+}
+
+static int attach(struct storaged *storaged, struct storaged_controller *controller,
+		  const struct lun_settings *settings, struct storaged_fds fds, struct err *err)
 {
 	const struct scsi_lun *other = storaged_find_lun(controller, settings->target, settings->lun);
-	int file = -1, r;
+	struct files files;
+	int r;
 
-	if (other) {
-		r = err_set(err, -EEXIST, "disk %s: target %u, LUN %u is disk %s already", settings->alias,
-			    settings->target, settings->lun, other->alias);
-	} else {
-		r = file = add_file(storaged, settings, fd, err);
-		if (file >= 0)
-			r = open_disk(storaged, controller, settings, fd, (unsigned int)file, err);
-	}
-	if (r < 0 && file >= 0)
-		(void)engine_remove_file(storaged->engine, (unsigned int)file);
+	if (other)
+		return err_set(err, -EEXIST, "disk %s: target %u, LUN %u is disk %s already", settings->alias,
+			       settings->target, settings->lun, other->alias);
+	r = add_files(storaged, settings, fds, &files, err);
 	if (r < 0)
-		fd_close(&fd);
-	else if (storaged->stats)
+		return r;
+	r = open_disk(storaged, controller, settings, fds, files, err);
+	if (r < 0) {
+		(void)engine_remove_file(storaged->engine, files.image);
+		if (fds.reservations >= 0)
+			(void)engine_remove_file(storaged->engine, files.reservations);
+	}
+	return r;
+}
+
+int storaged_attach(struct storaged *storaged, struct storaged_controller *controller,
+		    const struct lun_settings *settings, struct storaged_fds fds, struct err *err)
+{
+	int r = attach(storaged, controller, settings, fds, err);
+
+	if (r < 0) {
+		fd_close(&fds.image);
+		fd_close(&fds.reservations);
+	} else if (storaged->stats) {
 		observe_lun(storaged->stats, &controller->instance,
 			    storaged_find_lun(controller, settings->target, settings->lun), true);
+	}
 	return r;
 }
 
@@ -282,6 +406,8 @@ void storaged_detach(struct storaged *storaged, struct storaged_controller *cont
 	size_t place = (size_t)(lun - controller->lun);
 	int r = engine_remove_file(storaged->engine, controller->file[place]);
 
+	if (r == 0 && controller->shared[place])
+		r = engine_remove_file(storaged->engine, controller->shared[place]->file);
 	if (r < 0)
 		log_error(lun->object, "the host keeps its image until this process ends: %s", strerror(-r));
 	storvsp_lun_goes(&controller->storvsp, lun);

@@ -7,17 +7,34 @@
 #include "settings.h"
 #include "storvsp.h"
 
+struct storaged_shared;
+
 struct storaged_controller {
 	struct storvsp storvsp; /* storvsp.scsi.luns places of the arrays are in use; some may have no disk any more */
 	struct abi_guid instance;
 	char name[16]; /* "scsi0" */
 	struct scsi_lun lun[SETTINGS_LUNS_MAX];
-	int fd[SETTINGS_LUNS_MAX];	      /* of the image; -1: there is no disk here */
-	unsigned int file[SETTINGS_LUNS_MAX]; /* the engine's number of it */
+	int fd[SETTINGS_LUNS_MAX];			   /* of the image; -1: there is no disk here */
+	unsigned int file[SETTINGS_LUNS_MAX];		   /* the engine's number of it */
+	struct storaged_shared *shared[SETTINGS_LUNS_MAX]; /* NULL: nobody shares the disk */
+};
+
+/* Of a disk that other VMs share. */
+struct storaged_shared {
+	struct storaged_controller *controller;
+	struct scsi_lun *lun;
+	int fd; /* of its reservations */
+	unsigned int file;
+};
+
+/* A disk's descriptors. */
+struct storaged_fds {
+	int image, reservations; /* -1: there are none */
 };
 
 /* Owns the engine, the disks and the descriptors below them. */
 struct storaged {
+	struct loop *loop;
 	struct engine *engine;
 	struct layers layers;
 	struct stats *stats; /* the vsp's; NULL: nothing is counted */
@@ -51,11 +68,11 @@ struct scsi_lun *storaged_find_lun(struct storaged_controller *controller, uint8
 
 /**
  * storaged_attach - one more disk; its initiator is told by storvsp_bus_changed().
- * @fd: of its image; taken over, also on failure.
+ * @fds: taken over, also on failure.
  * Return: 0; -EEXIST (the place is taken), -ENOSPC (no more disks), what opening refuses, with a line.
  */
 int storaged_attach(struct storaged *storaged, struct storaged_controller *controller,
-		    const struct lun_settings *settings, int fd, struct err *err);
+		    const struct lun_settings *settings, struct storaged_fds fds, struct err *err);
 
 /** storaged_set - limits, faults, and what becomes of zeroes and of blocks that are given back, while requests are in
  * flight. Return: 0; -ENOMEM, with a line. */

@@ -172,6 +172,10 @@ static void reply_srb(struct storvsp_request *request, enum scsi_outcome outcome
 		status = VSTOR_STATUS_IO_DEVICE_ERROR;
 		memset(srb->sense_data, 0, sizeof(srb->sense_data));
 		memcpy(srb->sense_data, scsi->sense, sense_len);
+	} else if (outcome == SCSI_COMPLETE && scsi->status != SCSI_STATUS_GOOD) {
+		/* Guests that do not look at the SCSI status must not take it for done. */
+		srb->srb_status = SRB_STATUS_ERROR;
+		status = VSTOR_STATUS_IO_DEVICE_ERROR;
 	}
 	srb->sense_info_length = sense_len;
 	if (changed) {
@@ -611,18 +615,28 @@ bool storvsp_in_flight(const struct storvsp *storvsp, const struct scsi_lun *lun
 	return false;
 }
 
-void storvsp_abort(struct storvsp *storvsp, const struct scsi_lun *lun)
+static void abort_all(struct storvsp *storvsp, const struct scsi_lun *lun, bool fenced)
 {
 	struct storvsp_request *next;
 
 	/* As in op_reset(). */
 	for (struct storvsp_request *srb = storvsp->srbs.head; srb; srb = next) {
 		next = srb->next;
-		if (srb->scsi.unit != lun || srb->scsi.abort)
+		if (srb->scsi.unit != lun || srb->scsi.abort || (fenced && !scsi_fenced(&srb->scsi)))
 			continue;
 		scsi_abort(&srb->scsi);
 		next = storvsp->srbs.head;
 	}
+}
+
+void storvsp_abort(struct storvsp *storvsp, const struct scsi_lun *lun)
+{
+	abort_all(storvsp, lun, false);
+}
+
+void storvsp_abort_fenced(struct storvsp *storvsp, const struct scsi_lun *lun)
+{
+	abort_all(storvsp, lun, true);
 }
 
 const struct vsp_device_ops storvsp_ops = {

@@ -71,4 +71,7 @@ bool storvsp_in_flight(const struct storvsp *storvsp, const struct scsi_lun *lun
 /** storvsp_abort - end the requests of @lun that the host has not begun. */
 void storvsp_abort(struct storvsp *storvsp, const struct scsi_lun *lun);
 
+/** storvsp_abort_fenced - the same of those that reservations do not allow any more. */
+void storvsp_abort_fenced(struct storvsp *storvsp, const struct scsi_lun *lun);
+
 #endif

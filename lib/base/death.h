@@ -35,6 +35,9 @@
 	X(STATS_COUNTED, "stats-counted", "the request is counted")                                                    \
 	X(STATS_OVER, "stats-over", "the note is gone, the request has no outcome")                                    \
 	X(MARKED, "marked", "the slot has a mark, the request has no outcome")                                         \
+	X(RESERVE_WRITTEN, "reserve-written", "a copy of the new reservations is written")                             \
+	X(RESERVE_SYNCED, "reserve-synced", "it is on the medium")                                                     \
+	X(RESERVE_PUBLISHED, "reserve-published", "it counts")                                                         \
 	X(OUTCOME_REPLY, "outcome-reply", "the reply's bytes are in the slot")                                         \
 	X(OUTCOME_DONE, "outcome-done", "the slot is DONE")                                                            \
 	X(OUTCOME_STATE, "outcome-state", "half of the device's state is new")                                         \

@@ -196,7 +196,7 @@ static void handle_change(struct rpc_conn *conn, struct rpc_call *call, const Pr
 	const struct vsp *vsp = arg;
 
 	if (vsp->config.change)
-		vsp->config.change(vsp->config.arg, req->change.data, req->change.len, nfds > 0 ? take_fd(&fds[0]) : -1,
+		vsp->config.change(vsp->config.arg, req->change.data, req->change.len, fds, nfds,
 				   (struct vsp_change *)call);
 	else
 		rpc_fail(call, -EOPNOTSUPP, "%s: what it serves cannot change", vsp->config.name);
@@ -216,8 +216,8 @@ static const struct rpc_method methods[] = {
 	{VSP_END, "End", &bulkhead__empty__descriptor, &bulkhead__empty__descriptor, 0, 0, RPC_ROLE_ANY, handle_end},
 	{VSP_PING, "Ping", &bulkhead__empty__descriptor, &bulkhead__vsp__ping_reply__descriptor, 0, 0, RPC_ROLE_ANY,
 	 handle_ping},
-	{VSP_CHANGE, "Change", &bulkhead__vsp__change_request__descriptor, &bulkhead__empty__descriptor, 0, 1,
-	 RPC_ROLE_ANY, handle_change},
+	{VSP_CHANGE, "Change", &bulkhead__vsp__change_request__descriptor, &bulkhead__empty__descriptor, 0,
+	 VSP_CHANGE_FDS_MAX, RPC_ROLE_ANY, handle_change},
 	{VSP_RESUMED, "Resumed", &bulkhead__empty__descriptor, &bulkhead__empty__descriptor, 0, 0, RPC_ROLE_ANY,
 	 handle_resumed},
 	{0},

@@ -109,9 +109,9 @@ struct vsp_config {
 	/* The worker went away: the VSP must end. Do not vsp_free() inside. */
 	void (*worker_gone)(void *arg, const char *why);
 	/* What it serves is to change, while it serves: @bytes (@len, from the manager; nothing in it is trusted) say
-	 * how. @fd: came with it, the callee's; -1: none. vsp_changed() follows, perhaps from inside. NULL: nothing can
-	 * change. */
-	void (*change)(void *arg, const void *bytes, size_t len, int fd, struct vsp_change *change);
+	 * how. @fds: the descriptors that came with it, up to VSP_CHANGE_FDS_MAX; the callee sets those that it takes
+	 * over to -1. vsp_changed() follows, perhaps from inside. NULL: nothing can change. */
+	void (*change)(void *arg, const void *bytes, size_t len, int *fds, size_t nfds, struct vsp_change *change);
 	void *arg;
 };
 

@@ -10,9 +10,12 @@
  *   --no-discard  the disk does not take blocks back
  *   --direct      past the host's page cache
  *   --powered-on  the disk says first that it was powered on, as it does to a guest
+ *   --shared FILE other doors share the disk: FILE is made, and has its reservations
+ *   --initiator N which of them this one is (0)
  * COMMAND names any device that it can open: /dev/zero will do. Its exit status is ours.
  *
- * Limits: one command at a time, one LUN, one initiator; no task management.
+ * Limits: one command at a time, one LUN, one initiator; no task management. For more initiators start more doors, from
+ * one another's commands or beside one another.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -108,7 +111,7 @@ static int serve(int fd)
 	return 0;
 }
 
-static int open_door(struct settings *settings, int *fd, bool powered_on)
+static int open_door(struct settings *settings, int *fds, size_t count, bool powered_on)
 {
 	struct err err = {0};
 	struct scsi_lun *lun;
@@ -116,7 +119,7 @@ static int open_door(struct settings *settings, int *fd, bool powered_on)
 	door.data = malloc(DOOR_DATA_MAX);
 	if (!door.data || loop_new(&door.loop) < 0)
 		return -ENOMEM;
-	if (storaged_open(door.loop, settings, NULL, fd, 1, &door.storaged, &err) < 0) {
+	if (storaged_open(door.loop, settings, NULL, fds, count, &door.storaged, &err) < 0) {
 		fprintf(stderr, "door: %s\n", err.text);
 		return err.code;
 	}
@@ -148,19 +151,24 @@ static pid_t start(char **command, int socket, int other, uint32_t block)
 	_exit(127);
 }
 
-static int run(struct settings *settings, const char *image, char **command, bool direct, bool powered_on)
+static int run(struct settings *settings, const char *image, const char *shared, char **command, bool direct,
+	       bool powered_on)
 {
 	struct lun_settings *lun = &settings->controller[0].lun[0];
 	int pair[2], status,
-		fd = open(image, (lun->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | (direct ? O_DIRECT : 0));
+		fd[2] = {open(image, (lun->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | (direct ? O_DIRECT : 0)), -1};
 	pid_t pid;
 
-	if (fd < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0) {
+	if (shared) {
+		fd[1] = open(shared, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		lun->reservations = 1;
+	}
+	if (fd[0] < 0 || (shared && fd[1] < 0) || socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0) {
 		fprintf(stderr, "door: %s: %s\n", image, strerror(errno));
 		return 125;
 	}
 	snprintf(lun->image, sizeof(lun->image), "%s", image);
-	if (open_door(settings, &fd, powered_on) < 0)
+	if (open_door(settings, fd, shared ? 2 : 1, powered_on) < 0)
 		return 125;
 	pid = start(command, pair[1], pair[0], lun->block_bytes);
 	close(pair[1]);
@@ -172,7 +180,6 @@ static int run(struct settings *settings, const char *image, char **command, boo
 	storaged_free(door.storaged);
 	loop_free(door.loop);
 	free(door.data);
-	close(fd);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 125;
 }
 
@@ -195,10 +202,13 @@ int main(int argc, char **argv)
 		{"powered-on", no_argument, NULL, 'o'},
 		{"dvd", no_argument, NULL, 'v'},
 		{"empty", no_argument, NULL, 'e'},
+		{"shared", required_argument, NULL, 's'},
+		{"initiator", required_argument, NULL, 'i'},
 		{NULL, 0, NULL, 0},
 	};
 	static struct settings settings = {.controllers = 1, .controller[0].luns = 1};
 	struct lun_settings *lun = &settings.controller[0].lun[0];
+	const char *shared = NULL;
 	bool direct = false, powered_on = false;
 	int c;
 
@@ -221,6 +231,10 @@ int main(int argc, char **argv)
 			powered_on = true;
 		else if (c == 'v' || c == 'e')
 			make_drive(lun, c == 'e');
+		else if (c == 's')
+			shared = optarg;
+		else if (c == 'i')
+			lun->vm[0] = (uint8_t)atoi(optarg);
 		else
 			return 125;
 	}
@@ -228,5 +242,5 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: door [OPTION]... IMAGE COMMAND [ARGUMENT]...\n");
 		return 125;
 	}
-	return run(&settings, argv[optind], argv + optind + 1, direct, powered_on);
+	return run(&settings, argv[optind], shared, argv + optind + 1, direct, powered_on);
 }

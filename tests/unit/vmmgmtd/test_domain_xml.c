@@ -488,11 +488,21 @@ Test(domain_xml, shareable)
 	struct err err = {0};
 
 	cr_assert_eq(parse(DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<shareable/>")
-					   DISK_OF("file", "file='/a'", "dev='sdb'", "<shareable/><readonly/>")),
+					   DISK_OF("file", "file='/b'", "dev='sdb'", "<shareable/><readonly/>")),
 			   &d, NULL, &err),
 		     0, "%s", err.text);
 	cr_assert(d.disks[0].shareable && !d.disks[0].readonly && d.disks[1].shareable && d.disks[1].readonly);
 	domain_done(&d);
+	/* With others, not with oneself; and what is flushed is there for them. */
+	cr_assert_eq(parse(DEVICES(DISK_OF("file", "file='/a'", "dev='sda'", "<shareable/>")
+					   DISK_OF("file", "file='/a'", "dev='sdb'", "<shareable/><readonly/>")),
+			   &d, NULL, &err),
+		     -EINVAL);
+	cr_assert_eq(parse(DEVICES(DISK_OF("file", "file='/a'", "dev='sda'",
+					   "<shareable/><driver type='raw' cache='unsafe'/>")),
+			   &d, NULL, &err),
+		     -EINVAL);
+	cr_assert(strstr(err.text, "unsafe"), "%s", err.text);
 }
 
 Test(domain_xml, report_has_all_three_lists)

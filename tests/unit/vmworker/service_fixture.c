@@ -130,12 +130,12 @@ static int on_ping(void *arg)
 	return 0;
 }
 
-static int on_change(void *arg, const void *change, size_t len, int fd)
+static int on_change(void *arg, const void *change, size_t len, const int *fds, size_t nfds)
 {
 	struct played *played = arg;
 
 	played->changes++;
-	played->change_fd = fd;
+	played->change_fd = nfds > 0 ? fds[0] : -1;
 	snprintf(played->change, sizeof(played->change), "%.*s", (int)len, (const char *)change);
 	return 0;
 }

@@ -37,7 +37,8 @@ static void attach_disk(int fd)
 					       .change_len = 6,
 					       .config = "one",
 					       .config_len = 3,
-					       .fd = fd,
+					       .fds = &fd,
+					       .nfds = 1,
 					       .drop = -1,
 					       .early = true};
 
@@ -47,7 +48,7 @@ static void attach_disk(int fd)
 static void detach_disk(int place)
 {
 	const struct provider_change change = {
-		.change = "detach", .change_len = 6, .config = "two", .config_len = 3, .fd = -1, .drop = place};
+		.change = "detach", .change_len = 6, .config = "two", .config_len = 3, .drop = place, .drops = 1};
 
 	provider_change(sx.storage, &change, on_done, NULL);
 }
