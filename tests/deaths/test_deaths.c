@@ -39,7 +39,8 @@
 #define CONTROL_ID     1000u
 #define SWAP_ID	       999u
 #define SWAP_AT	       (DISK_LEN - 512u) /* a block that COMPARE AND WRITE counts up */
-#define SWAP_OUTCOME   6u		 /* its first outcome is that of the sixth request */
+#define RESERVE_ID     998u
+#define SWAP_OUTCOME   6u /* its first outcome is that of the sixth request */
 
 /* Everything of one run. */
 static struct {
@@ -47,7 +48,8 @@ static struct {
 	struct fake_guest guest;
 	struct fake_channel peer;
 	struct fake_worker *worker;
-	int image;
+	int image, reservations;
+	uint64_t key; /* with which it is registered */
 	pid_t child;
 	unsigned int deaths, failures;
 	bool was_opened; /* the channel was asked for once: from then on it is recovered */
@@ -248,6 +250,29 @@ static bool swap(void)
 	return wait_for(all_answered, "COMPARE AND WRITE is not answered");
 }
 
+/* The same: each time it must name the key that the time before has left. */
+static bool reserve(void)
+{
+	struct vstor_packet packet = {.operation = VSTOR_OPERATION_EXECUTE_SRB, .flags = VSTOR_REQUEST_COMPLETION_FLAG};
+	struct vmscsi_request *srb = &packet.vm_srb;
+	uint8_t *page = fake_guest_ptr(&run.guest, run.swap_page);
+
+	memset(page, 0, SCSI_PRO_LIST_LEN);
+	put_be64(page, run.key);
+	put_be64(page + 8, ++run.key);
+	srb->cdb_length = 10;
+	srb->sense_info_length = 20;
+	srb->data_in = VSTOR_DATA_OUT;
+	srb->data_transfer_length = SCSI_PRO_LIST_LEN;
+	srb->cdb[0] = SCSI_PERSISTENT_RESERVE_OUT;
+	srb->cdb[1] = SCSI_PRO_REGISTER;
+	put_be32(&srb->cdb[5], SCSI_PRO_LIST_LEN);
+	if (fake_put_pages(&run.peer, RESERVE_ID, &run.swap_page, 1, 0, SCSI_PRO_LIST_LEN, &packet, sizeof(packet)) < 0)
+		abort();
+	sent(RESERVE_ID);
+	return wait_for(all_answered, "PERSISTENT RESERVE OUT is not answered");
+}
+
 static void put(uint32_t i, uint8_t opcode)
 {
 	struct vstor_packet packet = {.operation = VSTOR_OPERATION_EXECUTE_SRB, .flags = VSTOR_REQUEST_COMPLETION_FLAG};
@@ -291,7 +316,7 @@ static void check_pages(void)
 
 static bool one_round(unsigned int round)
 {
-	if (!run.poison && !swap())
+	if (!run.poison && !(swap() && reserve()))
 		return false;
 	for (uint32_t i = 0; i < BURST; i++) {
 		memset(run.model + (size_t)i * IO_LEN, (int)(round * 61 + i + 1), IO_LEN);
@@ -344,14 +369,16 @@ static void set_up(void)
 	memset(&run, 0, sizeof(run));
 	snprintf(path, sizeof(path), "%s/deaths-XXXXXX", dir ? dir : "/tmp");
 	run.image = mkostemp(path, O_CLOEXEC);
-	if (run.image < 0 || unlink(path) < 0 || ftruncate(run.image, DISK_LEN) < 0 || loop_new(&run.loop) < 0)
+	run.reservations = open(dir ? dir : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (run.image < 0 || run.reservations < 0 || unlink(path) < 0 || ftruncate(run.image, DISK_LEN) < 0 ||
+	    loop_new(&run.loop) < 0)
 		abort();
 	fake_guest_init(&run.guest, 4u << 20, 2);
 	fake_channel_init(&run.peer, &run.guest, 9, 0, RING_PAGES);
 	for (uint32_t i = 0; i < BURST; i++)
 		run.page[i] = fake_guest_alloc(&run.guest, 1);
 	run.swap_page = fake_guest_alloc(&run.guest, 1);
-	run.worker = fake_storage_new(run.loop, &run.guest, 7, run.image, NULL);
+	run.worker = fake_storage_new_shared(run.loop, &run.guest, 7, run.image, run.reservations, 1, NULL);
 }
 
 static void tear_down(void)
@@ -363,6 +390,7 @@ static void tear_down(void)
 	fake_guest_done(&run.guest);
 	loop_free(run.loop);
 	close(run.image);
+	close(run.reservations);
 }
 
 static unsigned int planned(void)

@@ -63,3 +63,31 @@ struct fake_worker *fake_storage_new(struct loop *loop, struct fake_guest *guest
 {
 	return fake_storage_new_luns(loop, guest, number, &image, 1, vm_name);
 }
+
+struct fake_worker *fake_storage_new_shared(struct loop *loop, struct fake_guest *guest, uint8_t number, int image,
+					    int reservations, uint8_t vm, const char *vm_name)
+{
+	static uint8_t guid[16], uuid[16], power[16], config[2 * LUN_BYTES + sizeof(guid) + sizeof(uuid) + 64];
+	Bulkhead__Storage__Config message = BULKHEAD__STORAGE__CONFIG__INIT;
+	Bulkhead__Storage__Controller controller = BULKHEAD__STORAGE__CONTROLLER__INIT, *controllers = &controller;
+	Bulkhead__Storage__Lun lun, *luns = &lun;
+	const int fds[] = {image, reservations};
+	struct fake_provider provider = {
+		.name = "storage", .config = config, .fds = fds, .fd_count = 2, .vm_name = vm_name};
+
+	guid[0] = number;
+	uuid[0] = vm;
+	fill_lun(&lun, 0, 0);
+	lun.reservations_fd_index = 1;
+	lun.vm_uuid = (ProtobufCBinaryData){sizeof(uuid), uuid};
+	lun.power = (ProtobufCBinaryData){sizeof(power), power};
+	controller.instance_guid = (ProtobufCBinaryData){sizeof(guid), guid};
+	controller.luns = &luns;
+	controller.n_luns = 1;
+	message.version = 1;
+	message.controllers = &controllers;
+	message.n_controllers = 1;
+	assert(bulkhead__storage__config__get_packed_size(&message) <= sizeof(config));
+	provider.config_len = bulkhead__storage__config__pack(&message, config);
+	return fake_worker_new(loop, guest, &provider);
+}

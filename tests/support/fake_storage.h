@@ -12,6 +12,11 @@
 struct fake_worker *fake_storage_new(struct loop *loop, struct fake_guest *guest, uint8_t number, int image,
 				     const char *vm_name);
 
+/** fake_storage_new_shared - the same; other VMs share the disk. @reservations: the file, as of an empty one. @vm:
+ * makes the VM's UUID. */
+struct fake_worker *fake_storage_new_shared(struct loop *loop, struct fake_guest *guest, uint8_t number, int image,
+					    int reservations, uint8_t vm, const char *vm_name);
+
 #define FAKE_STORAGE_LUNS_MAX 220u
 
 /** fake_storage_new_luns - the same with LUNs 0 to @count - 1, an image each. */

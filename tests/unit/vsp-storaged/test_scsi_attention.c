@@ -109,7 +109,4 @@ Test(scsi_attention, restored)
 	wrong = state;
 	wrong.write_through = 2;
 	cr_assert_eq(scsi_lun_restore(&luns[0], &wrong), -EPROTO);
-	wrong = state;
-	wrong.reserved = 1;
-	cr_assert_eq(scsi_lun_restore(&luns[0], &wrong), -EPROTO);
 }
