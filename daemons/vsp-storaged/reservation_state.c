@@ -27,13 +27,18 @@
 
 _Static_assert(NEXUSES_OFFSET + RESERVATION_NEXUSES * NEXUS_LEN == RESERVATION_PAGE, "a copy is a page");
 
-/* The polynomial of IEEE 802.3, reflected. */
+/* The polynomial of IEEE 802.3, reflected, four bits at a time. */
 static uint32_t crc32(uint32_t crc, const uint8_t *bytes, size_t len)
 {
+	static const uint32_t table[16] = {
+		0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
+		0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
+	};
+
 	for (size_t i = 0; i < len; i++) {
 		crc ^= bytes[i];
-		for (unsigned int bit = 0; bit < 8; bit++)
-			crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
+		crc = table[crc & 15] ^ crc >> 4;
+		crc = table[crc & 15] ^ crc >> 4;
 	}
 	return crc;
 }
