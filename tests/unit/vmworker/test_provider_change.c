@@ -55,8 +55,14 @@ static void detach_disk(int place)
 
 static void replace_medium(int fd, int place)
 {
-	const struct provider_change change = {
-		.change = "medium", .change_len = 6, .config = "new", .config_len = 3, .fd = fd, .drop = place};
+	const struct provider_change change = {.change = "medium",
+					       .change_len = 6,
+					       .config = "new",
+					       .config_len = 3,
+					       .fds = &fd,
+					       .nfds = 1,
+					       .drop = place,
+					       .drops = 1};
 
 	provider_change(sx.storage, &change, on_done, NULL);
 }
