@@ -257,6 +257,13 @@ static bool pad(const struct raw *raw, struct disk_request *request)
 	return kept > 0;
 }
 
+static bool needs_no_io(const struct raw *raw, struct disk_request *request)
+{
+	if (request->op == DISK_FLUSH)
+		return raw->unsafe_flush || raw->disk.readonly;
+	return request->op == DISK_READ && request->offset + request->len > raw->padded_from && !pad(raw, request);
+}
+
 static void raw_submit(struct disk *disk, struct disk_request *request)
 {
 	struct raw *raw = to_raw(disk);
@@ -265,9 +272,7 @@ static void raw_submit(struct disk *disk, struct disk_request *request)
 	request->bounce = NULL;
 	request->as_zeroes = raw->zeroes != DISK_ZEROES_WRITE && request->op == DISK_WRITE && !request->fua &&
 			     !disk->write_through && only_zeroes(request);
-	if (request->op == DISK_FLUSH && (raw->unsafe_flush || disk->readonly))
-		request->done(request, 0);
-	else if (request->op == DISK_READ && request->offset + request->len > raw->padded_from && !pad(raw, request))
+	if (needs_no_io(raw, request))
 		request->done(request, 0);
 	else
 		submit(raw, request);

@@ -438,6 +438,7 @@ int storaged_open_medium(struct storaged *storaged, const struct lun_settings *s
 		fd_close(&fd);
 		return r;
 	}
+	snprintf(medium.image, sizeof(medium.image), "%s", settings->image);
 	*ret = medium;
 	return 0;
 }
@@ -461,6 +462,7 @@ void storaged_set_medium(struct storaged *storaged, struct storaged_controller *
 
 	before.disk = scsi_lun_set_medium(lun, medium->disk, medium->number);
 	storvsp_units_changed(&controller->storvsp);
+	snprintf(lun->image, sizeof(lun->image), "%s", medium->image);
 	controller->fd[place] = medium->fd;
 	controller->file[place] = medium->file;
 	*medium = (struct storaged_medium){.fd = -1};

@@ -84,6 +84,7 @@ struct storaged_medium {
 	int fd;
 	unsigned int file; /* the engine's number of it */
 	uint32_t number;
+	char image[SETTINGS_IMAGE_MAX + 1]; /* for messages */
 };
 
 /**

@@ -21,6 +21,7 @@ static int fd = -1;
 static enum disk_zeroes zeroes; /* of the disk that is opened next */
 static bool discard;
 static bool again; /* a guest has it */
+static bool pad_tail;
 
 struct test_request {
 	struct disk_request request;
@@ -59,6 +60,7 @@ static int open_disk(uint32_t block_bytes, bool readonly)
 		.zeroes = zeroes,
 		.discard = discard,
 		.again = again,
+		.pad_tail = pad_tail,
 	};
 
 	cr_assert_eq(loop_new(&loop), 0);
@@ -108,6 +110,30 @@ static void refused(int code, const char *word)
 	cr_assert_eq(err.code, code, "%s", err.text);
 	cr_assert(strstr(err.text, "disk sda"), "%s", err.text);
 	cr_assert(strstr(err.text, word), "%s", err.text);
+}
+
+/* What is missing of the last block reads as zeroes, wherever it lies in the buffers. */
+Test(disk_raw, the_tail_is_filled_up)
+{
+	static uint8_t image[5000], buf[3 * 2048];
+	struct test_request test = {.iov = {{buf, 3000}, {buf + 3000, 1500}, {buf + 4500, 1000}, {buf + 5500, 644}}};
+
+	memset(image, 0x5a, sizeof(image));
+	open_file(0, O_RDWR);
+	cr_assert_eq(pwrite(fd, image, sizeof(image), 0), (ssize_t)sizeof(image));
+	pad_tail = true;
+	cr_assert_eq(open_disk(2048, true), 0, "%s", err.text);
+	cr_assert_eq(disk->blocks, 3);
+	memset(buf, 0xee, sizeof(buf));
+	submit(&test, DISK_READ, 0, 4);
+	cr_assert_eq(finish(&test), 0);
+	for (size_t i = 0; i < sizeof(buf); i++)
+		cr_assert_eq(buf[i], i < sizeof(image) ? 0x5a : 0, "byte %zu", i);
+	memset(buf, 0xee, sizeof(buf));
+	test.iov[0] = (struct iovec){buf, 2048};
+	submit(&test, DISK_READ, 4096, 1);
+	cr_assert_eq(finish(&test), 0);
+	cr_assert(buf[903] == 0x5a && buf[904] == 0 && buf[2047] == 0 && buf[2048] == 0xee);
 }
 
 Test(disk_raw, capacity_rounds_down)
