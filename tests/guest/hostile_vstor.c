@@ -180,6 +180,73 @@ static void commands(void)
 	}
 }
 
+/* A command of 16 bytes to LUN 0. */
+static void run_16(uint8_t opcode, uint64_t lba, uint32_t blocks, bool write, struct storvsc_result *ret)
+{
+	uint8_t cdb[16] = {opcode};
+
+	for (uint32_t i = 0; i < 8; i++)
+		cdb[2 + i] = (uint8_t)(lba >> (56 - 8 * i));
+	for (uint32_t i = 0; i < 4; i++)
+		cdb[10 + i] = (uint8_t)(blocks >> (24 - 8 * i));
+	while (!storvsc_submit(&hostile_channel, 9, 0, cdb, sizeof(cdb), write, hostile_buffer, 4096))
+		__asm__ volatile("sti; pause" : : : "memory");
+	storvsc_wait(&hostile_channel, ret);
+}
+
+/* Blocks that are not there: exact sense, wherever the range begins and however it wraps; nothing is read or written.
+ */
+static void lbas(void)
+{
+	static const struct {
+		uint8_t opcode;
+		bool write;
+	} commands[] = {
+		{SCSI_READ_16, false}, {SCSI_WRITE_16, true}, {SCSI_VERIFY_16, true}, {SCSI_WRITE_SAME_16, true}};
+	struct storvsc_result result;
+	uint64_t capacity;
+	uint32_t block;
+
+	enter(COUNT_OF(steps));
+	run_16(SCSI_TEST_UNIT_READY, 0, 0, false, &result); /* it was powered on */
+	capacity = storvsc_capacity(&hostile_channel, 0, &block);
+	for (uint32_t i = 0; i < COUNT_OF(commands); i++) {
+		const uint64_t ranges[][2] = {{capacity, 1}, {capacity - 1, 2}, {UINT32_MAX, 8},    {1ull << 63, 8},
+					      {~0ull, 1},    {~0ull - 7, 8},	{~0ull / block, 8}, {capacity - 4, 8}};
+
+		for (uint32_t range = 0; range < COUNT_OF(ranges); range++) {
+			run_16(commands[i].opcode, ranges[range][0], (uint32_t)ranges[range][1], commands[i].write,
+			       &result);
+			rt_check(result.scsi_status == SCSI_STATUS_CHECK_CONDITION &&
+					 (result.sense[2] & 0xf) == SCSI_SENSE_ILLEGAL_REQUEST &&
+					 result.sense[12] == 0x21 && result.sense[13] == 0,
+				 "command %x, range %u: status %x, sense %x/%x/%x", commands[i].opcode, range,
+				 result.scsi_status, result.sense[2] & 0xf, result.sense[12], result.sense[13]);
+		}
+	}
+	run_16(SCSI_READ_16, capacity - 8, 8, false, &result);
+	rt_check(result.scsi_status == SCSI_STATUS_GOOD, "the last blocks: status %x", result.scsi_status);
+}
+
+/* The host keeps its requests by numbers of its own: each is answered, however they are called. */
+static void same_ids(void)
+{
+	struct storvsc_result result;
+
+	enter(COUNT_OF(steps));
+	run_16(SCSI_TEST_UNIT_READY, 0, 0, false, &result);
+	for (uint32_t round = 0; round < 20; round++) {
+		for (uint32_t i = 0; i < 16; i++)
+			rt_check(hostile_read(7, i * 100, 64), "the ring is full");
+		for (uint32_t i = 0; i < 16; i++) {
+			storvsc_wait(&hostile_channel, &result);
+			rt_check(result.id == 7 && result.scsi_status == SCSI_STATUS_GOOD, "id %lu, status %x",
+				 result.id, result.scsi_status);
+		}
+		rt_check(!storvsc_poll(&hostile_channel, &result), "answered twice");
+	}
+}
+
 static void resets(void)
 {
 	static const uint32_t kinds[] = {VSTOR_OPERATION_RESET_LUN, VSTOR_OPERATION_RESET_BUS,
@@ -199,6 +266,7 @@ static void resets(void)
 
 static const struct hostile_case vstor_cases[] = {
 	{"vstor-operations", operations}, {"vstor-srbs", srbs},	    {"vstor-random", random_srbs},
-	{"vstor-commands", commands},	  {"vstor-resets", resets},
+	{"vstor-commands", commands},	  {"vstor-resets", resets}, {"vstor-lbas", lbas},
+	{"vstor-same-ids", same_ids},
 };
 const struct hostile_group hostile_vstor = {"vstor", vstor_cases, COUNT_OF(vstor_cases)};
