@@ -153,7 +153,7 @@ static void begin(enum change_kind kind, int fd)
 {
 	outcomes = 0;
 	change.kind = kind;
-	changes_begin(changes, &change, fd, on_done, NULL);
+	changes_begin(changes, &change, (struct storaged_fds){fd, -1}, on_done, NULL);
 }
 
 static bool is_over(void *arg)
