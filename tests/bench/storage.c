@@ -46,6 +46,7 @@ enum metric {
 	METRIC_CPU, /* us of the back end for each read */
 	METRIC_P50, /* us from asking to the answer */
 	METRIC_WALL,
+	METRIC_OBSERVED,   /* the time that the statistics have of what the guest sees */
 	METRIC_INTERRUPTS, /* for each read */
 	METRIC_KICKS,
 };
@@ -210,6 +211,15 @@ static double p50_us(void)
 	return sample_count ? (double)samples[sample_count / 2] / 1000 : -1;
 }
 
+static uint64_t sampled_ns(void)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < sample_count; i++)
+		sum += samples[i];
+	return sum;
+}
+
 static double seconds(clockid_t clock)
 {
 	struct timespec ts;
@@ -247,7 +257,7 @@ static double measure(const struct load *load, enum target_id id)
 {
 	struct run run = {.load = load};
 	double cpu, wall;
-	uint64_t interrupts, kicks;
+	uint64_t interrupts, kicks, observed;
 	unsigned long done;
 	int r = targets[id] ? 0 : start(id);
 
@@ -260,6 +270,7 @@ static double measure(const struct load *load, enum target_id id)
 	wall = seconds(CLOCK_MONOTONIC);
 	interrupts = run.target->interrupts;
 	kicks = run.target->kicks;
+	observed = load->metric == METRIC_OBSERVED ? storage_ours_observed(run.target) : 0;
 	if (run.target->spin)
 		storage_pin(0);
 	done = run_window(&run);
@@ -273,6 +284,8 @@ static double measure(const struct load *load, enum target_id id)
 		return p50_us();
 	case METRIC_WALL:
 		return (seconds(CLOCK_MONOTONIC) - wall) * 1e6 / (double)done;
+	case METRIC_OBSERVED:
+		return (double)(storage_ours_observed(run.target) - observed) / (double)sampled_ns();
 	case METRIC_INTERRUPTS:
 		return (double)(run.target->interrupts - interrupts) / (double)done;
 	default:
@@ -365,6 +378,14 @@ static const struct bench_case cases[] = {
 	 .arg = QD32(OURS_DIRECT, OURS_DIRECT, INTERRUPTS)},
 	{"direct_kicks_qd32", "per I/O", LIMIT, .peer_value = 0.10, .must = 1.0,
 	 .arg = QD32(OURS_DIRECT, OURS_DIRECT, KICKS)},
+	{"observed_qd1_poll", "of the guest's time", .ours = ours, .peer_value = 1.0, .peer_name = "all of it",
+	 .arg = QD1(OURS_SPIN, OURS_SPIN, OBSERVED)},
+	{"observed_qd32_poll", "of the guest's time", .ours = ours, .peer_value = 1.0, .peer_name = "all of it",
+	 .arg = QD32(OURS_SPIN, OURS_SPIN, OBSERVED)},
+	{"observed_qd32", "of the guest's time", .ours = ours, .peer_value = 1.0, .peer_name = "all of it",
+	 .arg = QD32(OURS, OURS, OBSERVED)},
+	{"observed_direct_qd32", "of the guest's time", .ours = ours, .peer_value = 1.0, .peer_name = "all of it",
+	 .arg = QD32(OURS_DIRECT, OURS_DIRECT, OBSERVED)},
 	{"state_block_cpu", "us", true, ours, peer, 0, "no state block", 1 / 1.05, 0, QD32(OURS, NO_BLOCK, CPU)},
 	{"lun_memory", "KiB", true, lun_memory, NULL, 200, "limit", 1.0, 0, NULL},
 };

@@ -52,6 +52,9 @@ int storage_ours_start(const struct storage_ours *ours, struct storage_target **
  * from each LUN; -1. */
 double storage_ours_private(struct storage_target *target);
 
+/** storage_ours_observed - nanoseconds that reads have taken in all, as its statistics say. */
+uint64_t storage_ours_observed(struct storage_target *target);
+
 /** storage_qsd_installed - whether there is a qemu-storage-daemon. */
 bool storage_qsd_installed(void);
 /** storage_qsd_start - qemu-storage-daemon with a vhost-user-blk export of @image. Return: 0 or a negative errno. */

@@ -16,6 +16,7 @@
 #include "base/bytes.h"
 #include "fake_storage.h"
 #include "storage.h"
+#include "vsp/stats_read.h"
 
 #define RING_PAGES 33u /* as storvsc: 128 KiB and the header */
 #define GUEST_LEN  (8u << 20)
@@ -237,4 +238,20 @@ double storage_ours_private(struct storage_target *target)
 	}
 	fclose(file);
 	return sum;
+}
+
+/* ---- what it says of itself ---- */
+
+uint64_t storage_ours_observed(struct storage_target *target)
+{
+	struct stats_copy copy;
+	uint64_t ns = 0;
+
+	if (stats_read(fake_worker_kept(to_ours(target)->worker, STATS_KEY), &copy) < 0)
+		return 0;
+	for (size_t i = 0; i < copy.units; i++)
+		for (unsigned int part = 0; part < STATS_PARTS; part++)
+			ns += copy.unit[i].class[STATS_DISK_READ].ns[part];
+	stats_copy_done(&copy);
+	return ns;
 }
