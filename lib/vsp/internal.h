@@ -31,6 +31,12 @@ struct slot_list {
 	uint32_t head, count; /* head: only of a queue */
 };
 
+/* What the ring's reader knows of write_index, and since when. */
+struct vsp_arrivals {
+	uint32_t write;
+	uint64_t seen_ns;
+};
+
 #define VSP_MARKS_MAX 32u
 
 /* What waits in the ring, and since when that is known: up to where it was filled at each of these looks. */
@@ -79,7 +85,8 @@ struct vsp_channel {
 	uint32_t in_flight;
 	struct stats_channel *stats; /* what it counts; NULL: nothing */
 	struct stats_slot *stats_slot;
-	struct vsp_marks marks; /* see vsp_stats.c */
+	struct vsp_arrivals arrivals; /* see vsp_stats.c */
+	struct vsp_marks marks;
 	struct vsp_done closed;
 };
 
@@ -208,7 +215,7 @@ void vsp_stats_seen(struct vsp_channel *channel);
 void vsp_stats_left(struct vsp_channel *channel);
 /** vsp_stats_done - the request in slot @n is about to have an outcome. */
 void vsp_stats_done(struct vsp_channel *channel, uint32_t n);
-/** vsp_stats_published - the slots on channel->written are answered. */
+/** vsp_stats_published - the slots on channel->written are answered, when the clock was last read. */
 void vsp_stats_published(struct vsp_channel *channel);
 
 /** vsp_stats_tick - the clock is read: at the beginning of work on many requests. */

@@ -20,9 +20,10 @@
  * first seen when its predecessor saw it (slot.seen_ns), so its time has the outage in it, as the guest's has.
  *
  * The clock is read once for many requests: when a ring is looked at, when what came from it was handed on, when
- * results are reaped, when answers are published. What the guest puts into a ring is seen with the next look there: a
- * service that sleeps has to be woken by the guest's kick first, a busy one comes by when it has done what it is at.
- * What waits in a ring beyond the last free slot was seen all the same (marks).
+ * results are reaped, when answers are published. What the guest puts into a ring is seen with the next look there,
+ * which each publication brings, too: a service that sleeps has to be woken by the guest's kick first, a busy one comes
+ * by when it has done what it is at (bench storage, observed_*: how much of the guest's time that is). What waits in a
+ * ring beyond the last free slot was seen all the same (marks).
  *
  * Limits: STATS_UNITS_MAX units and STATS_CHANNELS_MAX channels; further ones are not counted.
  */

@@ -29,7 +29,8 @@
 #define STATS_PLACE_LEN	   24u
 #define STATS_SLOTS	   1024u /* of a channel, as many as a state block can have */
 
-/* The time of a request from when it was first seen in the ring until its answer is in the ring and told of. */
+/* The time of a request from when it was first seen in the ring until its answer is in the ring, for the guest to see.
+ */
 enum stats_part {
 	STATS_WAIT,	  /* until it was given to the back end */
 	STATS_BACK_END,	  /* until that was seen to be done */

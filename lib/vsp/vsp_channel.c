@@ -492,6 +492,8 @@ static int publish(struct vsp_channel *channel)
 	bool news = out->cursor != out->published || channel->written.count > 0;
 	int r;
 
+	if (channel->written.count > 0)
+		vsp_stats_tick(channel->vsp);
 	if (news)
 		block_commit_begin(&channel->block, out->published, out->cursor);
 	r = channel_commit(&channel->channel);

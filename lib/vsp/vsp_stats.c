@@ -2,9 +2,9 @@
 /*
  * What a VSP counts of its channels and their requests: from the steps of a request to stats.h.
  *
- * Theory of operation: a packet was seen when the clock was read before the look at the ring that found it. If packets
- * stay in the ring, for want of slots or of time, a mark says up to where the ring was filled then, and since when that
- * is known; packets before that mark have its time, whenever they are taken out.
+ * Theory of operation: a packet was seen with the first look at write_index that found it: when the ring is drained,
+ * and whenever answers are published. If packets stay in the ring, for want of slots or of time, a mark says up to
+ * where the ring was filled then, and since when; packets before that mark have its time, whenever they are taken out.
  *
  * Limits: VSP_MARKS_MAX marks. With as many, neighbours become one, of the mean of their times.
  */
@@ -54,6 +54,7 @@ struct stats *vsp_stats(const struct vsp *vsp)
 void vsp_stats_opened(struct vsp_channel *channel, bool fresh)
 {
 	channel->marks = (struct vsp_marks){0};
+	channel->arrivals = (struct vsp_arrivals){.write = channel->channel.in.write};
 	if (!channel->stats)
 		return;
 	if (fresh)
@@ -85,16 +86,27 @@ static void merge(const struct ring_reader *in, struct vsp_marks *marks)
 
 	for (uint32_t i = 0; i < VSP_MARKS_MAX / 2; i++) {
 		const struct vsp_mark *a = &marks->mark[2 * i], *b = a + 1;
-		uint64_t len_a = ahead(in, a->write) - before, len_b = ahead(in, b->write) - ahead(in, a->write);
+		uint64_t len_b = ahead(in, b->write) - ahead(in, a->write), len = ahead(in, b->write) - before;
 
+		/* marks lie behind one another, and behind the cursor */
 		before = ahead(in, b->write);
-		marks->mark[i] =
-			(struct vsp_mark){b->write, a->seen_ns + (b->seen_ns - a->seen_ns) * len_b / (len_a + len_b)};
+		marks->mark[i] = (struct vsp_mark){b->write, a->seen_ns + (b->seen_ns - a->seen_ns) * len_b /
+										  MAX(len, UINT64_C(1))};
 	}
 	marks->count = VSP_MARKS_MAX / 2;
 }
 
-/* What is in the ring was there when the clock was read. */
+/* If the reader knows of more than before: it has come by now. */
+static void look(struct vsp_channel *channel)
+{
+	const struct ring_reader *in = &channel->channel.in;
+
+	if (in->write == channel->arrivals.write)
+		return;
+	channel->arrivals = (struct vsp_arrivals){in->write, channel->vsp->stats->now_ns};
+}
+
+/* What lies in the ring has that time, when its turn comes. */
 static void mark(struct vsp_channel *channel)
 {
 	const struct ring_reader *in = &channel->channel.in;
@@ -105,7 +117,7 @@ static void mark(struct vsp_channel *channel)
 		return;
 	if (marks->count == VSP_MARKS_MAX)
 		merge(in, marks);
-	marks->mark[marks->count++] = (struct vsp_mark){in->write, channel->vsp->stats->now_ns};
+	marks->mark[marks->count++] = (struct vsp_mark){in->write, channel->arrivals.seen_ns};
 }
 
 void vsp_stats_seen(struct vsp_channel *channel)
@@ -117,18 +129,28 @@ void vsp_stats_seen(struct vsp_channel *channel)
 void vsp_stats_left(struct vsp_channel *channel)
 {
 	/* a corrupt index is the drain's to find; what the ring's reader knows of write_index is inside the ring */
-	if (channel->stats && ring_empty(&channel->channel.in) == 0)
-		mark(channel);
+	if (!channel->stats || ring_empty(&channel->channel.in) != 0)
+		return;
+	look(channel);
+	mark(channel);
 }
 
-/* The packet that ends at the cursor. A mark is over when the cursor is there. */
+/* The packet that ends at the cursor. A mark is over when the cursor is there, or, of a guest whose write_index was
+ * within a packet, behind it. */
 static uint64_t marked(struct vsp_channel *channel)
 {
+	const struct ring_reader *in = &channel->channel.in;
 	struct vsp_marks *marks = &channel->marks;
 	uint64_t seen_ns = marks->mark[0].seen_ns;
+	uint32_t over = 0;
 
-	if (channel->channel.in.cursor == marks->mark[0].write)
-		memmove(&marks->mark[0], &marks->mark[1], --marks->count * sizeof(marks->mark[0]));
+	while (over < marks->count &&
+	       (in->cursor == marks->mark[over].write || ahead(in, marks->mark[over].write) > ahead(in, in->write)))
+		over++;
+	if (over > 0) {
+		marks->count -= over;
+		memmove(&marks->mark[0], &marks->mark[over], marks->count * sizeof(marks->mark[0]));
+	}
 	return seen_ns;
 }
 
@@ -139,7 +161,8 @@ void vsp_stats_accept(struct vsp_channel *channel, uint32_t n)
 
 	if (!channel->stats)
 		return;
-	seen_ns = channel->marks.count > 0 ? marked(channel) : channel->vsp->stats->now_ns;
+	look(channel);
+	seen_ns = channel->marks.count > 0 ? marked(channel) : channel->arrivals.seen_ns;
 	request->times = (struct stats_times){.seen_ns = seen_ns, .given_ns = channel->vsp->stats->now_ns};
 	channel->stats_slot[n] =
 		(struct stats_slot){.sequence = block_next_sequence(&channel->block), .seen_ns = seen_ns};
@@ -238,6 +261,7 @@ void vsp_stats_published(struct vsp_channel *channel)
 	}
 	if (channel->written.count == 0)
 		return;
-	stats_tick(channel->vsp->stats);
 	add_times(channel);
+	/* the clock was just read, and the guest may be putting more */
+	vsp_stats_left(channel);
 }
