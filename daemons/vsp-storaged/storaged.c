@@ -69,7 +69,7 @@ static int open_shared(struct storaged *storaged, struct storaged_controller *co
 	struct reservation_config config = {.alias = settings->alias, .image = settings->image, .fd = fd, .file = file};
 	struct scsi_lun *lun = &controller->lun[place];
 	struct storaged_shared *shared = calloc(1, sizeof(*shared));
-	struct reservation *reservation;
+	struct reservation *reservation = NULL;
 	int r = shared ? check_not_ours(storaged, settings, fd, err)
 		       : err_set(err, -ENOMEM, "disk %s: out of memory", settings->alias);
 
@@ -136,7 +136,7 @@ static int open_stack(struct storaged *storaged, const struct lun_settings *sett
 		.block_bytes = settings->block_bytes,
 		.physical_block_bytes = settings->physical_block_bytes,
 	};
-	struct disk *disk;
+	struct disk *disk = NULL;
 	int r = disk_open(settings->empty ? &disk_empty : &disk_raw, &config, storaged->engine, &disk, err);
 
 	if (r < 0)
@@ -176,7 +176,7 @@ static int open_disk(struct storaged *storaged, struct storaged_controller *cont
 {
 	int r, place = find_place(controller, settings->target, settings->lun);
 	struct scsi_lun *lun;
-	struct disk *disk;
+	struct disk *disk = NULL;
 
 	if (place < 0)
 		return err_set(err, -ENOSPC, "disk %s: its controller has %u disks already", settings->alias,
