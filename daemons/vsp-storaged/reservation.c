@@ -457,7 +457,7 @@ static int make_file(struct reservation *reservation)
 	reservation_head_print(reservation->id, head);
 	/* All of it takes its space now: a mapped page for which there is none would kill us later. */
 	for (unsigned int i = 0; r == 0 && i < RESERVATION_FILE_LEN / RESERVATION_PAGE; i++)
-		r = write_page(reservation, nothing, (off_t)(i * RESERVATION_PAGE));
+		r = write_page(reservation, nothing, (off_t)i * RESERVATION_PAGE);
 	if (r == 0)
 		r = write_copy(reservation, &state);
 	if (r == 0)
