@@ -122,6 +122,37 @@ Test(settings, addresses)
 	cr_assert_eq(parse(), 0);
 }
 
+/* A disk that others share has a second descriptor, and says who it is. */
+Test(settings, shared)
+{
+	uint8_t vm[16] = {7}, power[16] = {8};
+
+	config.n_controllers = 1;
+	lun[0].reservations_fd_index = 2;
+	lun[0].vm_uuid = (ProtobufCBinaryData){sizeof(vm), vm};
+	lun[0].power = (ProtobufCBinaryData){sizeof(power), power};
+	cr_assert_eq(parse(), 0, "%s", err.text);
+	cr_assert_eq(settings->controller[0].lun[0].reservations, 2);
+	cr_assert_eq(settings->controller[0].lun[0].vm[0], 7);
+	cr_assert_eq(settings->controller[0].lun[0].power[0], 8);
+	cr_assert_eq(settings->controller[0].lun[1].reservations, 0);
+	free(settings);
+	settings = NULL;
+	lun[0].reservations_fd_index = 3;
+	refused(-EINVAL);
+	lun[0].reservations_fd_index = lun[1].fd_index;
+	refused(-EINVAL);
+	lun[0].reservations_fd_index = 2;
+	lun[0].vm_uuid.len = 15;
+	refused(-EINVAL);
+	lun[0].vm_uuid.len = 16;
+	lun[0].power.len = 0;
+	refused(-EINVAL);
+	lun[0].power.len = 16;
+	lun[0].unsafe_flush = true;
+	refused(-EINVAL);
+}
+
 Test(settings, descriptors)
 {
 	lun[1].fd_index = 3;
