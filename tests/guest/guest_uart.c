@@ -36,7 +36,7 @@
 #define PASSES_MAX 512u
 #define QUEUE_MAX  4096u
 
-#define STUCK_S 10u /* a host's thread may have to wait for its turn */
+#define STUCK_S 30u /* a host's thread may have to wait for its turn */
 #define PHASES	4u
 
 /* As the driver has it; under the lock. */
