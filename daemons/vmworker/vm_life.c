@@ -202,6 +202,7 @@ static void begin_reset(struct vm *vm, const char *reason)
 	if (vm->quieting)
 		return;
 	snprintf(vm->reason, sizeof(vm->reason), "%s", reason);
+	log_info(NULL, "starts again: %s", vm->reason); /* guests that do so again and again are paced */
 	vcpus_pause(vm->vcpus);
 	forget_events(vm);
 	loop_arm(vm->deadline, VM_QUIESCE_DEADLINE_NS); /* only to say so */
