@@ -29,42 +29,6 @@ static void close_entry(struct entry *entry)
 	msgbus_out_close(&entry->pair);
 }
 
-static void put_number(struct msgbus_out *dict, const char *key, uint64_t value)
-{
-	struct msgbus_out pair, variant;
-
-	msgbus_out_open(dict, 'e', NULL, &pair);
-	msgbus_out_write(&pair, "s", key);
-	msgbus_out_open(&pair, 'v', "t", &variant);
-	msgbus_out_write(&variant, "t", value);
-	msgbus_out_close(&variant);
-	msgbus_out_close(&pair);
-}
-
-static void put_small(struct msgbus_out *dict, const char *key, uint32_t value)
-{
-	struct msgbus_out pair, variant;
-
-	msgbus_out_open(dict, 'e', NULL, &pair);
-	msgbus_out_write(&pair, "s", key);
-	msgbus_out_open(&pair, 'v', "u", &variant);
-	msgbus_out_write(&variant, "u", value);
-	msgbus_out_close(&variant);
-	msgbus_out_close(&pair);
-}
-
-static void put_text(struct msgbus_out *dict, const char *key, const char *value)
-{
-	struct msgbus_out pair, variant;
-
-	msgbus_out_open(dict, 'e', NULL, &pair);
-	msgbus_out_write(&pair, "s", key);
-	msgbus_out_open(&pair, 'v', "s", &variant);
-	msgbus_out_write(&variant, "s", value);
-	msgbus_out_close(&variant);
-	msgbus_out_close(&pair);
-}
-
 /* ---- disks ---- */
 
 static void put_histogram(struct msgbus_out *dict, const uint64_t bucket[STATS_BUCKETS])
@@ -92,16 +56,16 @@ static void put_requests(struct msgbus_out *dict, const char *key, const struct 
 	uint64_t ns = 0;
 
 	open_entry(dict, key, "a{sv}", &entry);
-	put_number(&entry.inside, "reqs", requests->reqs);
-	put_number(&entry.inside, "bytes", requests->bytes);
-	put_number(&entry.inside, "errors", requests->errors);
-	put_number(&entry.inside, "timed", requests->timed);
+	msgbus_out_entry(&entry.inside, "reqs", "t", requests->reqs);
+	msgbus_out_entry(&entry.inside, "bytes", "t", requests->bytes);
+	msgbus_out_entry(&entry.inside, "errors", "t", requests->errors);
+	msgbus_out_entry(&entry.inside, "timed", "t", requests->timed);
 	for (unsigned int p = 0; p < STATS_PARTS; p++)
 		ns += requests->ns[p];
-	put_number(&entry.inside, "times", ns);
+	msgbus_out_entry(&entry.inside, "times", "t", ns);
 	for (unsigned int p = 0; p < STATS_PARTS; p++) {
 		open_entry(&entry.inside, parts[p], "a{sv}", &part);
-		put_number(&part.inside, "times", requests->ns[p]);
+		msgbus_out_entry(&part.inside, "times", "t", requests->ns[p]);
 		put_histogram(&part.inside, requests->bucket[p]);
 		close_entry(&part);
 	}
@@ -125,11 +89,11 @@ static void put_disk(struct msgbus_out *list, const struct domain *domain, const
 	struct msgbus_out dict;
 
 	msgbus_out_open(list, 'a', "{sv}", &dict);
-	put_text(&dict, "name", unit->name);
-	put_number(&dict, "id", unit->id);
-	put_text(&dict, "path", image_of(domain, unit->name));
-	put_small(&dict, "queue", unit->queue);
-	put_small(&dict, "queue_peak", unit->queue_peak);
+	msgbus_out_entry(&dict, "name", "s", unit->name);
+	msgbus_out_entry(&dict, "id", "t", unit->id);
+	msgbus_out_entry(&dict, "path", "s", image_of(domain, unit->name));
+	msgbus_out_entry(&dict, "queue", "u", unit->queue);
+	msgbus_out_entry(&dict, "queue_peak", "u", unit->queue_peak);
 	for (unsigned int c = 0; c < STATS_CLASSES; c++)
 		put_requests(&dict, classes[c], &unit->class[c]);
 	msgbus_out_close(&dict);
@@ -152,11 +116,11 @@ static void put_disks(struct msgbus_out *dict, const struct domain *domain, cons
 
 static void put_counts(struct msgbus_out *dict, const struct stats_channel_copy *channel)
 {
-	put_number(dict, "requests", channel->requests);
-	put_number(dict, "kicks", channel->kicks);
-	put_number(dict, "wakes", channel->wakes);
-	put_number(dict, "interrupts", channel->interrupts);
-	put_number(dict, "quiet", channel->quiet);
+	msgbus_out_entry(dict, "requests", "t", channel->requests);
+	msgbus_out_entry(dict, "kicks", "t", channel->kicks);
+	msgbus_out_entry(dict, "wakes", "t", channel->wakes);
+	msgbus_out_entry(dict, "interrupts", "t", channel->interrupts);
+	msgbus_out_entry(dict, "quiet", "t", channel->quiet);
 }
 
 static void add_counts(struct stats_channel_copy *sum, const struct stats_channel_copy *channel)
@@ -178,7 +142,7 @@ static void put_channels(struct msgbus_out *dict, const struct stats_copy *stats
 	for (size_t i = 0; i < count; i++) {
 		for (size_t c = 0; c < stats[i].channels; c++) {
 			msgbus_out_open(&entry.inside, 'a', "{sv}", &channel);
-			put_text(&channel, "name", stats[i].channel[c].name);
+			msgbus_out_entry(&channel, "name", "s", stats[i].channel[c].name);
 			put_counts(&channel, &stats[i].channel[c]);
 			msgbus_out_close(&channel);
 			add_counts(&sum, &stats[i].channel[c]);
@@ -209,7 +173,7 @@ static void on_stats(int error, const char *text, const struct stats_copy *stats
 	}
 	msgbus_reply_begin(reply.call, &out);
 	msgbus_out_open(&out, 'a', "{sv}", &dict);
-	put_number(&dict, "time", clock_now_ns());
+	msgbus_out_entry(&dict, "time", "t", clock_now_ns());
 	put_disks(&dict, vm_domain(reply.vm), stats, count);
 	put_channels(&dict, stats, count);
 	msgbus_out_close(&dict);

@@ -473,20 +473,12 @@ static void get_storage_pid(void *object, struct msgbus_out *out)
 
 static void put_entry(struct msgbus_out *dict, const char *key, char type, const void *value)
 {
-	const char signature[] = {type, 0};
-	struct msgbus_out entry, variant;
-
-	msgbus_out_open(dict, 'e', NULL, &entry);
-	msgbus_out_write(&entry, "s", key);
-	msgbus_out_open(&entry, 'v', signature, &variant);
 	if (type == 's')
-		msgbus_out_write(&variant, signature, (const char *)value);
+		msgbus_out_entry(dict, key, "s", (const char *)value);
 	else if (type == 'u')
-		msgbus_out_write(&variant, signature, *(const uint32_t *)value);
+		msgbus_out_entry(dict, key, "u", *(const uint32_t *)value);
 	else
-		msgbus_out_write(&variant, signature, *(const uint64_t *)value);
-	msgbus_out_close(&variant);
-	msgbus_out_close(&entry);
+		msgbus_out_entry(dict, key, "t", *(const uint64_t *)value);
 }
 
 static void put_service(struct msgbus_out *dict, const struct worker_service *service)

@@ -284,3 +284,18 @@ void msgbus_out_close(struct msgbus_out *inner)
 		out->error = -ENOMEM;
 	}
 }
+
+void msgbus_out_entry(struct msgbus_out *dict, const char *key, const char *type, ...)
+{
+	struct msgbus_out entry, variant;
+	va_list ap;
+
+	msgbus_out_open(dict, 'e', NULL, &entry);
+	msgbus_out_write(&entry, "s", key);
+	msgbus_out_open(&entry, 'v', type, &variant);
+	va_start(ap, type);
+	msgbus_out_vwrite(&variant, type, ap);
+	va_end(ap);
+	msgbus_out_close(&variant);
+	msgbus_out_close(&entry);
+}

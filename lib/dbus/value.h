@@ -74,5 +74,7 @@ void msgbus_out_write(struct msgbus_out *out, const char *types, ...);
  */
 void msgbus_out_open(struct msgbus_out *out, char container, const char *inside, struct msgbus_out *inner);
 void msgbus_out_close(struct msgbus_out *inner);
+/** msgbus_out_entry - an entry of an a{sv}: @key and a value of one basic type, as for msgbus_out_write(). */
+void msgbus_out_entry(struct msgbus_out *dict, const char *key, const char *type, ...);
 
 #endif
