@@ -6,12 +6,6 @@
 
 #include "base/bytes.h"
 
-/* Whether @len bytes at @offset lie within @size. */
-static bool fits(uint32_t offset, uint32_t len, size_t size)
-{
-	return offset <= size && len <= size - offset;
-}
-
 int rndis_header_parse(const struct rndis_header *header, size_t left)
 {
 	return header->len < RNDIS_HEADER_LEN || header->len > left ? -EPROTO : 0;
@@ -36,7 +30,7 @@ static int take_info(struct rndis_frame *frame, const struct rndis_packet_info *
 
 		if (infos[i].type != info->type)
 			continue;
-		if (*has || !fits(info->offset, sizeof(uint32_t), info->size))
+		if (*has || !range_fits(info->offset, sizeof(uint32_t), info->size))
 			return -EPROTO;
 		*has = true;
 		memcpy((uint8_t *)frame + infos[i].value, at + info->offset, sizeof(uint32_t));
@@ -79,11 +73,11 @@ int rndis_frame_parse(const void *head, size_t head_len, size_t left, struct rnd
 		return -EPROTO;
 	body = header.len - (uint32_t)sizeof(header);
 	if (packet.data_len == 0 || packet.data_offset < sizeof(packet) ||
-	    !fits(packet.data_offset, packet.data_len, body))
+	    !range_fits(packet.data_offset, packet.data_len, body))
 		return -EPROTO;
 	if (packet.info_len > 0 &&
 	    (packet.info_offset < sizeof(packet) ||
-	     !fits(packet.info_offset, packet.info_len, MIN((size_t)body, head_len - sizeof(header)))))
+	     !range_fits(packet.info_offset, packet.info_len, MIN((size_t)body, head_len - sizeof(header)))))
 		return -EPROTO;
 	ret_frame->message_len = header.len;
 	ret_frame->offset = (uint32_t)sizeof(header) + packet.data_offset;
@@ -130,7 +124,7 @@ static int parse_request(struct rndis_control *control, const uint8_t *body, uin
 	control->oid = request.oid;
 	if (request.info_len == 0)
 		return 0;
-	if (request.info_offset < sizeof(request) || !fits(request.info_offset, request.info_len, len))
+	if (request.info_offset < sizeof(request) || !range_fits(request.info_offset, request.info_len, len))
 		return -EPROTO;
 	control->info = body + request.info_offset;
 	control->info_len = request.info_len;
@@ -197,8 +191,8 @@ int rndis_parameter_parse(const uint8_t *info, uint32_t info_len, char *ret_name
 	if (info_len < sizeof(parameter))
 		return -EPROTO;
 	memcpy(&parameter, info, sizeof(parameter));
-	if (!fits(parameter.name_offset, parameter.name_len, info_len) ||
-	    !fits(parameter.value_offset, parameter.value_len, info_len))
+	if (!range_fits(parameter.name_offset, parameter.name_len, info_len) ||
+	    !range_fits(parameter.value_offset, parameter.value_len, info_len))
 		return -EPROTO;
 	if (parameter.type != RNDIS_PARAMETER_STRING)
 		return -EOPNOTSUPP;

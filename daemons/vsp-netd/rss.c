@@ -12,9 +12,10 @@
 
 /* ---- what the guest asks for ---- */
 
+/* Behind the header. */
 static bool fits(uint32_t offset, uint32_t len, size_t size)
 {
-	return offset >= NDIS_RSS_PARAMETERS_LEN_MIN && offset <= size && len <= size - offset;
+	return offset >= NDIS_RSS_PARAMETERS_LEN_MIN && range_fits(offset, len, size);
 }
 
 static bool is_power_of_two(uint32_t n)
