@@ -301,7 +301,7 @@ static const struct domain_rule rules[] = {
 	REFUSED(DISK "/vendor", "is not supported: remove it"),
 	REFUSED(DISK "/product", "is not supported: remove it"),
 	REFUSED(DISK "/source/encryption", "encrypted images are not supported"),
-	REFUSED(DISK "/source/reservations", "persistent reservations are not supported"),
+	REFUSED(DISK "/source/reservations", "reservations are not passed on to the host's device: use <shareable/>"),
 	REFUSED(DISK "/source/dataStore", "images with a data file are not supported"),
 	REFUSED(DISK "/source/slices", "slices of an image are not supported"),
 	REFUSED(DISK "/@rawio", "raw SCSI commands are not passed on: remove it"),

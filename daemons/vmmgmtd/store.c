@@ -64,7 +64,7 @@ int store_make_folder(const char *folder, struct err *err)
 {
 	int r = make_folders(folder);
 
-	return r < 0 ? err_set(err, r, "folder of definitions %s: %s", folder, strerror(-r)) : 0;
+	return r < 0 ? err_set(err, r, "folder %s: %s", folder, strerror(-r)) : 0;
 }
 
 int store_open(const char *folder, struct err *err, struct store **ret_store)
