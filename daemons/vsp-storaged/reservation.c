@@ -388,7 +388,10 @@ static int catch_up(struct reservation *reservation)
 {
 	int r = read_newest(reservation, &reservation->then);
 
-	if (r == 0 && reservation->then.generation != atomic_load(reservation->generation))
+	if (r < 0 || reservation->then.generation == atomic_load(reservation->generation))
+		return r;
+	r = sync_file(reservation); /* who wrote it has not lived to do so */
+	if (r == 0)
 		publish(reservation, &reservation->then);
 	return r;
 }
@@ -569,6 +572,10 @@ static int take_place(struct reservation *reservation, const struct reservation_
 			spoil(reservation);
 			return r;
 		}
+	} else if (reservation->then.generation != atomic_load(reservation->generation)) {
+		r = sync_file(reservation); /* as in catch_up() */
+		if (r < 0)
+			return r;
 	}
 	atomic_store(reservation->generation, reservation->then.generation);
 	atomic_store(&reservation->count->in_flight, 0);

@@ -163,7 +163,8 @@ enum reservation_verdict reservation_apply(struct reservation_state *state, uint
 					   const struct reservation_order *order,
 					   uint8_t ret_news[RESERVATION_NEXUSES]);
 
-/** reservation_power_on - the host was started anew (@power is another than the state's). Return: whether it was. */
+/** reservation_power_on - the host was started anew (@power is another than the state's; all zero: it is not known, and
+ * nothing changes). Return: whether it was. */
 bool reservation_power_on(struct reservation_state *state, const uint8_t power[RESERVATION_ID_LEN]);
 
 /* ---- the file (reservation.c) ---- */

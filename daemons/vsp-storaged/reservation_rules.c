@@ -255,7 +255,9 @@ enum reservation_verdict reservation_apply(struct reservation_state *state, uint
 
 bool reservation_power_on(struct reservation_state *state, const uint8_t power[RESERVATION_ID_LEN])
 {
-	if (!memcmp(state->power, power, RESERVATION_ID_LEN))
+	static const uint8_t unknown[RESERVATION_ID_LEN];
+
+	if (!memcmp(power, unknown, RESERVATION_ID_LEN) || !memcmp(state->power, power, RESERVATION_ID_LEN))
 		return false;
 	memcpy(state->power, power, RESERVATION_ID_LEN);
 	if (state->aptpl)

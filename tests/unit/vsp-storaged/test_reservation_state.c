@@ -314,6 +314,7 @@ Test(reservation_rules, power)
 	state.aptpl = true;
 	cr_assert_eq(order(A, SCSI_PRO_RESERVE, 1, 0xa, 0), RESERVATION_DONE);
 	cr_assert(!reservation_power_on(&state, state.power));
+	cr_assert(!reservation_power_on(&state, (const uint8_t[RESERVATION_ID_LEN]){0}), "the host does not tell");
 	cr_assert(reservation_power_on(&state, power));
 	cr_assert(state.type == 1 && state.nexus[A].key && state.pr_generation == 3, "it was to stay");
 	state.aptpl = false;
