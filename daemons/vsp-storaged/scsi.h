@@ -163,6 +163,7 @@ struct scsi_lun {
 	struct stats_unit *stats; /* what it counts, the caller's; NULL: nothing */
 	struct scsi_lun_state state;
 	struct scsi_request *lane_head, *lane_tail; /* see scsi_lane.c */
+	bool lane_moving;			    /* scsi_lane_go_on() is on the stack */
 	unsigned int writers;			    /* writes with the disk that went past the lane */
 	unsigned int alone;			    /* requests in the lane that want no write beside them */
 	uint8_t *scratch[2]; /* SCSI_SCRATCH_LEN bytes each, of the first in the lane; touched on use */

@@ -49,12 +49,17 @@ void scsi_lane_io(struct scsi_request *request, enum disk_op op, uint64_t offset
 
 void scsi_lane_go_on(struct scsi_lun *lun)
 {
-	struct scsi_request *first = lun->lane_head;
+	struct scsi_request *first;
 
-	if (!first || first->running || (first->alone && lun->writers > 0))
+	/* A step that ends its request comes here again: the next one's turn is ours to give, not one level deeper. */
+	if (lun->lane_moving)
 		return;
-	first->running = true;
-	first->step(first, 0);
+	lun->lane_moving = true;
+	while ((first = lun->lane_head) && !first->running && !(first->alone && lun->writers > 0)) {
+		first->running = true;
+		first->step(first, 0);
+	}
+	lun->lane_moving = false;
 }
 
 static void enter(struct scsi_request *request, void (*step)(struct scsi_request *request, int result), bool alone)
