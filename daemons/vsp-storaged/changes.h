@@ -45,7 +45,7 @@ void changes_free(struct changes *changes);
  * @fds:  of ATTACH and MEDIUM; taken over. Else none.
  * @done: called once, perhaps before this returns: err->code is 0; -ENOENT (no such controller or LUN), -EEXIST, -EBUSY
  * (one is under way; the guest has locked the drive), -ETIMEDOUT (the guest keeps the disk), what the disk refuses;
- * with a line, and nothing has changed.
+ * with a line, and nothing has changed; but of SET that has no memory, some of it may have.
  */
 void changes_begin(struct changes *changes, const struct change_settings *change, struct storaged_fds fds,
 		   void (*done)(void *arg, const struct err *err), void *arg);

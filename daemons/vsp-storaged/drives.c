@@ -18,9 +18,7 @@ struct drives {
 	size_t told_len; /* 0: nothing yet */
 };
 
-#define DRIVES_MAX 220u /* of a VM: as many as it can have disks */
-
-/* Return: how many there are; those beyond DRIVES_MAX are left out. */
+/* Return: how many there are; those beyond SETTINGS_DRIVES_MAX are left out. */
 static size_t list_drives(const struct storaged *storaged, struct drive_status *list)
 {
 	size_t count = 0;
@@ -28,7 +26,7 @@ static size_t list_drives(const struct storaged *storaged, struct drive_status *
 	for (size_t c = 0; c < storaged->controllers; c++) {
 		const struct scsi_controller *scsi = &storaged->controller[c].storvsp.scsi;
 
-		for (size_t i = 0; i < scsi->luns && count < DRIVES_MAX; i++) {
+		for (size_t i = 0; i < scsi->luns && count < SETTINGS_DRIVES_MAX; i++) {
 			struct scsi_lun *lun = &scsi->lun[i];
 
 			if (lun->presence == SCSI_GONE || lun->type != SCSI_DVD)
@@ -45,7 +43,7 @@ static size_t list_drives(const struct storaged *storaged, struct drive_status *
 
 static void on_timer(void *arg)
 {
-	struct drive_status list[DRIVES_MAX];
+	struct drive_status list[SETTINGS_DRIVES_MAX];
 	struct drives *drives = arg;
 	uint8_t now[VSP_STATUS_MAX];
 	size_t count, len;
@@ -55,6 +53,10 @@ static void on_timer(void *arg)
 	if (count == 0 && drives->told_len == 0)
 		return;
 	len = settings_pack_drives(list, count, now, sizeof(now));
+	if (len == 0) {
+		log_warn(NULL, "the manager does not hear of %zu drives: there is no room for as many", count);
+		return;
+	}
 	if (len == drives->told_len && !memcmp(now, drives->told, len))
 		return;
 	if (vsp_tell(drives->vsp, now, len) < 0)

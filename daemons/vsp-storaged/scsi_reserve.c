@@ -9,6 +9,8 @@
  * SBC-3 4.17.
  *
  * Limits: scope is the logical unit; SPEC_I_PT, ALL_TG_PT and REGISTER AND MOVE are refused, as the capabilities say.
+ * PREEMPT AND ABORT ends the writes of those that may not write any more; reads, and writes that are still allowed, end
+ * as they would.
  * There is no TransportID for VMBus: an I_T nexus shows one of SRP's form, with the controller's instance GUID.
  */
 #include <errno.h>

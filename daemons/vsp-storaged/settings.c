@@ -422,15 +422,13 @@ int settings_parse_change(const void *bytes, size_t len, size_t fds, struct chan
 
 /* ---- what the manager hears ---- */
 
-#define DRIVES_MAX 220u /* of a VM: as many as it can have disks */
-
 size_t settings_pack_drives(const struct drive_status *drives, size_t count, uint8_t *bytes, size_t size)
 {
 	Bulkhead__Storage__Status msg = BULKHEAD__STORAGE__STATUS__INIT;
-	Bulkhead__Storage__Drive list[DRIVES_MAX], *at[DRIVES_MAX];
+	Bulkhead__Storage__Drive list[SETTINGS_DRIVES_MAX], *at[SETTINGS_DRIVES_MAX];
 
 	msg.version = SETTINGS_VERSION;
-	msg.n_drives = MIN(count, (size_t)DRIVES_MAX);
+	msg.n_drives = MIN(count, (size_t)SETTINGS_DRIVES_MAX);
 	msg.drives = at;
 	for (size_t i = 0; i < msg.n_drives; i++) {
 		bulkhead__storage__drive__init(&list[i]);

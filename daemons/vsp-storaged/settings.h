@@ -96,6 +96,8 @@ int settings_parse(const void *bytes, size_t len, size_t fds, struct settings **
  * Return: 0; as settings_parse(). */
 int settings_parse_change(const void *bytes, size_t len, size_t fds, struct change_settings *ret, struct err *err);
 
+#define SETTINGS_DRIVES_MAX 220u /* of a VM: as many as it can have disks */
+
 /* What the manager hears of a drive. */
 struct drive_status {
 	const char *alias; /* the LUN's */
