@@ -38,7 +38,9 @@
 #include "ipc/loop.h"
 #include "vsp/stats.h"
 
+struct guest_buffer;
 struct vsp;
+struct vsp_buffer;
 struct vsp_channel;
 
 #define VSP_IOV_MAX	 68u   /* a 256 KiB transfer that starts within a page, and room */
@@ -76,6 +78,7 @@ struct vsp_device_ops {
 	size_t reply_max;    /* bytes of the longest completion payload; 0: BLOCK_REPLY_DEFAULT */
 	size_t state_size;   /* bytes of negotiated state that a successor needs: vsp_channel_state() */
 	uint32_t state_version; /* of its layout; what is older is known too */
+	size_t table_size;	/* bytes of words of the device's own that a successor needs: vsp_channel_table() */
 	int (*open)(struct vsp_channel *channel,
 		    const uint8_t user_data[120]); /* 0 or a negative errno: the open fails */
 	/* Instead of open(), at a recovery: vsp_channel_state() is a predecessor's, to be checked. 0 or a negative
@@ -86,6 +89,17 @@ struct vsp_device_ops {
 	void (*fail)(struct vsp_channel *channel, struct vsp_request *request);
 	void (*batch_end)(struct vsp_channel *channel); /* after the last packet of a batch: submit now; may be NULL */
 	void (*close)(struct vsp_channel *channel);	/* no request is in flight any more */
+	/*
+	 * The guest has completed the packet of ours that vsp_send_pages() numbered @id: @payload is a private copy.
+	 * Not counted among the slots. After a recovery it may be told again of one that a predecessor was told of, and
+	 * guests make numbers up: the device knows which are under way. NULL: it sends none.
+	 */
+	void (*completed)(struct vsp_channel *channel, uint64_t id, const void *payload, size_t len);
+	/* After -EAGAIN of vsp_send() or vsp_send_pages(): there is room. May be NULL */
+	void (*room)(struct vsp_channel *channel);
+	/* The guest wants memory back that it has lent: nothing of it may be touched any more. vsp_buffer_release() at
+	 * once, or when the I/O that uses it is over. */
+	void (*revoked)(struct vsp_channel *channel, struct vsp_buffer *buffer);
 };
 
 struct vsp_offer_desc {
@@ -248,6 +262,48 @@ void vsp_poll_end(struct vsp *vsp);
 /** vsp_send - an in-band packet of our own (type 6), no completion wanted. Return: 0, -EAGAIN (ring full), -EPIPE (not
  * open). */
 int vsp_send(struct vsp_channel *channel, uint64_t transaction_id, const void *payload, size_t len);
+
+/* A run of bytes in a buffer that the guest has lent. */
+struct vsp_page_range {
+	uint32_t bytes, offset;
+};
+
+/**
+ * vsp_send_pages - a transfer-page packet (type 7): what is meant lies in memory that the guest has lent. The guest
+ * completes it: ops->completed(). Published with the batch, at most once, whoever dies when.
+ * @buffer: the guest's name of that memory, by the device's protocol. @ranges: @count of them, at most
+ * VSP_PAGE_RANGES_MAX.
+ * @ret_id: its number, by which the guest completes it; of each channel they grow, from 1 on, also over its
+ * predecessors' (vsp_sent()). The device stores what a successor must know of it before the batch ends.
+ * Return: 0, -EAGAIN (ring full: ops->room() follows), -EPIPE (not open).
+ */
+#define VSP_PAGE_RANGES_MAX 64u
+int vsp_send_pages(struct vsp_channel *channel, uint16_t buffer, const struct vsp_page_range *ranges, size_t count,
+		   const void *payload, size_t len, uint64_t *ret_id);
+
+/** vsp_sent - the number of the last packet that the guest has seen, or will see whoever dies: of a predecessor's, in
+ * ops->recover(), what has a larger one never left. */
+uint64_t vsp_sent(const struct vsp_channel *channel);
+
+/**
+ * vsp_channel_table - the table_size bytes of the channel's table, zeroed at open. Each word is stored by itself, with
+ * atomic_store_explicit(); a successor finds it as it was stored last.
+ */
+_Atomic uint64_t *vsp_channel_table(struct vsp_channel *channel);
+
+/**
+ * vsp_buffer_map - memory that the guest has lent to the device under a GPADL, which it names by the device's protocol.
+ * @done: told once, from the loop, with the buffer, which is the callee's, or with NULL and a negative errno: -ENOENT
+ * (there is no such GPADL for this channel), -ECANCELED (the channel closes), -ENOMEM.
+ * Inside ops->recover(): no request of the VSP's channels is begun before @done was told.
+ * Return: 0 or a negative errno: @done is not told.
+ */
+int vsp_buffer_map(struct vsp_channel *channel, uint32_t gpadl,
+		   void (*done)(void *arg, struct vsp_buffer *buffer, int error), void *arg);
+/** vsp_buffer_memory - until vsp_buffer_release(): guest/buffer.h. */
+const struct guest_buffer *vsp_buffer_memory(const struct vsp_buffer *buffer);
+/** vsp_buffer_release - it is touched no more; before ops->close() returns. NULL is allowed. */
+void vsp_buffer_release(struct vsp_buffer *buffer);
 
 /**
  * vsp_channel_fail - the guest broke the protocol: stop this channel (logged once with @why) until the guest closes it;

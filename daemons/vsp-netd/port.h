@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a NIC is plugged into: one port of a switch. Between the NIC (netvsp.h), which knows VMBus and RNDIS, and a back
+ * end (net.h), which knows a descriptor: here the frames are judged, counted, limited and captured.
+ *
+ * Theory of operation: both sides hand over one frame at a time, with what a virtio_net_hdr says of it. A frame to the
+ * back end is sent, dropped, or has to wait (-EAGAIN). A frame to the guest is written into the memory that the NIC
+ * names only if the guest may have it: what is not its own never gets there. Nothing is kept here but within one call.
+ *
+ * Limits: PORT_HEAD_MAX bytes of a frame are looked at; PORT_FRAME_MAX is the longest. All functions run on the loop's
+ * thread.
+ */
+#ifndef NETD_PORT_H
+#define NETD_PORT_H
+
+#include <linux/filter.h>
+#include <linux/virtio_net.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/err.h"
+#include "headers.h"
+#include "ipc/loop.h"
+#include "oid.h"
+#include "settings.h"
+
+#define PORT_HEAD_MAX	HEADERS_MAX
+#define PORT_FRAME_MAX	(65535u + ETHERNET_HEADER_LEN + 4u)
+#define PORT_RECORD_MAX 64u /* words */
+
+struct port;
+
+/* The NIC, as a port sees it. Constant. None of these is called from inside a function of the port. */
+struct port_client_ops {
+	void (*readable)(void *arg, unsigned int queue); /* port_receive() until -EAGAIN */
+	void (*writable)(void *arg, unsigned int queue); /* after -EAGAIN of port_transmit() */
+	void (*link)(void *arg, bool up);		 /* it has changed */
+};
+
+struct port_client {
+	const struct port_client_ops *ops;
+	void *arg;
+	/* PORT_RECORD_MAX words of the NIC's state block, for what the back end's successor must know; zeroed when the
+	 * guest opens the NIC. NULL while it has not: nothing is transmitted or received. */
+	_Atomic uint64_t *record;
+};
+
+/* A frame of the guest's. */
+struct port_frame {
+	struct virtio_net_hdr hdr;   /* csum_start and the like count from the frame's start */
+	uint8_t head[PORT_HEAD_MAX]; /* its first bytes, a private copy: this is what is judged, and sent */
+	size_t head_len;
+	struct iovec rest[72]; /* what follows, in guest memory */
+	unsigned int rests;
+	size_t len;
+	bool tagged;  /* the guest has given its tag beside the frame */
+	uint16_t tag; /* IEEE 802.1Q control information, host order */
+};
+
+/* A frame for the guest. */
+struct port_received {
+	struct virtio_net_hdr hdr;
+	uint8_t head[PORT_HEAD_MAX]; /* its first bytes, a private copy; the frame itself is in the guest's memory */
+	size_t head_len, len;
+	struct headers headers; /* of head */
+	bool tagged;		/* the tag was taken out of the frame: to be given beside it */
+	uint16_t tag;
+};
+
+/**
+ * port_new - plug in.
+ * @fds: @settings names them by place; those that it names are taken over, also on failure (set to -1).
+ * @again: a predecessor has used them: what the record says counts, once it is there.
+ * Return: 0; a negative errno with a line that says what to do.
+ */
+int port_new(struct loop *loop, const struct nic_settings *settings, int *fds, size_t nfds, bool again,
+	     struct port **ret_port, struct err *err);
+/** port_free - NULL is allowed. */
+void port_free(struct port *port);
+
+/** port_connect - the guest has opened its NIC (client->record is there), or closed it (NULL). */
+void port_connect(struct port *port, const struct port_client *client);
+
+/**
+ * port_change - other settings of the same NIC, while it serves; what cannot change is refused.
+ * @fd: a new descriptor of the back end (what was behind the old one is gone), taken over (-1 then); -1: none.
+ * Return: 0; a negative errno with a line: nothing has changed.
+ */
+int port_change(struct port *port, const struct nic_settings *settings, int *fd, struct err *err);
+
+/**
+ * port_capture - what passes is written to @fd as pcapng, from now on; taken over. A write that would wait is dropped,
+ * and counted. -1: no more. @filter: a classic BPF program of @filter_len instructions, already checked; 0: everything.
+ */
+int port_capture(struct port *port, int fd, const struct sock_filter *filter, size_t filter_len, uint32_t snap_len,
+		 struct err *err);
+
+/** port_offloads - what the back end can do, and so the guest may be told: in the words of struct oid_nic. */
+void port_offloads(const struct port *port, struct oid_nic *nic);
+/** port_link - whether the link is up. */
+bool port_link(const struct port *port);
+/** port_queues - how many queues the back end has, at least 1. */
+unsigned int port_queues(const struct port *port);
+void port_counters(const struct port *port, struct oid_counters *ret);
+/** port_addresses - IP addresses that the guest was seen to use. Return: how many of @max were written. */
+struct port_address {
+	uint8_t family; /* 4, 6 */
+	uint8_t bytes[16];
+};
+size_t port_addresses(const struct port *port, struct port_address *ret, size_t max);
+
+/** port_set - what the guest has set: filter, MAC address, multicast list, offloads. @settings is valid. */
+void port_set(struct port *port, const struct oid_settings *settings);
+
+/**
+ * port_transmit - a frame of the guest's.
+ * Return: 0: it is gone (sent, or dropped and counted); -EAGAIN: nothing has happened, ops->writable() follows.
+ */
+int port_transmit(struct port *port, unsigned int queue, const struct port_frame *frame);
+/** port_transmit_end - after the last one of a batch. */
+void port_transmit_end(struct port *port);
+
+/**
+ * port_receive - the next frame that the guest may have.
+ * @iov: @iovs pieces of the guest's memory, with room for a frame of @room bytes at least as long as the MTU allows; a
+ * longer one is dropped.
+ * Return: 1: *@ret is filled in; 0: one has been dropped, go on; -EAGAIN: there is none, ops->readable() follows.
+ */
+int port_receive(struct port *port, unsigned int queue, const struct iovec *iov, unsigned int iovs,
+		 struct port_received *ret);
+
+/** port_listen - whether ops->readable() is wanted for @queue; at first not. */
+void port_listen(struct port *port, unsigned int queue, bool listen);
+
+#endif
