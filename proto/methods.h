@@ -71,8 +71,8 @@ enum vsp_method {
 #define VSP_INVOCATION_LEN 32u /* lower-case hexadecimal digits */
 #define VSP_RESULT_MAX	   31u /* letters and '-' */
 
-/* WORKER_CHANGE, VSP_CHANGE: descriptors that come with one, and that go with one */
-#define VSP_CHANGE_FDS_MAX 2u
+/* WORKER_CHANGE, VSP_CHANGE: descriptors that come with one, and that go with one: a NIC has one for each queue */
+#define VSP_CHANGE_FDS_MAX 16u
 
 /* Keepsakes: what a VSP leaves with the worker for its successors (WORKER_VSP_KEEP). Both sides refuse more. */
 #define VSP_KEEPSAKES_MAX 8u	/* of one provider */

@@ -93,6 +93,31 @@ Test(provider_change, replaced)
 	close(fd);
 }
 
+/* A NIC's queues have one each, and come and go together. */
+Test(provider_change, many_descriptors)
+{
+	struct provider_change change = {.change = "nic", .change_len = 3, .nfds = VSP_CHANGE_FDS_MAX, .drop = -1};
+	int fd = fd_memfd("queue", 4096), fds[VSP_CHANGE_FDS_MAX + 1];
+	struct played played;
+
+	for (size_t i = 0; i <= VSP_CHANGE_FDS_MAX; i++)
+		fds[i] = fd;
+	change.fds = fds;
+	sx_add("exec sleep 100");
+	sx_serve(&played);
+	provider_change(sx.storage, &change, on_done, NULL);
+	provider_changed(sx.storage, 0, "");
+	cr_assert(!outcome.code && configured("", VSP_CHANGE_FDS_MAX));
+	change.nfds++;
+	provider_change(sx.storage, &change, on_done, NULL);
+	cr_assert_eq(outcome.code, -EINVAL);
+	change = (struct provider_change){.change = "gone", .change_len = 4, .drops = VSP_CHANGE_FDS_MAX};
+	provider_change(sx.storage, &change, on_done, NULL);
+	provider_changed(sx.storage, 0, "");
+	cr_assert(!outcome.code && configured("", 0));
+	close(fd);
+}
+
 Test(provider_change, made)
 {
 	struct played played;
