@@ -5,7 +5,8 @@
  *
  * Theory of operation: both sides hand over one frame at a time, with what a virtio_net_hdr says of it. A frame to the
  * back end is sent, dropped, or has to wait (-EAGAIN). A frame to the guest is written into the memory that the NIC
- * names only if the guest may have it: what is not its own never gets there. Nothing is kept here but within one call.
+ * names only if the guest may have it: what is not its own never gets there. Of LSO and checksums the port needs but
+ * the flags, the type and the segments' size: places, lengths and pseudo-headers in the head it fills in itself.
  *
  * Limits: PORT_HEAD_MAX bytes of a frame are looked at; PORT_FRAME_MAX is the longest. All functions run on the loop's
  * thread.
@@ -28,7 +29,7 @@
 
 #define PORT_HEAD_MAX	HEADERS_MAX
 #define PORT_FRAME_MAX	(65535u + ETHERNET_HEADER_LEN + 4u)
-#define PORT_RECORD_MAX 64u /* words */
+#define PORT_MEMORY_LEN (256u << 10)
 
 struct port;
 
@@ -42,9 +43,6 @@ struct port_client_ops {
 struct port_client {
 	const struct port_client_ops *ops;
 	void *arg;
-	/* PORT_RECORD_MAX words of the NIC's state block, for what the back end's successor must know; zeroed when the
-	 * guest opens the NIC. NULL while it has not: nothing is transmitted or received. */
-	_Atomic uint64_t *record;
 };
 
 /* A frame of the guest's. */
@@ -72,15 +70,17 @@ struct port_received {
 /**
  * port_new - plug in.
  * @fds: @settings names them by place; those that it names are taken over, also on failure (set to -1).
- * @again: a predecessor has used them: what the record says counts, once it is there.
+ * @memory: PORT_MEMORY_LEN bytes that outlive this process, for what a successor must know of the descriptors
+ * (kept.h); outlives the port. Zeroed, or a predecessor's, of any content.
  * Return: 0; a negative errno with a line that says what to do.
  */
-int port_new(struct loop *loop, const struct nic_settings *settings, int *fds, size_t nfds, bool again,
+int port_new(struct loop *loop, const struct nic_settings *settings, int *fds, size_t nfds, void *memory,
 	     struct port **ret_port, struct err *err);
 /** port_free - NULL is allowed. */
 void port_free(struct port *port);
 
-/** port_connect - the guest has opened its NIC (client->record is there), or closed it (NULL). */
+/** port_connect - the guest has opened its NIC, or closed it (NULL): then nothing is transmitted or received, and what
+ * comes is dropped. @client: copied. */
 void port_connect(struct port *port, const struct port_client *client);
 
 /**
@@ -101,6 +101,8 @@ int port_capture(struct port *port, int fd, const struct sock_filter *filter, si
 void port_offloads(const struct port *port, struct oid_nic *nic);
 /** port_link - whether the link is up. */
 bool port_link(const struct port *port);
+/** port_peer_gone - whether what was behind the descriptor has closed it; the link is down until port_change(). */
+bool port_peer_gone(const struct port *port);
 /** port_queues - how many queues the back end has, at least 1. */
 unsigned int port_queues(const struct port *port);
 void port_counters(const struct port *port, struct oid_counters *ret);

@@ -54,6 +54,8 @@ struct nic_settings {
 	uint32_t mtu;
 	uint64_t speed; /* bits a second, as shown in the guest */
 	bool link_down;
+	bool large_frames; /* of a stream: a process of this host is behind it that takes IP packets of any length, as
+			    * LSO leaves them, and whose checksums are right (passt) */
 	struct nic_bandwidth inbound, outbound; /* to the guest, from the guest */
 	enum nic_vlan vlan;
 	uint16_t vlan_tag; /* of access; of a trunk the native one, 0: none */
