@@ -199,12 +199,10 @@ static int attach(struct changes *changes, struct storaged_controller *controlle
 	int r = 0;
 
 	/* of the configuration that a predecessor did not live to say that it had */
-	if (there && !strcmp(there->alias, settings->alias) && there->disk->block_bytes == settings->block_bytes) {
-		fd_close(&fds.image);
-		fd_close(&fds.reservations);
-	} else {
+	if (there && !strcmp(there->alias, settings->alias) && there->disk->block_bytes == settings->block_bytes)
+		storaged_close_fds(changes->storaged, &fds);
+	else
 		r = storaged_attach(changes->storaged, controller, settings, fds, err);
-	}
 	if (r == 0)
 		(void)tell(changes, controller);
 	return r;
@@ -323,8 +321,7 @@ void changes_begin(struct changes *changes, const struct change_settings *change
 			return;
 		}
 	}
-	fd_close(&fds.image);
-	fd_close(&fds.reservations);
+	storaged_close_fds(changes->storaged, &fds);
 	if (err.code)
 		log_warn(NULL, "%s", err.text);
 	done(arg, &err);

@@ -303,6 +303,7 @@ static void on_changed(void *arg, const struct err *err)
 static void on_change(void *arg, const void *bytes, size_t len, int *fds, size_t nfds, struct vsp_change *call)
 {
 	struct server *server = arg;
+	struct storaged_fds taken = {nfds > 0 ? take_fd(&fds[0]) : -1, nfds > 1 ? take_fd(&fds[1]) : -1};
 	struct change_settings change;
 	struct err err = {0};
 
@@ -310,12 +311,12 @@ static void on_change(void *arg, const void *bytes, size_t len, int *fds, size_t
 		err_set(&err, -EAGAIN, "vsp-storaged is not ready");
 	else
 		(void)settings_parse_change(bytes, len, nfds, &change, &err);
-	if (err.code)
+	if (err.code) {
+		storaged_close_fds(server->storaged, &taken);
 		vsp_changed(call, &err);
-	else
-		changes_begin(server->changes, &change,
-			      (struct storaged_fds){nfds > 0 ? take_fd(&fds[0]) : -1, nfds > 1 ? take_fd(&fds[1]) : -1},
-			      on_changed, call);
+		return;
+	}
+	changes_begin(server->changes, &change, taken, on_changed, call);
 }
 
 /* A controller's primary channel, and all the sub-channels that its guest may ask for. */

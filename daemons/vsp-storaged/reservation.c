@@ -51,14 +51,58 @@ static int lock(const struct reservation *reservation, int command, short type, 
 	return errno == EACCES || errno == EAGAIN ? -EBUSY : -errno;
 }
 
-static int lock_changes(const struct reservation *reservation)
+struct reservation_late {
+	struct reservation_late *next;
+	int fd;
+};
+
+static int lock_changes(struct reservation *reservation)
 {
-	return lock(reservation, F_SETLK, F_WRLCK, LOCK_OFFSET);
+	int r = lock(reservation, F_SETLK, F_WRLCK, LOCK_OFFSET);
+
+	reservation->locked = r == 0;
+	return r;
 }
 
-static void unlock_changes(const struct reservation *reservation)
+static void close_late(struct reservation *reservation)
+{
+	while (reservation->late) {
+		struct reservation_late *late = reservation->late;
+
+		reservation->late = late->next;
+		fd_close(&late->fd);
+		free(late);
+	}
+}
+
+static void unlock_changes(struct reservation *reservation)
 {
 	(void)lock(reservation, F_SETLK, F_UNLCK, LOCK_OFFSET);
+	reservation->locked = false;
+	close_late(reservation);
+}
+
+void reservation_close_fd(struct reservation *reservation, int fd)
+{
+	struct reservation_late *late = reservation->locked ? calloc(1, sizeof(*late)) : NULL;
+	char object[48];
+
+	if (!reservation->locked) {
+		fd_close(&fd);
+	} else if (late) {
+		*late = (struct reservation_late){reservation->late, fd};
+		reservation->late = late;
+	} else {
+		snprintf(object, sizeof(object), "disk %s", reservation->alias);
+		log_warn(object, "out of memory: a descriptor of its reservations stays open until this process ends");
+	}
+}
+
+bool reservation_is_of(const struct reservation *reservation, int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_dev == reservation->dev && st.st_ino == reservation->ino;
 }
 
 static off_t copy_offset(uint64_t generation)
@@ -299,9 +343,18 @@ static void settle(struct reservation *reservation, int verdict)
 	settle_step(reservation);
 }
 
+/* Never back: who has seen a generation goes by it, or by a later one. */
+static void move_on(struct reservation *reservation, uint64_t generation)
+{
+	uint64_t now = atomic_load(reservation->generation);
+
+	while (now < generation && !atomic_compare_exchange_weak(reservation->generation, &now, generation))
+		;
+}
+
 static void publish(struct reservation *reservation, const struct reservation_state *state)
 {
-	atomic_store(reservation->generation, state->generation);
+	move_on(reservation, state->generation);
 	DEATH(RESERVE_PUBLISHED);
 	use_state(reservation, state);
 }
@@ -314,11 +367,32 @@ static void spoil(struct reservation *reservation)
 	(void)write_page(reservation, nothing, copy_offset(reservation->then.generation));
 }
 
+/* Whether the change under way is not ours alone any more: the lock was lost, and others went on. */
+static bool superseded(struct reservation *reservation)
+{
+	const struct reservation_state *then = &reservation->then;
+	uint8_t ours[RESERVATION_PAGE], there[RESERVATION_PAGE];
+
+	if (lock_changes(reservation) < 0 || atomic_load(reservation->generation) >= then->generation)
+		return true;
+	reservation_state_print(then, ours);
+	return fd_read_full(reservation->fd, there, sizeof(there), copy_offset(then->generation)) < 0 ||
+	       memcmp(ours, there, sizeof(ours)) != 0;
+}
+
+static void lock_step(struct reservation *reservation);
+
 static void on_synced(struct engine_io *io, int result)
 {
 	struct reservation *reservation = CONTAINER_OF(io, struct reservation, sync);
 
 	DEATH(RESERVE_SYNCED);
+	if (superseded(reservation)) {
+		unlock_changes(reservation);
+		reservation->verdict = (int)reservation->then.nexus[reservation->nexus].mark;
+		lock_step(reservation);
+		return;
+	}
 	if (result < 0) {
 		spoil(reservation);
 		unlock_changes(reservation);
@@ -577,7 +651,7 @@ static int take_place(struct reservation *reservation, const struct reservation_
 		if (r < 0)
 			return r;
 	}
-	atomic_store(reservation->generation, reservation->then.generation);
+	move_on(reservation, reservation->then.generation);
 	atomic_store(&reservation->count->in_flight, 0);
 	use_state(reservation, &reservation->then);
 	return 0;
@@ -657,6 +731,7 @@ void reservation_close(struct reservation *reservation)
 		return;
 	loop_remove(&reservation->timer);
 	loop_remove(&reservation->fenced_timer);
+	close_late(reservation);
 	if (reservation->shared)
 		munmap(reservation->shared, RESERVATION_PAGE);
 	free(reservation);

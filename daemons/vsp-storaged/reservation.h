@@ -16,12 +16,16 @@
  *   read      both copies; the newest that is whole counts. Is it newer than shared.generation, its writer died before
  *             it could say so: it is published now.
  *   write     the other copy, of generation g + 1 -> it is on the medium
- *   publish   shared.generation = g + 1; from here on nobody acts by the old state
+ *   publish   shared.generation = g + 1, if it was less: it only grows; from here on nobody acts by the old state
  *   unlock    and wait until nobody who may not write any more has a write under way (below); then the command ends.
  *
  * A process may die between any two: what it has written half has no checksum, what it has written whole counts. Its
  * successor, which is given the command again, finds by the mark that the nexus's last change left in the state whether
- * it was made.
+ * it was made. Who finds, once its copy is on the medium, that the lock is not its own any more, or the copy not what
+ * it wrote, does not publish or take back anything: it begins again, and finds by its mark whether the change was made.
+ *
+ * A process loses its lock when it closes any descriptor of the file. So what may be one is closed by
+ * reservation_close_fd(), which waits for the end of a change.
  *
  * The fence. A nexus counts its writes in shared.nexus[].in_flight *before* it looks at shared.generation, and who
  * changes the state stores shared.generation *before* it looks at the counts; all of these are sequentially consistent.
@@ -194,6 +198,8 @@ struct reservation_config {
  * or, after it was made, somebody's writes do not come to their end), what the host refused, -EPROTO (the file). */
 typedef void (*reservation_done_fn)(void *arg, int result);
 
+struct reservation_late; /* a descriptor that is closed after the change under way */
+
 struct reservation {
 	struct reservation_shared *shared;
 	_Atomic uint64_t *generation;
@@ -226,6 +232,8 @@ struct reservation {
 	int verdict;
 	struct reservation_state then;
 	struct engine_io sync;
+	bool locked; /* changes of others wait for ours */
+	struct reservation_late *late;
 };
 
 /**
@@ -239,6 +247,13 @@ int reservation_open(struct loop *loop, struct engine *engine, const struct rese
 
 /** reservation_close - an order under way is forgotten. NULL is allowed. */
 void reservation_close(struct reservation *reservation);
+
+/** reservation_close_fd - close @fd, which is of the same file but not the one that was opened with, without the loss
+ * of the lock: while a change is under way only afterwards. Taken over. */
+void reservation_close_fd(struct reservation *reservation, int fd);
+
+/** reservation_is_of - whether @fd is of its file. */
+bool reservation_is_of(const struct reservation *reservation, int fd);
 
 /** reservation_set_fenced - @fenced is called from the loop when writes of ours are in flight that may not be any more:
  * what the host has not begun is better ended. */

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/fd.h"
@@ -41,25 +40,42 @@ static void on_fenced(void *arg)
 	engine_flush(shared->controller->storvsp.engine);
 }
 
-/* A process has one lock on a file, and loses it when it closes any descriptor of it. */
-static int check_not_ours(const struct storaged *storaged, const struct lun_settings *settings, int fd, struct err *err)
+/* The LUN whose reservations are in the file that @fd is of; NULL: there is none. */
+static const struct scsi_lun *find_shared(const struct storaged *storaged, int fd)
 {
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return err_set(err, -errno, "disk %s: its reservations: %s", settings->alias, strerror(errno));
-	for (size_t c = 0; c < storaged->controllers; c++) {
+	for (size_t c = 0; storaged && c < storaged->controllers; c++) {
 		const struct scsi_controller *scsi = &storaged->controller[c].storvsp.scsi;
 
 		for (size_t i = 0; i < scsi->luns; i++) {
 			const struct reservation *other = scsi->lun[i].reservation;
 
-			if (other && other->dev == st.st_dev && other->ino == st.st_ino)
-				return err_set(err, -EINVAL, "disk %s: %s is disk %s of this VM already: leave one out",
-					       settings->alias, settings->image, scsi->lun[i].alias);
+			if (other && reservation_is_of(other, fd))
+				return &scsi->lun[i];
 		}
 	}
-	return 0;
+	return NULL;
+}
+
+/* A process has one lock on a file. */
+static int check_not_ours(const struct storaged *storaged, const struct lun_settings *settings, int fd, struct err *err)
+{
+	const struct scsi_lun *other = find_shared(storaged, fd);
+
+	return other ? err_set(err, -EINVAL, "disk %s: %s is disk %s of this VM already: leave one out",
+			       settings->alias, settings->image, other->alias)
+		     : 0;
+}
+
+void storaged_close_fds(struct storaged *storaged, struct storaged_fds *fds)
+{
+	const struct scsi_lun *of = fds->reservations >= 0 ? find_shared(storaged, fds->reservations) : NULL;
+
+	if (of)
+		reservation_close_fd(of->reservation, fds->reservations);
+	else
+		fd_close(&fds->reservations);
+	fd_close(&fds->image);
+	*fds = (struct storaged_fds){-1, -1};
 }
 
 /* Of a LUN that is made. @fd is taken over on success. */
@@ -381,13 +397,11 @@ int storaged_attach(struct storaged *storaged, struct storaged_controller *contr
 {
 	int r = attach(storaged, controller, settings, fds, err);
 
-	if (r < 0) {
-		fd_close(&fds.image);
-		fd_close(&fds.reservations);
-	} else if (storaged->stats) {
+	if (r < 0)
+		storaged_close_fds(storaged, &fds);
+	else if (storaged->stats)
 		observe_lun(storaged->stats, &controller->instance,
 			    storaged_find_lun(controller, settings->target, settings->lun), true);
-	}
 	return r;
 }
 

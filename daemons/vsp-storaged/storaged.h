@@ -74,6 +74,10 @@ struct scsi_lun *storaged_find_lun(struct storaged_controller *controller, uint8
 int storaged_attach(struct storaged *storaged, struct storaged_controller *controller,
 		    const struct lun_settings *settings, struct storaged_fds fds, struct err *err);
 
+/** storaged_close_fds - descriptors that came with a change and are not needed: set to -1. They may be of a file of
+ * reservations that is in use here, whose lock stays. @storaged: NULL: nothing is in use yet. */
+void storaged_close_fds(struct storaged *storaged, struct storaged_fds *fds);
+
 /** storaged_set - limits, faults, and what becomes of zeroes and of blocks that are given back, while requests are in
  * flight. Return: 0; -ENOMEM, with a line. */
 int storaged_set(struct storaged *storaged, struct scsi_lun *lun, const struct lun_settings *settings, struct err *err);

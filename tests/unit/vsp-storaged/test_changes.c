@@ -5,12 +5,14 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "abi/ring.h"
 #include "abi/scsi.h"
 #include "abi/vstor.h"
 #include "base/bytes.h"
+#include "base/fd.h"
 #include "daemons/vsp-storaged/changes.h"
 #include "fake_worker.h"
 
@@ -308,4 +310,67 @@ Test(changes, one_at_a_time)
 	changes = NULL;
 	cr_assert_eq(outcomes, 1);
 	cr_assert_eq(outcome.code, -ECANCELED, "who takes over is asked again");
+}
+
+/* ---- disks that others share ---- */
+
+static int attach_shared(uint8_t lun, const char *alias, int reservations)
+{
+	outcomes = 0;
+	change.kind = CHANGE_ATTACH;
+	change.lun = disk(lun, alias);
+	change.lun.reservations = 1;
+	change.lun.vm[0] = 1;
+	changes_begin(changes, &change, (struct storaged_fds){image(), reservations}, on_done, NULL);
+	return end();
+}
+
+/* Whether another process finds the lock of changes taken. */
+static bool is_locked(int fd)
+{
+	struct flock held = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0x10000, .l_len = 1};
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(fcntl(fd, F_GETLK, &held) < 0 ? 2 : held.l_type != F_UNLCK);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+	return WEXITSTATUS(status) == 1;
+}
+
+static void on_ordered(void *arg, int result)
+{
+	cr_assert_eq(result, RESERVATION_DONE);
+	*(bool *)arg = true;
+}
+
+static bool is_true(void *arg)
+{
+	return *(bool *)arg;
+}
+
+/* A file of reservations comes a second time, in the middle of a change, and is refused, or is there already. */
+Test(changes, reservations_keep_their_lock)
+{
+	struct reservation_order order = {.action = SCSI_PRO_REGISTER, .action_key = 1};
+	int file = memfd_create("reservations", MFD_CLOEXEC);
+	struct reservation *reservation;
+	bool ordered = false;
+
+	cr_assert_eq(attach_shared(1, "sdb", fd_dup(file)), 0, "%s", outcome.text);
+	reservation = storaged_find_lun(controller, 0, 1)->reservation;
+	reservation_order(reservation, &order, 0, NULL, on_ordered, &ordered);
+	cr_assert(is_locked(file));
+	cr_assert_eq(attach_shared(2, "sdc", fd_dup(file)), -EINVAL);
+	cr_assert(strstr(outcome.text, "disk sdb of this VM already"), "%s", outcome.text);
+	cr_assert(is_locked(file), "refused for it");
+	cr_assert_eq(attach_shared(1, "sdc", fd_dup(file)), -EEXIST);
+	cr_assert(is_locked(file), "refused for the address");
+	cr_assert_eq(attach_shared(1, "sdb", fd_dup(file)), 0);
+	cr_assert(is_locked(file), "it is there");
+	engine_flush(storaged->engine);
+	cr_assert_eq(fake_worker_run_until(worker, is_true, &ordered), 0);
+	cr_assert(!is_locked(file));
+	close(file);
 }

@@ -382,6 +382,115 @@ Test(reservation, died_with_the_lock)
 	close(pipe_fd[1]);
 }
 
+/* ---- a lock that is lost ---- */
+
+/* As another process sees it. */
+static bool is_locked(void)
+{
+	struct flock held = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0x10000, .l_len = 1};
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		if (fcntl(fd[0], F_GETLK, &held) < 0)
+			_exit(2);
+		_exit(held.l_type != F_UNLCK);
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+	return WEXITSTATUS(status) == 1;
+}
+
+/* What else the process closes of the file does not drop the lock of a change. */
+Test(reservation, descriptors_are_closed_later)
+{
+	int others[2] = {fd_dup(fd[0]), open(path, O_RDWR | O_CLOEXEC)};
+
+	cr_assert(reservation_is_of(r[0], others[1]));
+	begin(0, SCSI_PRO_REGISTER, 0, 0, 0xa, 0);
+	cr_assert(is_locked());
+	for (unsigned int i = 0; i < 2; i++)
+		reservation_close_fd(r[0], others[i]);
+	cr_assert(is_locked());
+	cr_assert_eq(finish(0), RESERVATION_DONE);
+	cr_assert(!is_locked());
+	for (unsigned int i = 0; i < 2; i++)
+		cr_assert_lt(fcntl(others[i], F_GETFD), 0, "they are closed then");
+	others[0] = fd_dup(fd[0]);
+	reservation_close_fd(r[0], others[0]);
+	cr_assert_lt(fcntl(others[0], F_GETFD), 0, "at once, where there is no change");
+}
+
+/* Somebody else makes @count changes while ours is on its way to the medium, the first in the place of ours. */
+static void others_go_on(unsigned int count, uint64_t key)
+{
+	struct reservation_state state = r[1]->state;
+	uint64_t generation = state.generation;
+
+	state.nexus[r[1]->nexus].key = key;
+	state.nexus[r[1]->nexus].mark = 0x4321;
+	while (count-- > 0) {
+		put_state(&state, ++generation);
+		atomic_store(r[1]->generation, generation);
+	}
+}
+
+/* It is made after theirs, and the generation has only grown. */
+Test(reservation, superseded)
+{
+	for (unsigned int count = 1; count < 4; count++) {
+		uint64_t before;
+
+		cr_assert_eq(order(0, SCSI_PRO_REGISTER_AND_IGNORE, 0, 0, 0xa), RESERVATION_DONE);
+		reservation_look(r[1]);
+		before = r[1]->state.generation;
+		begin(0, SCSI_PRO_REGISTER, 0, 0xa, 0xaa, 0);
+		others_go_on(count, 0xb0 + count);
+		cr_assert_eq(finish(0), RESERVATION_DONE);
+		cr_assert_eq(atomic_load(r[0]->generation), before + count + 1);
+		reservation_look(r[1]);
+		cr_assert_eq(r[1]->state.nexus[r[0]->nexus].key, 0xaa);
+		cr_assert_eq(reservation_us(r[1])->key, 0xb0 + count, "neither is lost");
+	}
+}
+
+/* Somebody found ours and published it: it is not made twice. */
+Test(reservation, published_by_another)
+{
+	uint64_t before;
+
+	register_both();
+	reservation_look(r[0]);
+	before = r[0]->state.generation;
+	begin(0, SCSI_PRO_REGISTER, 0, 0xa, 0xaa, 0);
+	atomic_store(r[0]->generation, before + 1);
+	cr_assert_eq(finish(0), RESERVATION_DONE);
+	cr_assert_eq(atomic_load(r[0]->generation), before + 1);
+	cr_assert_eq(reservation_us(r[0])->key, 0xaa);
+}
+
+/* Where ours did not get to the medium, only ours is taken back. */
+Test(reservation, superseded_and_failed)
+{
+	uint64_t before;
+
+	register_both();
+	reservation_look(r[0]);
+	before = r[0]->state.generation;
+	cr_assert_eq(engine_remove_file(engine, file[0]), 0);
+	begin(0, SCSI_PRO_REGISTER, 0, 0xa, 0xaa, 0);
+	others_go_on(1, 0xbb);
+	cr_assert_lt(finish(0), 0);
+	reservation_look(r[1]);
+	cr_assert(!r[1]->broken);
+	cr_assert_eq(reservation_us(r[1])->key, 0xbb);
+	file[0] = (unsigned int)engine_add_file(engine, fd[0]);
+	r[0]->file = file[0];
+	cr_assert_eq(order(0, SCSI_PRO_REGISTER, 0, 0xa, 0xaa), RESERVATION_DONE);
+	cr_assert_eq(r[0]->state.generation, before + 2);
+	cr_assert_eq(r[0]->state.nexus[r[1]->nexus].key, 0xbb);
+}
+
 /* ---- a spoilt file ---- */
 
 Test(reservation, spoilt_while_it_is_used)
