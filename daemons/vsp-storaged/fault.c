@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/bytes.h"
 #include "disk.h"
@@ -90,7 +91,7 @@ struct fault_entry *fault_entry_new(uint64_t offset, uint64_t len, bool landed)
 
 static size_t cost(const struct fault_entry *entry)
 {
-	return sizeof(*entry) + (entry->landed ? 0 : entry->len);
+	return entry->landed ? FAULT_LANDED_COST : sizeof(*entry) + entry->len;
 }
 
 static void take_out(struct fault_log *log, struct fault_entry *entry, struct fault_entry *newer)
@@ -116,6 +117,10 @@ static void drop_oldest(struct fault_log *log)
 
 void fault_log_add(struct fault_log *log, struct fault_entry *entry)
 {
+	if (entry->landed && !log->newest) {
+		free(entry);
+		return;
+	}
 	entry->next = log->newest;
 	log->newest = entry;
 	log->bytes += cost(entry);
@@ -167,17 +172,54 @@ static struct decision *decision_of(struct decisions *all, uint64_t block)
 
 enum fate { LANDED, LOST, TORN, FATES };
 
-/* Whether a newer entry says for certain what these blocks are. */
-static bool covered(const struct fault_log *log, const struct fault_entry *than, uint64_t offset)
+/* What has landed for certain, of the entries up to where we are: by offset, none touches another. */
+struct landed {
+	struct span {
+		uint64_t from, to;
+	} * span;
+	size_t spans;
+};
+
+/* The first span that ends at @offset or behind it. */
+static size_t find_span(const struct landed *landed, uint64_t offset)
 {
-	for (const struct fault_entry *e = log->newest; e != than; e = e->next)
-		if (e->landed && offset >= e->offset && offset - e->offset < e->len)
-			return true;
-	return false;
+	size_t low = 0, high = landed->spans;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (landed->span[middle].to < offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
 }
 
-static void decide(struct decisions *all, const struct fault_log *log, const struct fault_entry *entry,
-		   uint64_t *random, uint32_t block_bytes)
+/* There is room for one span more. */
+static void add_span(struct landed *landed, uint64_t from, uint64_t to)
+{
+	size_t at = find_span(landed, from), end = at;
+
+	for (; end < landed->spans && landed->span[end].from <= to; end++) {
+		from = MIN(from, landed->span[end].from);
+		to = MAX(to, landed->span[end].to);
+	}
+	memmove(&landed->span[at + 1], &landed->span[end], (landed->spans - end) * sizeof(landed->span[0]));
+	landed->span[at] = (struct span){from, to};
+	landed->spans = landed->spans + 1 - (end - at);
+}
+
+/* Whether a newer entry says for certain what the block at @offset is. */
+static bool covered(const struct landed *landed, uint64_t offset)
+{
+	size_t at = find_span(landed, offset + 1);
+
+	return at < landed->spans && landed->span[at].from <= offset;
+}
+
+static void decide(struct decisions *all, const struct landed *newer, const struct fault_entry *entry, uint64_t *random,
+		   uint32_t block_bytes)
 {
 	enum fate fate = (enum fate)fault_random(random, FATES);
 
@@ -187,10 +229,24 @@ static void decide(struct decisions *all, const struct fault_log *log, const str
 
 		if (decision->settled)
 			continue;
-		if (landed || covered(log, entry, entry->offset + at))
+		if (landed || covered(newer, entry->offset + at))
 			decision->settled = true;
 		else
 			decision->data = entry->old + at;
+	}
+}
+
+/* From the newest to the oldest. */
+static void decide_all(struct decisions *all, struct landed *landed, const struct fault_log *log, uint64_t seed,
+		       uint32_t block_bytes)
+{
+	uint64_t random = seed;
+
+	for (const struct fault_entry *e = log->newest; e; e = e->next) {
+		if (e->landed)
+			add_span(landed, e->offset, e->offset + e->len);
+		else
+			decide(all, landed, e, &random, block_bytes);
 	}
 }
 
@@ -223,21 +279,23 @@ int fault_log_cut(const struct fault_log *log, uint64_t seed, uint32_t block_byt
 		  size_t *ret_count)
 {
 	struct decisions all = {.mask = 15};
-	uint64_t random = seed;
-	size_t blocks = 0;
-	int r;
+	struct landed landed = {0};
+	size_t blocks = 0, spans = 1;
+	int r = -ENOMEM;
 
-	for (const struct fault_entry *e = log->newest; e; e = e->next)
+	for (const struct fault_entry *e = log->newest; e; e = e->next) {
 		blocks += e->landed ? 0 : e->len / block_bytes;
+		spans += e->landed;
+	}
 	while (all.mask < blocks * 2)
 		all.mask = all.mask * 2 + 1;
 	all.table = calloc(all.mask + 1, sizeof(*all.table));
-	if (!all.table)
-		return -ENOMEM;
-	for (const struct fault_entry *e = log->newest; e; e = e->next)
-		if (!e->landed)
-			decide(&all, log, e, &random, block_bytes);
-	r = collect(&all, block_bytes, ret, ret_count);
+	landed.span = calloc(spans, sizeof(*landed.span));
+	if (all.table && landed.span) {
+		decide_all(&all, &landed, log, seed, block_bytes);
+		r = collect(&all, block_bytes, ret, ret_count);
+	}
 	free(all.table);
+	free(landed.span);
 	return r;
 }

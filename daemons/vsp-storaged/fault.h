@@ -8,8 +8,10 @@
  * become: what was there before the first write after the last one that has landed. The same seed and the same writes
  * give the same end. So a process that ends without a power cut loses nothing: the writes are below.
  *
- * Limits: FAULT_LOG_MAX bytes of log; beyond, the oldest writes count as landed, as a cache writes down what does not
- * fit any more. What is given back or zeroed is so at once.
+ * Limits: FAULT_LOG_MAX bytes of log, where a write that has landed for certain counts as FAULT_LANDED_COST of them;
+ * beyond, the oldest writes count as landed, as a cache writes down what does not fit any more. So a guest that never
+ * flushes has a log of that size, and of so many blocks at most a cut takes any back. What is given back or zeroed is
+ * so at once.
  */
 #ifndef STORAGED_FAULT_H
 #define STORAGED_FAULT_H
@@ -22,6 +24,7 @@
 #define FAULT_DELAY_MAX_US 60000000u
 #define FAULT_PPM	   1000000u
 #define FAULT_LOG_MAX	   (64u << 20)
+#define FAULT_LANDED_COST  4096u
 
 enum fault_effect {
 	FAULT_ERROR, /* it fails, and nothing is done */
@@ -97,7 +100,8 @@ struct fault_log {
 /** fault_entry_new - room for what @len bytes are before the write. @landed: none is needed. NULL: no memory. */
 struct fault_entry *fault_entry_new(uint64_t offset, uint64_t len, bool landed);
 
-/** fault_log_add - a write has ended; none that overlaps with it may be under way. */
+/** fault_log_add - a write has ended; none that overlaps with it may be under way. One that has landed may be freed at
+ * once: it says nothing where there is no older one. */
 void fault_log_add(struct fault_log *log, struct fault_entry *entry);
 
 /** fault_log_forget - all writes of @generation and before are on the medium. UINT64_MAX: empty the log. */

@@ -234,3 +234,46 @@ Test(fault, the_log_is_bounded)
 	reset();
 	cr_expect(zero(sz, fault_log.bytes));
 }
+
+/* A guest that never flushes, and gives blocks back on the way: the log keeps its size, and a cut does not take for
+ * ever, though each block that it takes back must be looked up among all that has landed. */
+Test(fault, writes_without_end, .timeout = 60)
+{
+	struct fault_block *blocks;
+	uint64_t random = 1;
+	size_t count;
+
+	reset();
+	for (unsigned int i = 0; i < 400000; i++) {
+		bool landed = i % 8 == 0;
+		struct fault_entry *entry = fault_entry_new(fault_random(&random, 1u << 24) * BLOCK, BLOCK, landed);
+
+		cr_assert(entry != NULL);
+		if (!landed)
+			memset(entry->old, 0, BLOCK);
+		fault_log_add(&fault_log, entry);
+		cr_assert(le(sz, fault_log.bytes, (size_t)FAULT_LOG_MAX));
+	}
+	cr_assert(zero(int, fault_log_cut(&fault_log, 1, BLOCK, &blocks, &count)));
+	cr_expect(gt(sz, count, 20000));
+	free(blocks);
+	reset();
+}
+
+/* What only says that it has landed takes no room for ever, and none where there is nothing else. */
+Test(fault, what_has_landed_is_bounded)
+{
+	struct fault_entry *entry;
+	size_t n = 0;
+
+	reset();
+	write_blocks(0, 1, 1, true);
+	cr_expect(zero(ptr, fault_log.newest));
+	write_blocks(0, 1, 1, false);
+	for (unsigned int i = 0; i < 100000; i++)
+		write_blocks(1 + i % (BLOCKS - 1), 1, 1, true);
+	for (entry = fault_log.newest; entry; entry = entry->next)
+		n++;
+	cr_expect(le(sz, n, FAULT_LOG_MAX / FAULT_LANDED_COST));
+	reset();
+}
