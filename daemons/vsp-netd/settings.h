@@ -103,4 +103,19 @@ struct nic_change {
 /** settings_parse_change - vsp.ChangeRequest.change for this provider. Return: as settings_parse(). */
 int settings_parse_change(const void *bytes, size_t len, size_t nfds, struct nic_change *ret_change, struct err *err);
 
+#define SETTINGS_STATUS_ADDRESSES 16u
+
+/* What the manager hears of a NIC. */
+struct nic_status {
+	const char *alias;
+	bool link, peer_gone, capturing;
+	uint8_t mac[6];
+	struct nic_address address[SETTINGS_STATUS_ADDRESSES]; /* seen; prefix means nothing */
+	size_t addresses;
+	uint64_t dropped; /* frames in flight when a process died */
+};
+
+/** settings_pack_status - for vsp_tell(). Return: bytes written; 0: @size are too few. */
+size_t settings_pack_status(const struct nic_status *nics, size_t count, uint8_t *bytes, size_t size);
+
 #endif
