@@ -36,11 +36,6 @@ const struct syscall_list domain_calls = {.name = "XML", .rules = rules};
 #define REPORT_MAX    1024
 #define ELEMENTS_MAX  4096u /* outside of what is merely kept */
 
-static void cleanup_xml_doc(xmlDoc **doc)
-{
-	xmlFreeDoc(*doc);
-}
-
 /* ---- the lists ---- */
 
 static void list_add(char ***list, size_t *count, const char *text)

@@ -11,11 +11,6 @@
 #include "base/cleanup.h"
 #include "domain_xml_int.h"
 
-static void cleanup_doc(xmlDoc **doc)
-{
-	xmlFreeDoc(*doc);
-}
-
 xmlNode *domain_xml_disk_node(xmlNode *devices, size_t n)
 {
 	for (xmlNode *node = devices ? xmlFirstElementChild(devices) : NULL; node; node = xmlNextElementSibling(node)) {
@@ -80,7 +75,7 @@ static int add_free_target(const struct domain *from, xmlNode *node, struct err 
 
 int domain_add_disk(const struct domain *from, const char *disk, struct domain *ret, struct err *err)
 {
-	_cleanup_(cleanup_doc) xmlDoc *doc = NULL, *part = NULL;
+	_cleanup_(cleanup_xml_doc) xmlDoc *doc = NULL, *part = NULL;
 	_cleanup_(domain_done) struct domain with = {0};
 	xmlNode *devices, *node;
 	int r;
@@ -115,8 +110,10 @@ int domain_add_disk(const struct domain *from, const char *disk, struct domain *
 	return 0;
 }
 
-static void remove_node(xmlNode *node)
+void domain_xml_remove(xmlNode *node)
 {
+	if (!node)
+		return;
 	if (is_blank(node->prev)) {
 		xmlNode *space = node->prev;
 
@@ -129,7 +126,7 @@ static void remove_node(xmlNode *node)
 
 int domain_remove_disk(const struct domain *from, size_t index, struct domain *ret, struct err *err)
 {
-	_cleanup_(cleanup_doc) xmlDoc *doc = domain_xml_document("definition", from->xml, strlen(from->xml), err);
+	_cleanup_(cleanup_xml_doc) xmlDoc *doc = domain_xml_document("definition", from->xml, strlen(from->xml), err);
 	xmlNode *node;
 
 	if (!doc)
@@ -137,7 +134,7 @@ int domain_remove_disk(const struct domain *from, size_t index, struct domain *r
 	node = domain_xml_disk_node(domain_xml_child(xmlDocGetRootElement(doc), "devices"), index);
 	if (!node)
 		return err_set(err, -ENOENT, "VM %s: it has no such disk", from->name);
-	remove_node(node);
+	domain_xml_remove(node);
 	return domain_xml_read_again(doc, ret, err);
 }
 
@@ -161,8 +158,7 @@ static int replace_source(xmlNode *disk, const char *image, enum domain_disk_typ
 	if (!xmlSetProp(disk, (const xmlChar *)"type", (const xmlChar *)(type == DOMAIN_DISK_BLOCK ? "block" : "file")))
 		return -ENOMEM;
 	if (!image && !number) {
-		if (old)
-			remove_node(old);
+		domain_xml_remove(old);
 		return 0;
 	}
 	source = xmlNewDocNode(disk->doc, NULL, (const xmlChar *)"source", NULL);
@@ -183,7 +179,7 @@ static int replace_source(xmlNode *disk, const char *image, enum domain_disk_typ
 int domain_change_medium(const struct domain *from, size_t index, const char *image, enum domain_disk_type type,
 			 unsigned int number, struct domain *ret, struct err *err)
 {
-	_cleanup_(cleanup_doc) xmlDoc *doc = NULL;
+	_cleanup_(cleanup_xml_doc) xmlDoc *doc = NULL;
 	xmlNode *node;
 
 	if (!from->disks[index].cdrom)

@@ -58,6 +58,14 @@ char *domain_xml_path(struct domain_parser *p, const char *where, char *path);
 /** domain_xml_document - @len bytes of what is called @what as a document, xmlFreeDoc() it; NULL with a line. */
 xmlDoc *domain_xml_document(const char *what, const char *xml, size_t len, struct err *err);
 
+static inline void cleanup_xml_doc(xmlDoc **doc)
+{
+	xmlFreeDoc(*doc);
+}
+
+/** domain_xml_remove - take @node out and free it, with the blanks before it. NULL is allowed. */
+void domain_xml_remove(xmlNode *node);
+
 /** domain_target_name - the nth target: 0 "sda", 26 "sdaa". */
 void domain_target_name(unsigned int n, char ret[8]);
 

@@ -14,19 +14,6 @@
 #define FAULTS_HREF   "urn:bulkhead:faults:1"
 #define FAULTS_PREFIX "bulkhead"
 
-static void cleanup_doc(xmlDoc **doc)
-{
-	xmlFreeDoc(*doc);
-}
-
-static void remove_node(xmlNode *node)
-{
-	if (!node)
-		return;
-	xmlUnlinkNode(node);
-	xmlFreeNode(node);
-}
-
 /* The child @name, if need be a new one. NULL: no memory. */
 static xmlNode *get_child(xmlNode *node, const char *name)
 {
@@ -43,12 +30,12 @@ static int set_limit(xmlNode *disk, const char *name, const char *value)
 
 	if (!iotune)
 		return -ENOMEM;
-	remove_node(domain_xml_child(iotune, name));
+	domain_xml_remove(domain_xml_child(iotune, name));
 	if (*value && strcmp(value, "0") != 0 &&
 	    !xmlNewTextChild(iotune, NULL, (const xmlChar *)name, (const xmlChar *)value))
 		return -ENOMEM;
 	if (!xmlFirstElementChild(iotune))
-		remove_node(iotune);
+		domain_xml_remove(iotune);
 	return 0;
 }
 
@@ -64,7 +51,7 @@ static int set_one(xmlNode *disk, const char *name, const char *value, struct er
 	int r = -ENOENT;
 
 	if (!strcmp(name, "limits") && !strcmp(value, "none")) {
-		remove_node(domain_xml_child(disk, "iotune"));
+		domain_xml_remove(domain_xml_child(disk, "iotune"));
 		return 0;
 	}
 	if (domain_iotune_name(name))
@@ -103,7 +90,7 @@ static int copy_iotune(xmlNode *to, xmlNode *from)
 
 	if (!copy)
 		return iotune ? -ENOMEM : 0;
-	remove_node(domain_xml_child(to, "iotune"));
+	domain_xml_remove(domain_xml_child(to, "iotune"));
 	return xmlAddChild(to, copy) ? 0 : -ENOMEM;
 }
 
@@ -130,7 +117,7 @@ static int share(xmlNode *devices, const struct domain *from, size_t index, bool
 int domain_set_disk(const struct domain *from, size_t index, const char *const *settings, struct domain *ret,
 		    struct err *err)
 {
-	_cleanup_(cleanup_doc) xmlDoc *doc = domain_xml_document("definition", from->xml, strlen(from->xml), err);
+	_cleanup_(cleanup_xml_doc) xmlDoc *doc = domain_xml_document("definition", from->xml, strlen(from->xml), err);
 	xmlNode *devices, *node;
 	bool limits;
 	int r;
@@ -151,7 +138,7 @@ int domain_set_disk(const struct domain *from, size_t index, const char *const *
 
 int domain_set_faults(const struct domain *from, size_t index, const char *faults, struct domain *ret, struct err *err)
 {
-	_cleanup_(cleanup_doc) xmlDoc *doc = domain_xml_document("definition", from->xml, strlen(from->xml), err);
+	_cleanup_(cleanup_xml_doc) xmlDoc *doc = domain_xml_document("definition", from->xml, strlen(from->xml), err);
 	struct domain_faults parsed;
 	xmlNode *node;
 	xmlNs *ns;
@@ -162,7 +149,7 @@ int domain_set_faults(const struct domain *from, size_t index, const char *fault
 	node = domain_xml_disk_node(domain_xml_child(xmlDocGetRootElement(doc), "devices"), index);
 	if (!node)
 		return err_set(err, -ENOENT, "VM %s: it has no such disk", from->name);
-	remove_node(domain_xml_child(node, "faults"));
+	domain_xml_remove(domain_xml_child(node, "faults"));
 	if (*faults) {
 		node = xmlNewTextChild(node, NULL, (const xmlChar *)"faults", (const xmlChar *)faults);
 		ns = node ? xmlNewNs(node, (const xmlChar *)FAULTS_HREF, (const xmlChar *)FAULTS_PREFIX) : NULL;
