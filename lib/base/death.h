@@ -51,6 +51,12 @@
 	X(COMMIT_COUNTED, "commit-counted", "the completions are counted")                                             \
 	X(COMMIT_FREE, "commit-free", "one slot of the commit is FREE")                                                \
 	X(COMMIT_OVER, "commit-over", "the record is not valid, its bits are set")                                     \
+	X(OWN_WRITTEN, "own-written", "a packet of our own is in the ring, not published")                             \
+	X(OWN_TABLE, "own-table", "the device has stored in its table what a packet of our own holds")                 \
+	X(OWN_FREED, "own-freed", "the device has stored that it holds it no more")                                    \
+	X(OWN_TOLD, "own-told", "the device has heard of completions, the cursor is old")                              \
+	X(OWN_CURSOR, "own-cursor", "the cursor is behind them")                                                       \
+	X(OWN_SENT, "own-sent", "packets of our own are counted")                                                      \
 	X(RECOVER_CHECKED, "recover-checked", "the block was found sound")                                             \
 	X(RECOVER_ACCEPT, "recover-accept", "the newest slot's cursor is taken")                                       \
 	X(RECOVER_STATE, "recover-state", "the device's state is put right")                                           \

@@ -36,7 +36,8 @@ bool block_layout(const struct block_geometry *geometry, struct block_header *re
 	size_t end;
 
 	if (geometry->slots == 0 || geometry->slots > BLOCK_SLOTS_MAX || geometry->packet_max > BLOCK_PACKET_MAX ||
-	    geometry->reply_max > BLOCK_REPLY_MAX || geometry->state_len > BLOCK_STATE_MAX)
+	    geometry->reply_max > BLOCK_REPLY_MAX || geometry->state_len > BLOCK_STATE_MAX ||
+	    geometry->table_len > BLOCK_TABLE_MAX || geometry->table_len % sizeof(uint64_t))
 		return false;
 	memset(ret, 0, sizeof(*ret));
 	ret->version = BLOCK_VERSION;
@@ -50,7 +51,14 @@ bool block_layout(const struct block_geometry *geometry, struct block_header *re
 	ret->state_len = geometry->state_len;
 	ret->state_version = geometry->state_version;
 	ret->slots_offset = ALIGN_UP(ret->state_offset + ret->state_len, BLOCK_ALIGN);
-	end = ALIGN_UP(ret->slots_offset + (size_t)ret->slots * ret->slot_stride, (size_t)GUEST_PAGE_SIZE);
+	end = ret->slots_offset + (size_t)ret->slots * ret->slot_stride;
+	if (end > BLOCK_BYTES_MAX)
+		return false;
+	if (geometry->table_len > 0) {
+		ret->table_offset = (uint32_t)end; /* slots are laid out in cache lines */
+		ret->table_len = geometry->table_len;
+	}
+	end = ALIGN_UP(end + ret->table_len, (size_t)GUEST_PAGE_SIZE);
 	if (end > BLOCK_BYTES_MAX)
 		return false;
 	ret->bytes = (uint32_t)end;
@@ -89,6 +97,7 @@ int block_format(struct block *block, int fd, const struct block_geometry *geome
 	atomic_init(&fresh.out_write, out_write);
 	memcpy(header, &fresh, sizeof(fresh));
 	memset((uint8_t *)header + fresh.state_offset, 0, fresh.state_len);
+	memset((uint8_t *)header + fresh.table_offset, 0, fresh.table_len);
 	*block = (struct block){.header = header, .len = fresh.bytes};
 	for (uint32_t i = 0; i < fresh.slots; i++)
 		if (atomic_load_explicit(&block_slot(block, i)->state, memory_order_relaxed) != BLOCK_SLOT_FREE)
@@ -125,6 +134,16 @@ void block_accept(struct block *block, uint32_t n, uint32_t in_read)
 void block_store_accepted(struct block *block, uint32_t n)
 {
 	store64(&block->header->accepted, block_slot(block, n)->accepted);
+}
+
+void block_set_cursor(struct block *block, uint32_t in_read)
+{
+	uint64_t accepted = atomic_load_explicit(&block->header->accepted, memory_order_relaxed);
+
+	DEATH(OWN_TOLD);
+	/* pairs with a successor's look at it: who was told of what lies before has stored what it makes of that */
+	store64(&block->header->accepted, (accepted & ~(uint64_t)UINT32_MAX) | in_read);
+	DEATH(OWN_CURSOR);
 }
 
 void block_store_state(struct block *block, uint32_t n)
@@ -191,7 +210,7 @@ static uint32_t words(const struct block *block)
 	return ALIGN_UP(block->header->slots, 64u) / 64;
 }
 
-void block_commit_begin(struct block *block, uint32_t old_write, uint32_t new_write)
+void block_commit_begin(struct block *block, uint32_t old_write, uint32_t new_write, uint64_t sent)
 {
 	struct block_commit *commit = &block->header->commit;
 	uint32_t completed = atomic_load_explicit(&block->header->completed, memory_order_relaxed);
@@ -201,6 +220,7 @@ void block_commit_begin(struct block *block, uint32_t old_write, uint32_t new_wr
 	commit->old_write = old_write;
 	commit->new_write = new_write;
 	commit->completed = completed;
+	commit->sent = sent;
 	DEATH(COMMIT_RECORD);
 	/* pairs with a successor's acquire of valid; the record is whole before, and write_index is published after */
 	store32(&commit->valid, 1);
@@ -237,6 +257,10 @@ void block_commit_end(struct block *block)
 	DEATH(COMMIT_CURSOR);
 	store32(&header->completed, commit->completed);
 	DEATH(COMMIT_COUNTED);
+	if (commit->sent != atomic_load_explicit(&header->sent, memory_order_relaxed)) {
+		store64(&header->sent, commit->sent);
+		DEATH(OWN_SENT);
+	}
 	free_committed(block);
 	store32(&commit->valid, 0);
 	DEATH(COMMIT_OVER);

@@ -16,10 +16,16 @@
  *   mark      block_mark():     slot.mark, while the slot is ACCEPTED: what a successor that does the request again
  *             must know of the first time, before it takes effect.
  *   word      block_set_state_word(): one store; no outcome is under way, so that nothing older is stored again.
+ *   cursor    block_set_cursor(): header.accepted, with the cursor behind packets that took no slot: completions of
+ * what we have sent. Whoever must know of them has been told before; a successor that reads them again tells it again.
  *   commit    block_commit_add() for each completion that was written into the ring, and for each request that wants
- *             none, then block_commit_begin(): old and new write index, the new count of completions -> commit.valid;
- *             the caller then publishes write_index;
- *             block_commit_end():   header.out_write -> header.completed -> slots FREE -> commit.valid = 0.
+ *             none, then block_commit_begin(): old and new write index, the new count of completions, the number of
+ *             the last packet of our own before the new write index -> commit.valid; the caller then publishes
+ *             write_index;
+ *             block_commit_end():   header.out_write -> header.completed -> header.sent -> slots FREE ->
+ *             commit.valid = 0.
+ *   table     words of the device's own, each stored by itself, by the device. What they say of packets of our own that
+ *             have larger numbers than were sent (block_recovery.sent) is of packets that never left.
  *
  * At most one commit is under way. A successor that finds commit.valid publishes new_write again (the bytes are in the
  * ring; if the predecessor had published it the guest may have seen all of it) and ends the commit; without it, bits
@@ -42,9 +48,9 @@
 
 #define BLOCK_MAGIC 0x4b4c4248u /* "HBLK" */
 #ifndef BLOCK_VERSION		/* a test build has another one */
-#define BLOCK_VERSION 1u
+#define BLOCK_VERSION 2u
 #endif
-#define BLOCK_VERSION_OLDEST 1u /* that can be recovered */
+#define BLOCK_VERSION_OLDEST 1u /* that can be recovered: it has no packets of our own and no table */
 #define BLOCK_SLOTS_MAX	     1024u
 #define BLOCK_RANGES_MAX     68u /* 65 pages of a 256 KiB transfer that starts within a page, and room */
 #define BLOCK_PACKET_DEFAULT 1024u
@@ -52,6 +58,7 @@
 #define BLOCK_REPLY_DEFAULT  128u
 #define BLOCK_REPLY_MAX	     16384u
 #define BLOCK_STATE_MAX	     65536u
+#define BLOCK_TABLE_MAX	     (1u << 20)
 #define BLOCK_BYTES_MAX	     (64u << 20)
 
 /* What a block's size follows from. */
@@ -61,6 +68,7 @@ struct block_geometry {
 	uint32_t reply_max;  /* bytes of the longest completion payload */
 	uint32_t state_len;  /* bytes of the device's own negotiated state */
 	uint32_t state_version;
+	uint32_t table_len; /* bytes of the device's own words, a multiple of 8 */
 };
 
 enum block_slot_state {
@@ -95,7 +103,8 @@ struct block_commit {
 	uint32_t old_write;
 	uint32_t new_write;
 	uint32_t completed; /* what header.completed becomes */
-	uint32_t reserved[12];
+	uint64_t sent;	    /* what header.sent becomes */
+	uint32_t reserved[10];
 	uint64_t slots[BLOCK_SLOTS_MAX / 64]; /* bit n: it completes slot n */
 };
 
@@ -114,7 +123,9 @@ struct block_header {
 	uint32_t in_data_len; /* of the ring that we read, without its header */
 	uint32_t out_data_len;
 	uint32_t state_version;
-	uint32_t reserved0[3];
+	uint32_t table_offset; /* 0: there is none */
+	uint32_t table_len;
+	uint32_t reserved0;
 	_Atomic uint64_t accepted;	 /* sequence of the last accept << 32 | private read cursor */
 	_Atomic uint32_t out_write;	 /* private write cursor: all before it is published */
 	_Atomic uint32_t completed;	 /* requests that were completed, in all */
@@ -122,7 +133,8 @@ struct block_header {
 	_Atomic uint32_t failed;	 /* 1: the guest broke the protocol: nothing is read or written any more */
 	_Atomic uint32_t trial;		 /* slot + 1 that is replayed alone, 0: none */
 	uint32_t reserved1;
-	uint64_t reserved2[4];
+	_Atomic uint64_t sent; /* packets of our own that were published, in all: the number of the last */
+	uint64_t reserved2[3];
 	struct block_commit commit;
 };
 
@@ -151,6 +163,14 @@ void block_done(struct block *block);
 static inline void *block_state(const struct block *block)
 {
 	return (uint8_t *)block->header + block->header->state_offset;
+}
+
+/** block_table - the device's own words; NULL if there are none. */
+static inline _Atomic uint64_t *block_table(const struct block *block)
+{
+	const struct block_header *header = block->header;
+
+	return header->table_len ? (_Atomic uint64_t *)((uint8_t *)block->header + header->table_offset) : NULL;
 }
 
 /** block_slot - slot @n, which must exist. */
@@ -195,6 +215,10 @@ static inline uint8_t *block_slot_state(const struct block *block, uint32_t n)
  */
 void block_accept(struct block *block, uint32_t n, uint32_t in_read);
 
+/** block_set_cursor - the private read cursor becomes @in_read: no request lies between. The ring's read_index may be
+ * published afterwards, not before. */
+void block_set_cursor(struct block *block, uint32_t in_read);
+
 /**
  * block_outcome - the request in slot @n is executed and answers with @len bytes of @reply (@len at most reply_max).
  * @state: state_len bytes that the device's state becomes with it; NULL: it stays.
@@ -211,8 +235,9 @@ void block_set_state_word(struct block *block, size_t offset, uint64_t value);
 /** block_commit_add - the next commit publishes the completion of slot @n. */
 void block_commit_add(struct block *block, uint32_t n);
 
-/** block_commit_begin - write_index is about to go from @old_write to @new_write. */
-void block_commit_begin(struct block *block, uint32_t old_write, uint32_t new_write);
+/** block_commit_begin - write_index is about to go from @old_write to @new_write; @sent: the number of the last packet
+ * of our own that lies before. */
+void block_commit_begin(struct block *block, uint32_t old_write, uint32_t new_write, uint64_t sent);
 
 /** block_commit_end - write_index is published: the commit's slots are free. */
 void block_commit_end(struct block *block);
@@ -232,14 +257,15 @@ struct block_recovery {
 	uint32_t lost, duplicate;    /* requests that the counters miss, completions that they have too many */
 	int trial;		     /* slot that the predecessor was trying alone when it died, -1: none */
 	bool failed;
+	uint64_t sent;			/* the number of the last packet of its own that counts */
 	uint32_t count;			/* slots in use */
 	uint16_t slot[BLOCK_SLOTS_MAX]; /* which, in the order in which they were accepted */
 };
 
 /**
  * block_check - whether @len bytes are a block that a successor can go on with. Pure; nothing in it is trusted.
- * @expect: state_len and state_version must fit it, the version being the newest that we know; slots, packet_max,
- * reply_max may differ.
+ * @expect: state_len, table_len and state_version must fit it, the version being the newest that we know; slots,
+ * packet_max, reply_max may differ.
  * @in_data_len, @out_data_len: of the rings.
  * Return: 0; -ENODATA (never formatted); -EPROTONOSUPPORT (of another version of ours); -EPROTO; each with what is
  * wrong in *@ret_why.

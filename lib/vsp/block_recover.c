@@ -46,15 +46,18 @@ static const char *check_layout(const struct block_header *header, size_t len, c
 		.reply_max = header->reply_max,
 		.state_len = header->state_len,
 		.state_version = header->state_version,
+		.table_len = header->table_len,
 	};
 	struct block_header own;
 
 	if (header->state_len != expect->state_len)
 		return "the device's state has another length";
+	if (header->table_len != expect->table_len)
+		return "the device's table has another length";
 	if (!block_layout(&geometry, &own) || own.packet_max != header->packet_max ||
 	    own.reply_max != header->reply_max || own.slot_stride != header->slot_stride ||
 	    own.state_offset != header->state_offset || own.slots_offset != header->slots_offset ||
-	    own.bytes != header->bytes || own.bytes > len)
+	    own.table_offset != header->table_offset || own.bytes != header->bytes || own.bytes > len)
 		return "its layout is not one of ours";
 	return NULL;
 }
@@ -69,6 +72,8 @@ static const char *check_cursors(const struct block_header *header, uint32_t in_
 		return "a cursor is outside its ring";
 	if (commit->valid > 1 || header->failed > 1 || header->trial > header->slots)
 		return "a mark is out of range";
+	if (commit->valid && commit->sent < header->sent)
+		return "its commit takes packets back";
 	if (commit->valid &&
 	    (!index_fits(commit->old_write, out_data_len) || !index_fits(commit->new_write, out_data_len)))
 		return "its commit is outside the ring";
@@ -240,14 +245,20 @@ void block_recover_begin(struct block *block, struct block_recovery *ret)
 	const struct block_commit *commit = &header->commit;
 
 	*ret = (struct block_recovery){.trial = (int)header->trial - 1, .failed = header->failed};
-	/* What we write from now on is of our version; its layout is the same. */
+	/* What we write from now on is of our version; its layout is the same, with zeroes where an older one has
+	 * nothing. */
 	header->version = BLOCK_VERSION;
 	recover_accept(block);
 	recover_state(block);
 	ret->in_read = cursor_of(header->accepted);
 	/* acquire: pairs with the release in block_commit_begin() */
-	ret->out_write =
-		atomic_load_explicit(&commit->valid, memory_order_acquire) ? commit->new_write : header->out_write;
+	if (atomic_load_explicit(&commit->valid, memory_order_acquire)) {
+		ret->out_write = commit->new_write;
+		ret->sent = commit->sent;
+	} else {
+		ret->out_write = header->out_write;
+		ret->sent = header->sent;
+	}
 }
 
 static int by_sequence(const void *a, const void *b, void *arg)

@@ -70,6 +70,8 @@ struct vsp_channel {
 	bool again;	/* packets wait in the ring for their turn */
 	bool dirty;	/* in vsp->dirty */
 	bool wait_room; /* pending_send_size is set */
+	bool room_due;	/* the device is to be told that there is room */
+	bool passed;	/* the ring's cursor is ahead of the block's */
 	bool withdrawn; /* goes once it is closed */
 	bool cautious;	/* replay alone, one after another; ends with the last one */
 	int culprit;	/* slot whose request is failed instead of replayed; -1: none */
@@ -83,6 +85,8 @@ struct vsp_channel {
 	void *data; /* ops->channel_size */
 	struct slot_list free, waiting, written, replay;
 	uint32_t in_flight;
+	uint64_t numbered, sent;     /* packets of our own: written into the ring, published */
+	size_t refused_len;	     /* behind the descriptor, of the longest that found no room; 0: none did */
 	struct stats_channel *stats; /* what it counts; NULL: nothing */
 	struct stats_slot *stats_slot;
 	struct vsp_arrivals arrivals; /* see vsp_stats.c */
@@ -124,6 +128,7 @@ struct vsp {
 	unsigned int batch_depth;
 	bool polling;		     /* rings are looked at without kicks: they stay masked */
 	bool gathering;		     /* more channels are to be taken over before a request of any is begun */
+	uint32_t mapping;	     /* buffers that ops->recover() has asked for and that are still to come */
 	struct loop_source *work;    /* deferred: closing, channels whose turn comes again */
 	struct vsp_done quiesced[2]; /* the guest leaves, and an upgrade */
 	size_t quiesced_count;
@@ -137,6 +142,12 @@ struct vsp_channel *vsp_find(struct vsp *vsp, uint32_t offer_id);
 /** vsp_quiesce - close every channel; @done once nothing touches guest memory any more. Return: 0 or -EBUSY (a guest
  * that leaves and an upgrade are waited for already). */
 int vsp_quiesce(struct vsp *vsp, struct vsp_done done);
+
+/** vsp_is_held - a predecessor's channels are still being taken over: no request is begun, no page sent. */
+static inline bool vsp_is_held(const struct vsp *vsp)
+{
+	return vsp->gathering || vsp->mapping > 0;
+}
 
 /** vsp_gathered - all channels of a predecessor have been opened: what waited for that goes on. */
 void vsp_gathered(struct vsp *vsp);
@@ -197,6 +208,17 @@ int vsp_channel_fill(struct vsp_channel *channel, uint32_t n);
 void vsp_channel_give(struct vsp_channel *channel, uint32_t n,
 		      void (*give)(struct vsp_channel *channel, struct vsp_request *request));
 
+/** vsp_channel_corrupt - why the channel fails that has met @error in a ring. */
+const char *vsp_channel_corrupt(int error);
+
+/* ---- vsp_send.c ---- */
+
+/** vsp_channel_ask_room - the guest is to kick us once what was refused fits. Return: 0, or why the ring is corrupt. */
+int vsp_channel_ask_room(struct vsp_channel *channel);
+
+/** vsp_channel_tell_room - if it is due. */
+void vsp_channel_tell_room(struct vsp_channel *channel);
+
 /* ---- vsp_stats.c: what is counted of a channel; each does nothing if that is nothing ---- */
 
 /** vsp_stats_opened - the channel has a state block, a @fresh one or a predecessor's. */
@@ -205,6 +227,8 @@ void vsp_stats_opened(struct vsp_channel *channel, bool fresh);
 void vsp_stats_kicked(struct vsp_channel *channel, uint64_t kicks);
 /** vsp_stats_accept - the packet before the reader's cursor is about to be accepted into slot @n. */
 void vsp_stats_accept(struct vsp_channel *channel, uint32_t n);
+/** vsp_stats_passed - the packet before the reader's cursor takes no slot. */
+void vsp_stats_passed(struct vsp_channel *channel);
 /** vsp_stats_replay - the request in slot @n is done again. */
 void vsp_stats_replay(struct vsp_channel *channel, uint32_t n);
 /** vsp_stats_given - the device has handed on what it got: @count slots. */

@@ -327,6 +327,7 @@ static struct vsp_channel *channel_new(struct vsp *vsp, const struct vsp_offer_d
 		.reply_max = (uint32_t)(ops->reply_max ? ops->reply_max : BLOCK_REPLY_DEFAULT),
 		.state_len = (uint32_t)ops->state_size,
 		.state_version = ops->state_version,
+		.table_len = (uint32_t)ops->table_size,
 	};
 	channel->geometry = channel->offered;
 	snprintf(channel->name, sizeof(channel->name), "%s", desc->name);

@@ -95,7 +95,8 @@ struct vsp_device_ops {
 	 * guests make numbers up: the device knows which are under way. NULL: it sends none.
 	 */
 	void (*completed)(struct vsp_channel *channel, uint64_t id, const void *payload, size_t len);
-	/* After -EAGAIN of vsp_send() or vsp_send_pages(): there is room. May be NULL */
+	/* After -EAGAIN of vsp_send() or vsp_send_pages(): there is room. After recover() too, once all channels of the
+	 * predecessor are taken over: before that vsp_send_pages() says -EAGAIN. Inside a batch. May be NULL. */
 	void (*room)(struct vsp_channel *channel);
 	/* The guest wants memory back that it has lent: nothing of it may be touched any more. vsp_buffer_release() at
 	 * once, or when the I/O that uses it is over. */
@@ -259,8 +260,8 @@ void vsp_poll_begin(struct vsp *vsp);
 bool vsp_poll(struct vsp *vsp);
 void vsp_poll_end(struct vsp *vsp);
 
-/** vsp_send - an in-band packet of our own (type 6), no completion wanted. Return: 0, -EAGAIN (ring full), -EPIPE (not
- * open). */
+/** vsp_send - an in-band packet of our own (type 6), no completion wanted. Not inside ops->recover(). Return: 0,
+ * -EAGAIN (ring full: ops->room() follows), -EPIPE (not open), -EMSGSIZE (the empty ring would not hold it). */
 int vsp_send(struct vsp_channel *channel, uint64_t transaction_id, const void *payload, size_t len);
 
 /* A run of bytes in a buffer that the guest has lent. */
@@ -275,7 +276,8 @@ struct vsp_page_range {
  * VSP_PAGE_RANGES_MAX.
  * @ret_id: its number, by which the guest completes it; of each channel they grow, from 1 on, also over its
  * predecessors' (vsp_sent()). The device stores what a successor must know of it before the batch ends.
- * Return: 0, -EAGAIN (ring full: ops->room() follows), -EPIPE (not open).
+ * Return: 0; -EAGAIN (ring full, or a predecessor's channels are still being taken over: ops->room() follows); -EPIPE
+ * (not open); -EMSGSIZE (the empty ring would not hold it).
  */
 #define VSP_PAGE_RANGES_MAX 64u
 int vsp_send_pages(struct vsp_channel *channel, uint16_t buffer, const struct vsp_page_range *ranges, size_t count,

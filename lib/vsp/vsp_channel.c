@@ -11,7 +11,8 @@
  * gets its turn first. While the process polls (vsp_poll()) the ring stays masked behind a drain. flush: completions
  * that found no room go into the ring first; then commit record, read_index, write_index, at most one interrupt, slots
  * free. If some still wait, the guest is asked through pending_send_size to kick us once there is room. A corrupt ring
- * fails the channel: it is neither read nor written nor signalled again until the guest closes it.
+ * fails the channel: it is neither read nor written nor signalled again until the guest closes it. vsp_send.c has the
+ * packets of our own; their completions, if the device takes them, need no slot.
  *
  * Limits: BATCH_PACKETS or BATCH_BYTES of data, and one packet, before what is complete is published, DRAIN_BATCHES
  * before other channels have their turn.
@@ -66,6 +67,7 @@ static void on_kick(int fd, unsigned int events, void *arg)
 	vsp_stats_kicked(channel, channel_clear_kick(&channel->channel));
 	if (channel->wait_room)
 		vsp_channel_flush(channel);
+	vsp_channel_tell_room(channel);
 	vsp_channel_drain(channel);
 }
 
@@ -75,6 +77,7 @@ static int set_up_fresh(struct vsp_channel *channel, const struct vsp_open *open
 	int r = channel_start(ch);
 
 	channel->geometry = channel->offered;
+	channel->sent = channel->numbered = 0;
 	vsp_stats_opened(channel, true);
 	if (r == 0)
 		r = block_format(&channel->block, open->block_fd, &channel->geometry, ch->in_ring.data_len,
@@ -167,6 +170,8 @@ void vsp_channel_drop(struct vsp_channel *channel)
 	free(take_ptr(channel->data));
 	channel->in_flight = 0;
 	channel->failed = channel->starved = channel->again = channel->wait_room = channel->cautious = false;
+	channel->passed = channel->room_due = false;
+	channel->refused_len = 0;
 	channel->state = VSP_CHANNEL_CLOSED;
 }
 
@@ -201,9 +206,11 @@ void vsp_channel_work(struct vsp_channel *channel)
 		channel->ops->close(channel);
 		vsp_channel_drop(channel);
 		done.fn(done.arg);
-	} else if (channel->again || (channel->starved && channel->free.count > 0)) {
-		vsp_channel_drain(channel);
+		return;
 	}
+	if (channel->again || (channel->starved && channel->free.count > 0))
+		vsp_channel_drain(channel);
+	vsp_channel_tell_room(channel);
 }
 
 void vsp_channel_fail(struct vsp_channel *channel, const char *why)
@@ -267,7 +274,18 @@ int vsp_channel_fill(struct vsp_channel *channel, uint32_t n)
 	return r < 0 ? r : 0;
 }
 
-/* One packet from the ring into slot @n. Return: 0, -EAGAIN (empty), or why the ring is corrupt. */
+/* The guest has completed a packet of ours. The device hears of it before the block's cursor moves, with the batch: of
+ * what is read again, it hears again. */
+static void take_completion(struct vsp_channel *channel, const struct ring_packet *packet, const uint8_t *bytes)
+{
+	vsp_stats_passed(channel);
+	channel->passed = true;
+	channel->ops->completed(channel, packet->transaction_id, bytes + packet->payload_offset,
+				packet->len - packet->payload_offset);
+}
+
+/* One packet from the ring into slot @n. Return: 0, 1 (it needs no slot), -EAGAIN (empty), or why the ring is corrupt.
+ */
 static int accept_packet(struct vsp_channel *channel, uint32_t n)
 {
 	struct block_slot *slot = block_slot(&channel->block, n);
@@ -278,6 +296,10 @@ static int accept_packet(struct vsp_channel *channel, uint32_t n)
 	r = ring_read(&channel->channel.in, bytes, channel->block.header->packet_max, &packet);
 	if (r < 0)
 		return r;
+	if (packet.type == VMPACKET_COMPLETION && channel->ops->completed) {
+		take_completion(channel, &packet, bytes);
+		return 1;
+	}
 	slot->type = packet.type;
 	slot->flags = packet.flags;
 	slot->transaction_id = packet.transaction_id;
@@ -309,7 +331,7 @@ void vsp_channel_give(struct vsp_channel *channel, uint32_t n,
 	give(channel, &channel->requests[n]);
 }
 
-static const char *corrupt_text(int error)
+const char *vsp_channel_corrupt(int error)
 {
 	return error == -EMSGSIZE ? "its ring holds a packet longer than this device takes"
 				  : "its ring buffer is corrupt";
@@ -334,6 +356,8 @@ static int take_batch(struct vsp_channel *channel, uint32_t most, uint16_t *ret_
 		r = accept_packet(channel, n);
 		if (r < 0)
 			return r;
+		if (r > 0)
+			continue;
 		channel->free.count--;
 		ret_slots[(*ret_given)++] = (uint16_t)n;
 		bytes += channel->requests[n].data_len;
@@ -374,7 +398,7 @@ static void drain_ring(struct vsp_channel *channel)
 			masked = false;
 		}
 		if (r < 0) {
-			vsp_channel_fail(channel, corrupt_text(r));
+			vsp_channel_fail(channel, vsp_channel_corrupt(r));
 			return;
 		}
 		if (channel->free.count == 0) {
@@ -409,7 +433,7 @@ static bool replay(struct vsp_channel *channel)
 void vsp_channel_drain(struct vsp_channel *channel)
 {
 	/* One that was opened while others are gathered has its turn afterwards: again is set. */
-	if (channel->draining || channel->failed || channel->state != VSP_CHANNEL_OPEN || channel->vsp->gathering)
+	if (channel->draining || channel->failed || channel->state != VSP_CHANNEL_OPEN || vsp_is_held(channel->vsp))
 		return;
 	channel->draining = true;
 	channel->starved = channel->again = false;
@@ -494,19 +518,23 @@ static int publish(struct vsp_channel *channel)
 
 	if (channel->written.count > 0)
 		vsp_stats_tick(channel->vsp);
+	if (channel->passed)
+		block_set_cursor(&channel->block, channel->channel.in.cursor);
+	channel->passed = false;
 	if (news)
-		block_commit_begin(&channel->block, out->published, out->cursor);
+		block_commit_begin(&channel->block, out->published, out->cursor, channel->numbered);
 	r = channel_commit(&channel->channel);
 	if (news)
 		block_commit_end(&channel->block);
+	channel->sent = channel->numbered;
 	vsp_stats_published(channel);
 	while (channel->written.count > 0)
 		slot_push(&channel->free, channel->written.slot[--channel->written.count]);
 	return r;
 }
 
-/* Publish; if completions wait for room, ask for a kick. Return: 0, 1 (there is room after all: once more), or why it
- * is corrupt. */
+/* Publish; if completions or the device wait for room, ask for a kick. Return: 0, 1 (there is room after all: once
+ * more), or why it is corrupt. */
 static int flush_once(struct vsp_channel *channel)
 {
 	int written = write_waiting(channel), r;
@@ -516,6 +544,8 @@ static int flush_once(struct vsp_channel *channel)
 	r = publish(channel);
 	if (r < 0)
 		return r;
+	if (written == 0 && channel->refused_len > 0)
+		return vsp_channel_ask_room(channel);
 	if (written == 0) {
 		if (channel->wait_room)
 			ring_writer_wait_end(&channel->channel.out);
@@ -541,7 +571,7 @@ void vsp_channel_flush(struct vsp_channel *channel)
 			break;
 	}
 	if (r < 0)
-		vsp_channel_fail(channel, corrupt_text(r));
+		vsp_channel_fail(channel, vsp_channel_corrupt(r));
 }
 
 /* The outcome is in the block: into the ring with it, or behind those that wait. */
@@ -552,7 +582,7 @@ static void queue_completion(struct vsp_channel *channel, uint32_t n)
 	if (r < 0)
 		slot_put(&channel->waiting, channel->geometry.slots, n);
 	if (r < 0 && r != -EAGAIN)
-		vsp_channel_fail(channel, corrupt_text(r));
+		vsp_channel_fail(channel, vsp_channel_corrupt(r));
 }
 
 void vsp_complete_state(struct vsp_request *request, const void *payload, size_t len, const void *state)
@@ -599,25 +629,6 @@ void vsp_complete(struct vsp_request *request, const void *payload, size_t len)
 	vsp_complete_state(request, payload, len, NULL);
 }
 
-int vsp_send(struct vsp_channel *channel, uint64_t transaction_id, const void *payload, size_t len)
-{
-	int r;
-
-	if (channel->state != VSP_CHANNEL_OPEN || channel->failed)
-		return -EPIPE;
-	if (channel->waiting.count > 0)
-		return -EAGAIN;
-	r = ring_write(&channel->channel.out, VMPACKET_DATA_INBAND, 0, transaction_id, payload, len);
-	if (r == -EPROTO) {
-		vsp_channel_fail(channel, corrupt_text(r));
-		return -EPIPE;
-	}
-	if (r < 0)
-		return r;
-	vsp_channel_touched(channel);
-	return 0;
-}
-
 /* ---- what a device asks ---- */
 
 void *vsp_channel_data(struct vsp_channel *channel)
@@ -638,4 +649,9 @@ const char *vsp_channel_name(const struct vsp_channel *channel)
 const void *vsp_channel_state(const struct vsp_channel *channel)
 {
 	return block_state(&channel->block);
+}
+
+_Atomic uint64_t *vsp_channel_table(struct vsp_channel *channel)
+{
+	return block_table(&channel->block);
 }

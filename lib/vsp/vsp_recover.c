@@ -56,6 +56,7 @@ int vsp_channel_recover(struct vsp_channel *channel, struct vsp_recovered *ret)
 	int r = 0;
 
 	block_recover_begin(&channel->block, &recovery);
+	channel->sent = channel->numbered = recovery.sent;
 	if (channel->ops->recover)
 		r = channel->ops->recover(channel);
 	if (r < 0) {
@@ -75,6 +76,7 @@ int vsp_channel_recover(struct vsp_channel *channel, struct vsp_recovered *ret)
 	*ret = (struct vsp_recovered){
 		.replayed = channel->replay.count, .lost = recovery.lost, .duplicate = recovery.duplicate};
 	choose_culprit(channel, &recovery, ret);
+	channel->room_due = true;
 	channel_signal(&channel->channel);
 	DEATH(RECOVER_SIGNALLED);
 	log_info(channel->name, "taken over: %u requests to be done again, %u completions to be sent",

@@ -168,6 +168,15 @@ void vsp_stats_accept(struct vsp_channel *channel, uint32_t n)
 		(struct stats_slot){.sequence = block_next_sequence(&channel->block), .seen_ns = seen_ns};
 }
 
+void vsp_stats_passed(struct vsp_channel *channel)
+{
+	if (!channel->stats)
+		return;
+	look(channel);
+	if (channel->marks.count > 0)
+		(void)marked(channel);
+}
+
 void vsp_stats_replay(struct vsp_channel *channel, uint32_t n)
 {
 	uint32_t sequence = block_slot_sequence(&channel->block, n);

@@ -14,7 +14,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct block_geometry geometry = {
-	.slots = 4, .packet_max = 64, .reply_max = 16, .state_len = 8, .state_version = 1};
+	.slots = 4, .packet_max = 64, .reply_max = 16, .state_len = 8, .state_version = 1, .table_len = 16};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		block_recover_begin(&block, &recovery);
 		assert(recovery.in_read < RING_LEN && recovery.out_write < RING_LEN);
 		block_recover_end(&block, &recovery);
-		assert(recovery.count <= block.header->slots);
+		assert(recovery.count <= block.header->slots && recovery.sent == block.header->sent);
 		assert(block_check(block.header, block.len, &geometry, RING_LEN, RING_LEN, &why) == 0);
 		block_done(&block);
 	}

@@ -209,6 +209,11 @@ int fake_put_pages(struct fake_channel *channel, uint64_t transaction_id, const 
 			(2 + page_count) * sizeof(uint64_t), payload, len);
 }
 
+int fake_put_completion(struct fake_channel *channel, uint64_t transaction_id, const void *payload, size_t len)
+{
+	return fake_put(channel, VMPACKET_COMPLETION, 0, transaction_id, NULL, 0, payload, len);
+}
+
 bool fake_peek(const struct fake_channel *channel)
 {
 	return load(&channel->in->write_index) != channel->in_read;
@@ -241,10 +246,13 @@ int fake_get(struct fake_channel *channel, struct fake_packet *ret_packet)
 	len = desc.len8 * 8u;
 	offset = desc.offset8 * 8u;
 	assert(offset >= sizeof(desc) && offset <= len && len - offset <= FAKE_PACKET_MAX);
+	assert(offset - sizeof(desc) <= FAKE_HEADER_MAX);
 	ret_packet->type = desc.type;
 	ret_packet->flags = desc.flags;
 	ret_packet->transaction_id = desc.transaction_id;
+	ret_packet->header_len = (uint32_t)(offset - sizeof(desc));
 	ret_packet->payload_len = len - offset;
+	copy_out(channel, channel->in_read + (uint32_t)sizeof(desc), ret_packet->header, ret_packet->header_len);
 	copy_out(channel, channel->in_read + offset, ret_packet->payload, len - offset);
 	channel->in_read = (channel->in_read + len + 8) % channel->data_len;
 	publish_read(channel, len + 8);

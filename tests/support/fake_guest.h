@@ -17,6 +17,7 @@
 
 #define FAKE_GUEST_CPUS_MAX 8u
 #define FAKE_PACKET_MAX	    8192u
+#define FAKE_HEADER_MAX	    528u
 
 struct fake_guest {
 	int mem_fd;
@@ -43,7 +44,9 @@ void fake_guest_map(struct fake_guest *guest, struct guest_mem *mem);
 struct fake_packet {
 	uint16_t type, flags;
 	uint64_t transaction_id;
+	uint32_t header_len;  /* between descriptor and payload */
 	uint32_t payload_len; /* with padding */
+	uint64_t header[FAKE_HEADER_MAX / 8];
 	uint8_t payload[FAKE_PACKET_MAX];
 };
 
@@ -80,6 +83,9 @@ int fake_put_inband(struct fake_channel *channel, uint64_t transaction_id, const
  * (gpas). */
 int fake_put_pages(struct fake_channel *channel, uint64_t transaction_id, const uint64_t *pages, size_t page_count,
 		   uint32_t offset, uint32_t data_len, const void *payload, size_t len);
+
+/** fake_put_completion - type 11: of the host's packet @transaction_id. */
+int fake_put_completion(struct fake_channel *channel, uint64_t transaction_id, const void *payload, size_t len);
 
 /** fake_kick - kick whatever the ring says. */
 void fake_kick(struct fake_channel *channel);

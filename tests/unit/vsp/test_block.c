@@ -40,7 +40,10 @@ Test(block, the_layout_is_fixed)
 	cr_assert_eq(sizeof(struct block_commit), 192);
 	cr_assert_eq(sizeof(struct block_slot), 1152);
 	cr_assert_eq(offsetof(struct block_slot, range), 64);
-	cr_assert_eq(BLOCK_VERSION, 1, "another layout needs another version, and these figures change with it");
+	cr_assert_eq(offsetof(struct block_header, sent), 96);
+	cr_assert_eq(offsetof(struct block_header, table_offset), 52);
+	cr_assert_eq(offsetof(struct block_commit, sent), 16);
+	cr_assert_eq(BLOCK_VERSION, 2, "another layout needs another version, and these figures change with it");
 }
 
 Test(block, size_follows_from_the_geometry)
@@ -61,6 +64,13 @@ Test(block, size_follows_from_the_geometry)
 	other = (struct block_geometry){
 		.slots = BLOCK_SLOTS_MAX, .packet_max = BLOCK_PACKET_MAX, .reply_max = BLOCK_REPLY_MAX};
 	cr_assert_leq(block_size(&other), BLOCK_BYTES_MAX);
+	other = geometry;
+	other.table_len = 8;
+	cr_assert_geq(block_size(&other), 320 + 64 + 70 * 2240 + 8);
+	other.table_len = 12;
+	cr_assert_eq(block_size(&other), 0, "not whole words");
+	other.table_len = BLOCK_TABLE_MAX + 8;
+	cr_assert_eq(block_size(&other), 0);
 }
 
 Test(block, format)
@@ -117,7 +127,7 @@ Test(block, a_request_from_accept_to_free)
 
 	block_commit_add(&block, 69);
 	cr_assert_eq(block.header->commit.valid, 0, "not before begin");
-	block_commit_begin(&block, 16, 56);
+	block_commit_begin(&block, 16, 56, 0);
 	cr_assert_eq(block.header->commit.valid, 1);
 	cr_assert_eq(block.header->commit.slots[1], UINT64_C(1) << 5);
 	cr_assert_eq(state(69), BLOCK_SLOT_DONE, "free only once it is published");

@@ -13,7 +13,7 @@
 #define OUT_LEN 8192u
 
 static const struct block_geometry geometry = {
-	.slots = 70, .packet_max = 1000, .reply_max = 64, .state_len = 8, .state_version = 3};
+	.slots = 70, .packet_max = 1000, .reply_max = 64, .state_len = 8, .state_version = 3, .table_len = 80};
 static struct block block;
 static int fd;
 
@@ -129,7 +129,7 @@ Test(block_recover, a_commit_that_was_under_way)
 	cr_assert_eq(recovery.count, 2);
 	cr_assert_eq(block.header->commit.slots[0], 0);
 	block_commit_add(&block, 0);
-	block_commit_begin(&block, 16, 56);
+	block_commit_begin(&block, 16, 56, 0);
 	recovery = recover();
 	cr_assert_eq(recovery.out_write, 56);
 	cr_assert_eq(recovery.count, 1);
@@ -138,6 +138,78 @@ Test(block_recover, a_commit_that_was_under_way)
 	recovery = recover();
 	cr_assert_eq(recovery.out_write, 56, "again, with nothing left to do");
 	cr_assert_eq(recovery.count, 1);
+}
+
+Test(block_recover, packets_of_its_own)
+{
+	block_commit_begin(&block, 16, 56, 3);
+	block_commit_end(&block);
+	cr_assert_eq(recover().sent, 3);
+	block_commit_begin(&block, 56, 96, 7);
+	cr_assert_eq(block.header->sent, 3, "not before they are published");
+	cr_assert_eq(recover().sent, 7, "whether they are or not: they will be");
+	cr_assert_eq(block.header->sent, 7);
+	cr_assert_eq(recover().sent, 7);
+}
+
+Test(block_recover, a_cursor_behind_what_took_no_slot)
+{
+	struct block_recovery recovery;
+	uint64_t before;
+
+	accept_one(0, 48);
+	block_set_cursor(&block, 80);
+	recovery = recover();
+	cr_assert_eq(recovery.in_read, 80);
+	cr_assert_eq(recovery.count, 1);
+	cr_assert_eq(recovery.lost + recovery.duplicate, 0);
+	before = block.header->accepted;
+	accept_one(1, 120);
+	atomic_store(&block.header->accepted, before); /* as if it had died in between */
+	cr_assert_eq(recover().in_read, 120);
+}
+
+Test(block_recover, the_table)
+{
+	_Atomic uint64_t *table = block_table(&block);
+
+	cr_assert_not_null(table);
+	for (size_t i = 0; i < 10; i++)
+		cr_assert_eq(table[i], 0);
+	table[0] = 1;
+	table[9] = 9;
+	recover();
+	cr_assert(table[0] == 1 && table[9] == 9);
+	cr_assert_eq(block_slot(&block, 69)->state, BLOCK_SLOT_FREE, "it lies in no slot");
+	cr_assert_geq((uint8_t *)table, (uint8_t *)block_slot(&block, 70));
+	cr_assert_leq((uint8_t *)(table + 10), (uint8_t *)block.header + block.len);
+	block_done(&block);
+	cr_assert_eq(block_format(&block, fd, &geometry, IN_LEN, OUT_LEN, 8, 16), 0);
+	cr_assert(block_table(&block)[0] == 0 && block_table(&block)[9] == 0);
+}
+
+/* It has neither packets of its own nor a table, and zeroes in their places. */
+Test(block_recover, a_block_of_version_1)
+{
+	struct block_geometry old = geometry;
+	struct block_recovery recovery;
+	struct block again;
+	const char *why;
+
+	old.table_len = 0;
+	block_done(&block);
+	cr_assert_eq(block_format(&block, fd, &old, IN_LEN, OUT_LEN, 8, 16), 0);
+	block.header->version = 1;
+	accept_one(0, 48);
+	cr_assert_eq(check(&why), -EPROTO, "a device with a table needs one");
+	cr_assert_eq(block_attach(&again, fd, &old, IN_LEN, OUT_LEN, &why), 0, "%s", why);
+	block_recover_begin(&again, &recovery);
+	block_recover_end(&again, &recovery);
+	cr_assert_eq(recovery.in_read, 48);
+	cr_assert_eq(recovery.sent, 0);
+	cr_assert_eq(again.header->version, BLOCK_VERSION);
+	cr_assert_null(block_table(&again));
+	block_done(&again);
 }
 
 Test(block_recover, the_state_that_came_with_an_outcome)
@@ -221,6 +293,10 @@ Test(block_recover, each_field_made_wrong)
 	REFUSED(-EPROTO, h->reply_max = 8);
 	REFUSED(-EPROTO, h->state_offset = 64);
 	REFUSED(-EPROTO, h->state_len = 16);
+	REFUSED(-EPROTO, h->table_len = 72);
+	REFUSED(-EPROTO, h->table_len = 0; h->table_offset = 0);
+	REFUSED(-EPROTO, h->table_offset = 0);
+	REFUSED(-EPROTO, h->table_offset += 64);
 	REFUSED(-EPROTO, h->in_data_len = 0);
 	REFUSED(-EPROTO, h->out_data_len = 4096);
 	REFUSED(-EPROTO, h->accepted = UINT64_C(2) << 32 | IN_LEN);
@@ -233,6 +309,7 @@ Test(block_recover, each_field_made_wrong)
 	REFUSED(-EPROTO, h->commit.valid = 2);
 	REFUSED(-EPROTO, h->commit.valid = 1; h->commit.new_write = OUT_LEN);
 	REFUSED(-EPROTO, h->commit.valid = 1; h->commit.old_write = 3);
+	REFUSED(-EPROTO, h->commit.valid = 1; h->sent = 5);
 	REFUSED(-EPROTO, h->commit.valid = 1; h->commit.slots[0] = 1 << 3);
 	REFUSED(-EPROTO, h->commit.slots[1] = 1 << 6);
 	REFUSED(-EPROTO, slot->state = 3);
