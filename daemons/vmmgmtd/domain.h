@@ -139,6 +139,90 @@ static inline bool domain_reserves(const struct domain_disk *disk)
 	return disk->shareable && !disk->cdrom;
 }
 
+/* ---- network devices ---- */
+
+#define DOMAIN_NICS_MAX	       16u
+#define DOMAIN_NIC_QUEUES_MAX  16u
+#define DOMAIN_ALIAS_MAX       32u /* with the NUL */
+#define DOMAIN_IFNAME_MAX      16u /* the same: what Linux takes */
+#define DOMAIN_MTU_MIN	       68u
+#define DOMAIN_MTU_MAX	       9000u
+#define DOMAIN_TRUNK_MAX       64u
+#define DOMAIN_ADDRESSES_MAX   16u
+#define DOMAIN_FORWARDS_MAX    32u
+#define DOMAIN_FORWARD_RANGES  64u		    /* of a NIC */
+#define DOMAIN_BANDWIDTH_MAX   UINT64_C(4294967295) /* KiB, and KiB a second */
+#define DOMAIN_DESCRIPTORS_MAX 234u		    /* of disks and NICs together: what one RPC frame takes */
+
+enum domain_nic_type {
+	DOMAIN_NIC_BRIDGE,   /* a tap on a bridge of the host's */
+	DOMAIN_NIC_ETHERNET, /* a tap of its own */
+	DOMAIN_NIC_USER,     /* passt */
+	DOMAIN_NIC_DIRECT,   /* macvtap */
+	DOMAIN_NIC_SERVER,   /* a UNIX socket that one peer may connect to */
+	DOMAIN_NIC_CLIENT,   /* a UNIX socket that is connected to */
+};
+
+/* Bytes a second, and bytes; 0: no limit. */
+struct domain_bandwidth {
+	uint64_t average, peak, burst;
+};
+
+struct domain_address {
+	uint8_t bytes[16]; /* IPv4: the first 4 */
+	bool v6;
+	unsigned int prefix; /* 0 to 32 or 128 */
+};
+
+/* Ports of the host that lead to the guest, or, if they are excluded, do not. */
+struct domain_range {
+	uint16_t start, end, to; /* host's, first and last; the guest's first */
+	bool exclude;
+};
+
+struct domain_forward {
+	bool udp;
+	char address[46];	     /* of the host's; "": all */
+	char dev[DOMAIN_IFNAME_MAX]; /* of the host's; "": all */
+	struct domain_range ranges[8];
+	size_t range_count; /* 0: all ports */
+};
+
+enum domain_macvtap_mode {
+	DOMAIN_MACVTAP_VEPA,
+	DOMAIN_MACVTAP_BRIDGE,
+	DOMAIN_MACVTAP_PRIVATE,
+};
+
+struct domain_nic {
+	char alias[DOMAIN_ALIAS_MAX]; /* "net0": its name everywhere; different ones in a definition */
+	enum domain_nic_type type;
+	uint8_t mac[6];
+	char *source;		     /* bridge, device below a macvtap, path or name of a socket; NULL: none */
+	char dev[DOMAIN_IFNAME_MAX]; /* of its tap; "": any */
+	bool existing;		     /* ETHERNET: the tap is there, and stays */
+	enum domain_macvtap_mode mode;
+	unsigned int queues; /* at least 1 */
+	unsigned int mtu;
+	bool link_down, trusted; /* trusted: the guest may have any address, and receive what is others' */
+	struct domain_bandwidth inbound, outbound;
+	unsigned int vlan; /* 1 to 4094; 0: none */
+	bool trunk;
+	uint16_t trunk_tags[DOMAIN_TRUNK_MAX];
+	size_t trunk_count;
+	struct domain_address addresses[DOMAIN_ADDRESSES_MAX];
+	size_t address_count;
+	struct domain_forward *forwards;
+	size_t forward_count;
+	unsigned int generation; /* of what runs: counts what has been behind its descriptor; not in the definition */
+};
+
+/** domain_nic_streams - whether it has a stream socket, which may end and come again. */
+static inline bool domain_nic_streams(const struct domain_nic *nic)
+{
+	return nic->type == DOMAIN_NIC_USER || nic->type == DOMAIN_NIC_SERVER || nic->type == DOMAIN_NIC_CLIENT;
+}
+
 /*
  * A definition. Invariants: name and UUID are valid; at least one CPU; memory is whole MiB; kernel is set; targets are
  * different, and so are places on the controllers.
@@ -155,9 +239,11 @@ struct domain {
 	bool console_log_append;
 	struct domain_disk *disks;
 	size_t disk_count; /* at most DOMAIN_DISKS_MAX */
+	struct domain_nic *nics;
+	size_t nic_count; /* at most DOMAIN_NICS_MAX */
 	enum domain_io io;
 	unsigned int poll_max_ns; /* spin budget of the process that serves the disks; 0: it does not spin */
-	char *xml;		  /* the definition itself: as it was given, with the UUID */
+	char *xml;		  /* the definition itself: as it was given, with the UUID, aliases and MAC addresses */
 };
 
 /* What becomes of each part of a definition. NULL-terminated heap arrays of heap strings; NULL while empty. */
@@ -225,6 +311,41 @@ int domain_change_medium(const struct domain *from, size_t index, const char *im
 
 /** domain_find_disk - the index of the disk with this target. Return: -ENOENT with a line. */
 int domain_find_disk(const struct domain *domain, const char *target, size_t *ret_index, struct err *err);
+
+/**
+ * domain_add_nic - the definition @from with one NIC more, the last in its list; it is checked as a whole.
+ * @nic: an <interface> element; may come from anybody. What it lacks of <mac> and <alias> it gets.
+ * @ret: domain_done() it; untouched on failure.
+ * Return: as domain_parse().
+ */
+int domain_add_nic(const struct domain *from, const char *nic, struct domain *ret, struct err *err);
+
+/** domain_remove_nic - the same with one NIC less: the one at @index of its list. */
+int domain_remove_nic(const struct domain *from, size_t index, struct domain *ret, struct err *err);
+
+/**
+ * domain_set_nic - the same with a NIC that is set otherwise.
+ * @settings: "NAME=VALUE", NULL-terminated, in order; may come from anybody. NAME: link (up, down), inbound.average,
+ * inbound.peak, inbound.burst, outbound.* (KiB, KiB a second; 0 or nothing: it goes), bandwidth=none, vlan (a tag, or
+ * none), trunk (tags, with commas; none), native (its untagged one; none), trust (yes, no), mtu. Return: as
+ * domain_parse().
+ */
+int domain_set_nic(const struct domain *from, size_t index, const char *const *settings, struct domain *ret,
+		   struct err *err);
+
+/** domain_nic_settings - tell what is set of a NIC: what domain_set_nic() takes. What is as it is by itself is left
+ * out. */
+void domain_nic_settings(const struct domain_nic *nic, domain_setting_fn fn, void *arg);
+
+/** domain_find_nic - the index of the NIC with this alias. Return: -ENOENT with a line. */
+int domain_find_nic(const struct domain *domain, const char *alias, size_t *ret_index, struct err *err);
+
+/** domain_nic_type_name - "bridge" ... */
+const char *domain_nic_type_name(enum domain_nic_type type);
+
+/** domain_mac_text - "52:54:00:12:34:56". */
+#define DOMAIN_MAC_TEXT 18u
+void domain_mac_text(const uint8_t mac[6], char ret[DOMAIN_MAC_TEXT]);
 
 void domain_done(struct domain *domain);
 void domain_report_done(struct domain_report *report);

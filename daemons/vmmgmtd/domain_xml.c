@@ -108,6 +108,9 @@ void domain_done(struct domain *d)
 	for (size_t i = 0; i < d->disk_count; i++)
 		free(d->disks[i].image);
 	free(d->disks);
+	for (size_t i = 0; i < d->nic_count; i++)
+		domain_nic_done(&d->nics[i]);
+	free(d->nics);
 	*d = (struct domain){0};
 }
 
@@ -309,13 +312,10 @@ xmlDoc *domain_xml_document(const char *what, const char *xml, size_t len, struc
 	return doc;
 }
 
-/* The definition with the UUID that it lacked. */
 static int add_uuid(struct domain *d, xmlDoc *doc)
 {
 	xmlNode *root = xmlDocGetRootElement(doc), *name = domain_xml_child(root, "name"), *node;
-	xmlChar *text = NULL;
 	uuid_t uuid;
-	int len = 0;
 
 	uuid_generate_random(uuid);
 	uuid_unparse_lower(uuid, d->uuid);
@@ -329,6 +329,22 @@ static int add_uuid(struct domain *d, xmlDoc *doc)
 			name = xmlAddNextSibling(name, space);
 	}
 	xmlAddNextSibling(name, node);
+	return 0;
+}
+
+/* The definition with what it lacked. */
+static int complete(struct domain_parser *p, xmlDoc *doc)
+{
+	struct domain *d = p->d;
+	xmlChar *text = NULL;
+	int len = 0, r = domain_xml_complete_nics(p, doc);
+
+	if (r == 0 && !*d->uuid) {
+		p->completed = true;
+		r = add_uuid(d, doc);
+	}
+	if (r < 0 || !p->completed)
+		return r;
 	xmlDocDumpMemoryEnc(doc, &text, &len, "UTF-8");
 	if (!text)
 		return -ENOMEM;
@@ -370,12 +386,12 @@ int domain_parse(const char *xml, size_t len, struct domain *ret, struct domain_
 	}
 	if (p.code)
 		r = fail_refused(&p, err);
-	else if (!*d.uuid)
-		r = add_uuid(&d, doc);
 	else
+		r = complete(&p, doc);
+	if (r == 0 && !d.xml)
 		r = (d.xml = strndup(xml, len)) ? 0 : -ENOMEM;
-	if (r == -ENOMEM)
-		err_set(err, r, "definition: no memory");
+	if (r < 0 && !p.code)
+		err_set(err, r, "definition: %s", strerror(-r));
 	if (r < 0)
 		domain_done(&d);
 	else

@@ -11,10 +11,10 @@
 #include "base/cleanup.h"
 #include "domain_xml_int.h"
 
-xmlNode *domain_xml_disk_node(xmlNode *devices, size_t n)
+xmlNode *domain_xml_nth(xmlNode *devices, const char *name, size_t n)
 {
 	for (xmlNode *node = devices ? xmlFirstElementChild(devices) : NULL; node; node = xmlNextElementSibling(node)) {
-		if (!strcmp((const char *)node->name, "disk") && n-- == 0)
+		if (!strcmp((const char *)node->name, name) && n-- == 0)
 			return node;
 	}
 	return NULL;
@@ -38,17 +38,43 @@ static bool is_blank(const xmlNode *node)
 	return node && node->type == XML_TEXT_NODE && xmlIsBlankNode(node);
 }
 
-/* As the last of the disks, on a line of its own where they are. */
-static int insert(xmlNode *devices, const struct domain *from, xmlNode *node)
+int domain_xml_insert(xmlNode *devices, xmlNode *node)
 {
-	xmlNode *last = from->disk_count ? domain_xml_disk_node(devices, from->disk_count - 1) : NULL;
-	xmlNode *space = last && is_blank(last->prev) ? xmlCopyNode(last->prev, 0) : NULL;
+	xmlNode *last = NULL, *space, *next;
 
-	if (!last)
-		return xmlAddChild(devices, node) ? 0 : -ENOMEM;
+	for (size_t n = 0; (next = domain_xml_nth(devices, (const char *)node->name, n)); n++)
+		last = next;
+	space = last && is_blank(last->prev) ? xmlCopyNode(last->prev, 0) : NULL;
 	if (space)
 		last = xmlAddNextSibling(last, space);
-	return xmlAddNextSibling(last, node) ? 0 : -ENOMEM;
+	if (last ? xmlAddNextSibling(last, node) : xmlAddChild(devices, node))
+		return 0;
+	xmlFreeNode(node);
+	return -ENOMEM;
+}
+
+xmlNode *domain_xml_part(xmlDoc *doc, const char *name, const char *xml, struct err *err)
+{
+	_cleanup_(cleanup_xml_doc) xmlDoc *part = domain_xml_document(name, xml, strlen(xml), err);
+	xmlNode *node;
+
+	if (!part)
+		return NULL;
+	if (strcmp((const char *)xmlDocGetRootElement(part)->name, name) != 0) {
+		err_set(err, -EINVAL, "%s: its root element is not <%s>", name, name);
+		return NULL;
+	}
+	node = xmlDocCopyNode(xmlDocGetRootElement(part), doc, 1);
+	if (!node)
+		err_set(err, -ENOMEM, "%s: no memory", name);
+	return node;
+}
+
+xmlNode *domain_xml_devices(xmlDoc *doc)
+{
+	xmlNode *devices = domain_xml_child(xmlDocGetRootElement(doc), "devices");
+
+	return devices ? devices : xmlNewChild(xmlDocGetRootElement(doc), NULL, (const xmlChar *)"devices", NULL);
 }
 
 static int add_free_target(const struct domain *from, xmlNode *node, struct err *err)
@@ -75,39 +101,23 @@ static int add_free_target(const struct domain *from, xmlNode *node, struct err 
 
 int domain_add_disk(const struct domain *from, const char *disk, struct domain *ret, struct err *err)
 {
-	_cleanup_(cleanup_xml_doc) xmlDoc *doc = NULL, *part = NULL;
-	_cleanup_(domain_done) struct domain with = {0};
-	xmlNode *devices, *node;
+	_cleanup_(cleanup_xml_doc) xmlDoc *doc = domain_xml_document("definition", from->xml, strlen(from->xml), err);
+	xmlNode *node = doc ? domain_xml_part(doc, "disk", disk, err) : NULL, *devices;
 	int r;
 
-	part = domain_xml_document("disk", disk, strlen(disk), err);
-	doc = part ? domain_xml_document("definition", from->xml, strlen(from->xml), err) : NULL;
-	if (!doc)
-		return -EINVAL;
-	if (strcmp((const char *)xmlDocGetRootElement(part)->name, "disk"))
-		return err_set(err, -EINVAL, "disk: its root element is not <disk>");
-	devices = domain_xml_child(xmlDocGetRootElement(doc), "devices");
-	if (!devices)
-		devices = xmlNewChild(xmlDocGetRootElement(doc), NULL, (const xmlChar *)"devices", NULL);
-	node = xmlDocCopyNode(xmlDocGetRootElement(part), doc, 1);
-	if (!devices || !node)
+	if (!node)
+		return err->code;
+	devices = domain_xml_devices(doc);
+	r = devices ? 0 : err_set(err, -ENOMEM, "disk: no memory");
+	if (r == 0 && !domain_xml_child(node, "target"))
+		r = add_free_target(from, node, err);
+	if (r < 0) {
+		xmlFreeNode(node);
+		return r;
+	}
+	if (domain_xml_insert(devices, node) < 0)
 		return err_set(err, -ENOMEM, "disk: no memory");
-	r = domain_xml_child(node, "target") ? 0 : add_free_target(from, node, err);
-	if (r < 0) {
-		xmlFreeNode(node);
-		return r;
-	}
-	r = insert(devices, from, node);
-	if (r < 0) {
-		xmlFreeNode(node);
-		return err_set(err, r, "disk: no memory");
-	}
-	r = domain_xml_read_again(doc, &with, err);
-	if (r < 0)
-		return r;
-	*ret = with;
-	with = (struct domain){0};
-	return 0;
+	return domain_xml_read_again(doc, ret, err);
 }
 
 void domain_xml_remove(xmlNode *node)
@@ -131,7 +141,7 @@ int domain_remove_disk(const struct domain *from, size_t index, struct domain *r
 
 	if (!doc)
 		return -EINVAL;
-	node = domain_xml_disk_node(domain_xml_child(xmlDocGetRootElement(doc), "devices"), index);
+	node = domain_xml_nth(domain_xml_child(xmlDocGetRootElement(doc), "devices"), "disk", index);
 	if (!node)
 		return err_set(err, -ENOENT, "VM %s: it has no such disk", from->name);
 	domain_xml_remove(node);
@@ -188,7 +198,7 @@ int domain_change_medium(const struct domain *from, size_t index, const char *im
 	doc = domain_xml_document("definition", from->xml, strlen(from->xml), err);
 	if (!doc)
 		return -EINVAL;
-	node = domain_xml_disk_node(domain_xml_child(xmlDocGetRootElement(doc), "devices"), index);
+	node = domain_xml_nth(domain_xml_child(xmlDocGetRootElement(doc), "devices"), "disk", index);
 	if (!node)
 		return err_set(err, -ENOENT, "VM %s: it has no such disk", from->name);
 	if (replace_source(node, image, type, number) < 0)

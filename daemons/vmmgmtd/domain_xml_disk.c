@@ -345,6 +345,10 @@ void domain_xml_disk(struct domain_parser *p, xmlNode *node, const char *where)
 	disk_faults(p, &disk, node, where);
 	disk_shareable(p, &disk, where);
 	disk_twice(p, &disk, where);
+	if (domain_descriptors(p->d) + 1 + domain_reserves(&disk) > DOMAIN_DESCRIPTORS_MAX)
+		domain_refuse(p, -EOPNOTSUPP, where,
+			      "more than %u disks and queues of interfaces together are not supported",
+			      DOMAIN_DESCRIPTORS_MAX);
 	more = reallocarray(p->d->disks, p->d->disk_count + 1, sizeof(*more));
 	if (!more) {
 		free(disk.image);

@@ -17,6 +17,7 @@ struct domain_parser {
 	uint64_t current_memory_bytes;
 	unsigned int elements; /* walked */
 	bool has_memory, has_cpus;
+	bool completed; /* something was written into the document that it lacked */
 };
 
 /* What an element means. */
@@ -77,13 +78,28 @@ void domain_xml_iotune(struct domain_parser *p, struct domain_iotune *tune, xmlN
 bool domain_iotune_name(const char *name);
 void domain_iotune_settings(const struct domain_iotune *tune, domain_setting_fn fn, void *arg);
 
-/** domain_xml_disk_node - the nth <disk>, NULL: there are fewer. */
-xmlNode *domain_xml_disk_node(xmlNode *devices, size_t n);
+/** domain_xml_nth - the nth element of that name below @devices (NULL is allowed), NULL: there are fewer. */
+xmlNode *domain_xml_nth(xmlNode *devices, const char *name, size_t n);
+
+/** domain_xml_insert - @node as the last of the elements of its name below @devices, on a line of its own where they
+ * are. Return: 0; -ENOMEM: it is freed. */
+int domain_xml_insert(xmlNode *devices, xmlNode *node);
+/** domain_xml_part - the root element of @xml, which must be <@name>, as a node for @doc; NULL with a line. */
+xmlNode *domain_xml_part(xmlDoc *doc, const char *name, const char *xml, struct err *err);
+/** domain_xml_devices - <devices> of a definition, if need be a new one. NULL: no memory. */
+xmlNode *domain_xml_devices(xmlDoc *doc);
 
 /** domain_xml_read_again - @doc, which was changed, as domain_parse() reads it. */
 int domain_xml_read_again(xmlDoc *doc, struct domain *ret, struct err *err);
 
-/** domain_xml_disk - the set function of <disk>. */
+/** domain_xml_disk, domain_xml_nic - the set functions of <disk> and <interface>. */
 void domain_xml_disk(struct domain_parser *p, xmlNode *node, const char *where);
+void domain_xml_nic(struct domain_parser *p, xmlNode *node, const char *where);
+/** domain_xml_complete_nics - write into the document what its NICs lack: alias, MAC address. Return: 0 or -ENOMEM. */
+int domain_xml_complete_nics(struct domain_parser *p, xmlDoc *doc);
+/** domain_nic_done - what belongs to it. */
+void domain_nic_done(struct domain_nic *nic);
+/** domain_descriptors - how many the disks and NICs of a definition take. */
+size_t domain_descriptors(const struct domain *d);
 
 #endif

@@ -97,13 +97,13 @@ static int copy_iotune(xmlNode *to, xmlNode *from)
 /* Disks of a group have the same limits: those of the one that was set, or, if it only came, the group's. */
 static int share(xmlNode *devices, const struct domain *from, size_t index, bool limits)
 {
-	xmlNode *disk = domain_xml_disk_node(devices, index);
+	xmlNode *disk = domain_xml_nth(devices, "disk", index);
 	xmlNode *iotune = domain_xml_child(disk, "iotune");
 	_cleanup_free_ char *group = iotune ? domain_xml_text(domain_xml_child(iotune, "group_name")) : NULL;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && group && i < from->disk_count; i++) {
-		xmlNode *other = domain_xml_disk_node(devices, i);
+		xmlNode *other = domain_xml_nth(devices, "disk", i);
 
 		if (i == index || strcmp(from->disks[i].iotune.group, group) != 0)
 			continue;
@@ -125,7 +125,7 @@ int domain_set_disk(const struct domain *from, size_t index, const char *const *
 	if (!doc)
 		return -EINVAL;
 	devices = domain_xml_child(xmlDocGetRootElement(doc), "devices");
-	node = domain_xml_disk_node(devices, index);
+	node = domain_xml_nth(devices, "disk", index);
 	if (!node)
 		return err_set(err, -ENOENT, "VM %s: it has no such disk", from->name);
 	r = set_all(node, settings, &limits, err);
@@ -146,7 +146,7 @@ int domain_set_faults(const struct domain *from, size_t index, const char *fault
 
 	if (r < 0)
 		return r;
-	node = domain_xml_disk_node(domain_xml_child(xmlDocGetRootElement(doc), "devices"), index);
+	node = domain_xml_nth(domain_xml_child(xmlDocGetRootElement(doc), "devices"), "disk", index);
 	if (!node)
 		return err_set(err, -ENOENT, "VM %s: it has no such disk", from->name);
 	domain_xml_remove(domain_xml_child(node, "faults"));

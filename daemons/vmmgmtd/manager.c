@@ -232,6 +232,30 @@ static void displace(struct manager *m, struct vm *vm)
 		entry_remove(entry_of(m, vm));
 }
 
+/* The name of another VM that has this MAC address, running or not; NULL: none. */
+static const char *find_mac(const uint8_t mac[6], const struct vm *except, void *arg)
+{
+	const struct manager *m = arg;
+
+	for (const struct entry *e = m->entries; e; e = e->next) {
+		if (e->vm != except && vm_uses_mac(e->vm, mac))
+			return vm_domain(e->vm)->name;
+	}
+	return NULL;
+}
+
+/* What a definition says that only the host's other VMs contradict. @vm: that it is of, NULL if it is new. */
+static int check_others(const struct manager *m, const struct domain *d, const struct vm *vm, struct err *err)
+{
+	int r = d->nic_count ? err_set(err, -EOPNOTSUPP,
+				       "/domain/devices/interface: network devices are not supported yet: remove it")
+			     : 0;
+
+	for (size_t i = 0; r == 0 && i < d->nic_count; i++)
+		r = vm_check_mac(&m->env, vm, &d->nics[i], err);
+	return r;
+}
+
 /* The VM that a definition is of, NULL if it is new. */
 static int find_same(struct manager *m, const struct domain *d, struct err *err, struct vm **ret)
 {
@@ -265,6 +289,8 @@ int manager_define(struct manager *m, const char *xml, struct domain_report *rep
 		r = domain_no_faults(&domain, err);
 	if (r == 0)
 		r = find_same(m, &domain, err, &vm);
+	if (r == 0)
+		r = check_others(m, &domain, vm, err);
 	if (r == 0)
 		r = store_save(m->store, domain.uuid, domain.xml, err);
 	if (r < 0)
@@ -315,6 +341,8 @@ int manager_create(struct manager *m, const char *xml, bool paused, struct domai
 		r = domain_no_faults(&domain, err);
 	if (r == 0)
 		r = find_same(m, &domain, err, &vm);
+	if (r == 0)
+		r = check_others(m, &domain, vm, err);
 	if (r < 0)
 		return r;
 	if (vm)
@@ -517,6 +545,7 @@ int manager_new(struct loop *loop, const struct manager_config *config, struct e
 		.reservations = config->reservations,
 		.kvm = config->kvm,
 		.owners = {find_owner, m},
+		.mac_owner = find_mac,
 		.events = &vm_events,
 		.keep = keep,
 		.arg = m,

@@ -87,6 +87,8 @@ struct vm_env {
 	const char *kvm;	  /* "/dev/kvm" */
 	const char *reservations; /* folder of those of shared disks */
 	struct broker_owners owners;
+	/* The name of another VM than @except (NULL: than none) that has this MAC address; NULL: none. */
+	const char *(*mac_owner)(const uint8_t mac[6], const struct vm *except, void *arg);
 	const struct vm_events *events;
 	/* Keep a definition of this VM on disk. Return: 0; a negative errno with one line. */
 	int (*keep)(struct vm *vm, const char *xml, struct err *err, void *arg);
@@ -173,8 +175,8 @@ void vm_set_disk_faults(struct vm *vm, const char *target, const char *faults, v
 struct stats_copy;
 typedef void (*vm_stats_fn)(int error, const char *text, const struct stats_copy *stats, size_t count, void *arg);
 
-/** vm_get_statistics - what has been done for the guest since the VM was started (vsp/stats_read.h). -EBADFD: it does not
- * run. */
+/** vm_get_statistics - what has been done for the guest since the VM was started (vsp/stats_read.h). -EBADFD: it does
+ * not run. */
 void vm_get_statistics(struct vm *vm, vm_stats_fn fn, void *arg);
 
 /** vm_upgrade - replace the process of a service, without the guest's noticing. @path: absolute; "": the installed
@@ -196,5 +198,10 @@ void vm_restore(struct vm *vm, const struct ended *ended);
 
 /** vm_uses_image - whether it is active and has this file as an image. */
 bool vm_uses_image(const struct vm *vm, const struct stat *st);
+/** vm_uses_mac - whether a NIC of what it runs with, or of what is kept for it, has this MAC address. */
+bool vm_uses_mac(const struct vm *vm, const uint8_t mac[6]);
+/** vm_check_mac - whether a NIC of @vm (NULL: of a new one) may have its MAC address. Return: 0; -EEXIST with a line.
+ */
+int vm_check_mac(const struct vm_env *env, const struct vm *vm, const struct domain_nic *nic, struct err *err);
 
 #endif

@@ -239,7 +239,7 @@ static const struct {
 	{DEVICES("<disk type='file' device='cdrom'><source file='/a'/><target dev='sda'/></disk>" DISK("/a", "sdb")),
 	 -EINVAL, "that of disk sda"},
 	{DEVICES("<disk type='file'/>"), -EINVAL, "no <source>"},
-	{DEVICES("<interface type='network'/>"), -EOPNOTSUPP, "/domain/devices/interface: network devices"},
+	{DEVICES("<interface type='network'/>"), -EOPNOTSUPP, "/domain/devices/interface: type 'network'"},
 	{DEVICES("<graphics type='vnc'/>"), -EOPNOTSUPP, "displays"},
 	{DEVICES("<serial type='pty'/><serial type='pty'><target port='1'/></serial>"), -EOPNOTSUPP, "one serial port"},
 	{DEVICES("<serial type='tcp'/>"), -EOPNOTSUPP, "type 'tcp'"},
