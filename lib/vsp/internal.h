@@ -61,6 +61,7 @@ struct vsp_channel {
 	struct block_geometry offered;	/* of a fresh block */
 	struct block_geometry geometry; /* of the block there is: a predecessor's may differ */
 	uint32_t offer_id;
+	uint16_t index; /* subchannel_index */
 	struct log_limit limit;
 
 	enum vsp_channel_state state;

@@ -320,6 +320,7 @@ static struct vsp_channel *channel_new(struct vsp *vsp, const struct vsp_offer_d
 	channel->ops = ops;
 	channel->device = device;
 	channel->offer_id = UINT32_MAX;
+	channel->index = desc->subchannel_index;
 	channel->channel.kick_fd = channel->channel.irq_fd = -1;
 	channel->offered = (struct block_geometry){
 		.slots = ops->slots,

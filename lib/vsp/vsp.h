@@ -88,7 +88,10 @@ struct vsp_device_ops {
 	/* Predecessors have died of this request: answer it with the protocol's error, without executing it. */
 	void (*fail)(struct vsp_channel *channel, struct vsp_request *request);
 	void (*batch_end)(struct vsp_channel *channel); /* after the last packet of a batch: submit now; may be NULL */
-	void (*close)(struct vsp_channel *channel);	/* no request is in flight any more */
+	/* The guest closes the channel, or another process is about to serve it: vsp_leave() what waits for something
+	 * that may never come. May be NULL. */
+	void (*closing)(struct vsp_channel *channel);
+	void (*close)(struct vsp_channel *channel); /* no request is in flight any more */
 	/*
 	 * The guest has completed the packet of ours that vsp_send_pages() numbered @id: @payload is a private copy.
 	 * Not counted among the slots. After a recovery it may be told again of one that a predecessor was told of, and
@@ -213,6 +216,8 @@ int vsp_ready(struct vsp *vsp, struct err *err);
 void *vsp_channel_data(struct vsp_channel *channel);
 void *vsp_channel_device(struct vsp_channel *channel);
 const char *vsp_channel_name(const struct vsp_channel *channel);
+/** vsp_channel_index - the offer's subchannel_index; 0: a primary channel. */
+uint16_t vsp_channel_index(const struct vsp_channel *channel);
 
 /** vsp_channel_state - state_size bytes in the channel's state block, zeroed at open; a fixed layout of the device's
  * own; vsp_complete_state() changes them. */
@@ -229,6 +234,12 @@ void vsp_complete(struct vsp_request *request, const void *payload, size_t len);
 
 /** vsp_complete_state - the same, and the device's state becomes @state (state_size bytes) with it: both or neither. */
 void vsp_complete_state(struct vsp_request *request, const void *payload, size_t len, const void *state);
+
+/**
+ * vsp_leave - instead of completing it, inside ops->closing(): a successor is given the request again, with its mark;
+ * the guest that closes its channel hears nothing of it. @request is gone afterwards.
+ */
+void vsp_leave(struct vsp_request *request);
 
 /**
  * vsp_set_state_word - eight bytes of an open channel's state become @value by themselves: a successor finds either

@@ -189,6 +189,8 @@ int vsp_channel_close(struct vsp_channel *channel, struct vsp_done done)
 	}
 	channel->state = VSP_CHANNEL_CLOSING;
 	loop_remove(&channel->kick);
+	if (channel->ops->closing)
+		channel->ops->closing(channel);
 	if (channel->in_flight == 0)
 		loop_wake(channel->vsp->work);
 	return 0;
@@ -610,6 +612,16 @@ void vsp_complete_state(struct vsp_request *request, const void *payload, size_t
 		loop_wake(channel->vsp->work);
 }
 
+/* The slot stays ACCEPTED: that is all that a successor needs. */
+void vsp_leave(struct vsp_request *request)
+{
+	struct vsp_channel *channel = request->channel;
+
+	assert(channel->busy[request->slot] && channel->state == VSP_CHANNEL_CLOSING);
+	channel->busy[request->slot] = false;
+	channel->in_flight--;
+}
+
 void vsp_set_state_word(struct vsp_channel *channel, size_t offset, uint64_t value)
 {
 	block_set_state_word(&channel->block, offset, value);
@@ -644,6 +656,11 @@ void *vsp_channel_device(struct vsp_channel *channel)
 const char *vsp_channel_name(const struct vsp_channel *channel)
 {
 	return channel->name;
+}
+
+uint16_t vsp_channel_index(const struct vsp_channel *channel)
+{
+	return channel->index;
 }
 
 const void *vsp_channel_state(const struct vsp_channel *channel)

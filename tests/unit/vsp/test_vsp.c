@@ -77,6 +77,16 @@ static void dev_batch_end(struct vsp_channel *channel)
 	batches++;
 }
 
+static bool leaves;
+
+static void dev_closing(struct vsp_channel *channel)
+{
+	while (leaves && kept_count > 0) {
+		cr_assert_eq(kept[kept_count - 1]->channel, channel);
+		vsp_leave(kept[--kept_count]);
+	}
+}
+
 static void dev_close(struct vsp_channel *channel)
 {
 	closes++;
@@ -92,6 +102,7 @@ static const struct vsp_device_ops ops = {
 	.open = dev_open,
 	.packet = dev_packet,
 	.batch_end = dev_batch_end,
+	.closing = dev_closing,
 	.close = dev_close,
 };
 
@@ -497,6 +508,35 @@ Test(vsp, quiesce_waits)
 	cr_assert_eq(fake_worker_quiesce(worker), 0);
 	cr_assert_eq(outcome, 0);
 	cr_assert_eq(closes, 1);
+}
+
+/* What waits for something that may never come keeps nobody waiting, and is the successor's. */
+Test(vsp, what_is_left_at_a_hand_over_is_given_again)
+{
+	struct fake_recovered recovered;
+	int outcome;
+
+	leaves = true;
+	open_channel();
+	cr_assert_eq(vsp_channel_index(vsp_offered(vsp, "echo0")), 0);
+	cr_assert_eq(fake_put_inband(&peer, 1, "keep", 4), 0);
+	cr_assert_eq(fake_put_inband(&peer, 2, "x", 1), 0);
+	fake_worker_run(worker);
+	vsp_mark(kept[0], 7);
+	expect(2, "x", 1);
+	cr_assert_eq(fake_worker_hand_over(worker), 0);
+	cr_assert_eq(closes, 1);
+	cr_assert_eq(busy_slots(), 1);
+	fake_worker_open_begin(worker, 0, &peer, true, &recovered, &outcome);
+	fake_worker_run(worker);
+	cr_assert_eq(outcome, 0);
+	cr_assert_eq(recovered.replayed, 1);
+	cr_assert_eq(recovered.lost + recovered.duplicate, 0);
+	cr_assert_eq(kept_count, 1);
+	cr_assert_eq(kept[0]->mark, 7);
+	vsp_complete(kept[--kept_count], "a", 1);
+	expect(1, "a", 1);
+	cr_assert_eq(busy_slots(), 0);
 }
 
 /* The guest leaves, and an upgrade comes in between: neither is refused. */
