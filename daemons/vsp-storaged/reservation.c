@@ -166,6 +166,13 @@ static int read_newest(const struct reservation *reservation, struct reservation
 	return 0;
 }
 
+/* The newest copy is of somebody who has not lived to publish it, and perhaps not to see it on the medium. */
+static int sync_found(const struct reservation *reservation)
+{
+	DEATH(RESERVE_FOUND);
+	return sync_file(reservation);
+}
+
 /* ---- what we go by ---- */
 
 static void log_broken(struct reservation *reservation, int error)
@@ -464,7 +471,7 @@ static int catch_up(struct reservation *reservation)
 
 	if (r < 0 || reservation->then.generation == atomic_load(reservation->generation))
 		return r;
-	r = sync_file(reservation); /* who wrote it has not lived to do so */
+	r = sync_found(reservation);
 	if (r == 0)
 		publish(reservation, &reservation->then);
 	return r;
@@ -647,7 +654,7 @@ static int take_place(struct reservation *reservation, const struct reservation_
 			return r;
 		}
 	} else if (reservation->then.generation != atomic_load(reservation->generation)) {
-		r = sync_file(reservation); /* as in catch_up() */
+		r = sync_found(reservation);
 		if (r < 0)
 			return r;
 	}

@@ -37,6 +37,7 @@
 	X(MARKED, "marked", "the slot has a mark, the request has no outcome")                                         \
 	X(RESERVE_WRITTEN, "reserve-written", "a copy of the new reservations is written")                             \
 	X(RESERVE_SYNCED, "reserve-synced", "it is on the medium")                                                     \
+	X(RESERVE_FOUND, "reserve-found", "a copy was found that nobody has published, perhaps not on the medium yet") \
 	X(RESERVE_PUBLISHED, "reserve-published", "it counts")                                                         \
 	X(OUTCOME_REPLY, "outcome-reply", "the reply's bytes are in the slot")                                         \
 	X(OUTCOME_DONE, "outcome-done", "the slot is DONE")                                                            \

@@ -497,7 +497,7 @@ static bool is_of_own_packets(size_t i)
 	return strncmp(points[i], "own-", 4) == 0;
 }
 
-/* Points of a recovery are reached after a first death only. */
+/* @first: points of a recovery are reached after a first death only. */
 static bool run_point(const char *first, size_t i, unsigned int passage, bool must_pass)
 {
 	char text[128];
@@ -527,14 +527,18 @@ static bool run_all(void)
 	for (size_t i = 0; i < ARRAY_SIZE(points); i++) {
 		if (i == DEATH_AT_RECOVER_TRIAL || is_of_own_packets(i)) /* the first: the cautious only */
 			continue;
-		if (is_of_recovery(i)) {
+		if (i == DEATH_AT_RESERVE_FOUND) {
+			ok &= run_point("reserve-written:1", i, 1, true);
+			ok &= run_point("reserve-synced:2", i, 1, true);
+		} else if (is_of_recovery(i)) {
 			ok &= run_point("accept-cursor:30", i, 1, true);
 			ok &= run_point("commit-valid:3", i, 1, false);
 		} else {
 			ok &= run_point("", i, 1, true);
 			ok &= run_point("", i, 5, false);
 		}
-		for (size_t j = 0; is_long && !is_of_recovery(i) && j < ARRAY_SIZE(points); j++)
+		for (size_t j = 0;
+		     is_long && !is_of_recovery(i) && i != DEATH_AT_RESERVE_FOUND && j < ARRAY_SIZE(points); j++)
 			if (is_of_recovery(j) && j != DEATH_AT_RECOVER_TRIAL)
 				ok &= run_point(points[i], j, 1, false);
 	}
