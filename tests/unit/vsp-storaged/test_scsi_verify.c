@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <pthread.h>
+#include <stdlib.h>
+
 #include "tests/unit/vsp-storaged/scsi_fixture.h"
+
+#define MANY	    6000u
+#define SMALL_STACK (256u * 1024u)
 
 TestSuite(scsi_verify, .init = scsi_set_up, .fini = scsi_tear_down, .timeout = 30);
 
@@ -253,4 +259,56 @@ Test(scsi_verify, abort_of_what_waits_to_be_alone)
 	cr_assert(memdisk_release(&disk));
 	cr_assert_eq(dones, 3);
 	cr_assert_eq(luns[0].alone + luns[0].writers, 0);
+}
+
+static void *release_one(void *arg)
+{
+	(void)arg;
+	disk.hold = false;
+	return memdisk_release(&disk) ? &disk : NULL;
+}
+
+/* With a stack on which there is no room for a few bytes of each. */
+static bool release_on_a_small_stack(void)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+	void *released;
+
+	cr_assert_eq(pthread_attr_init(&attributes), 0);
+	cr_assert_eq(pthread_attr_setstacksize(&attributes, SMALL_STACK), 0);
+	cr_assert_eq(pthread_create(&thread, &attributes, release_one, NULL), 0);
+	cr_assert_eq(pthread_join(thread, &released), 0);
+	pthread_attr_destroy(&attributes);
+	return released;
+}
+
+/* One is under way, and behind it wait very many that end as soon as it is their turn: with their first step, with a
+ * disk that answers at once, or with writes that waited for who wanted to be alone. */
+Test(scsi_verify, many_that_end_at_once)
+{
+	struct scsi_request *r = calloc(MANY, sizeof(*r));
+	struct iovec(*iov)[3] = calloc(MANY, sizeof(*iov));
+
+	cr_assert(r && iov);
+	memset(buf, 0, 1024);
+	disk.hold = true;
+	prepare(&r[0], iov[0], 0, CDB(CAW(1)), 16, SCSI_OUT, 1024);
+	for (unsigned int i = 1; i < MANY; i++) {
+		if (i % 3 == 0)
+			prepare(&r[i], iov[i], 0, CDB(0x2a, 0, 0, 0, 0, 0, 0, 0, 1), 10, SCSI_OUT, 512);
+		else
+			prepare(&r[i], iov[i], 0, CDB(0x2f, 0, 0, 0, 0, 0, 0, 0, i % 3 == 1), 10, SCSI_NONE, 0);
+	}
+	for (unsigned int i = 0; i < MANY; i++)
+		scsi_execute(&controller, &r[i]);
+	cr_assert_eq(dones, 0);
+	cr_assert(release_on_a_small_stack());
+	cr_assert_eq(dones, MANY);
+	for (unsigned int i = 0; i < MANY; i++)
+		cr_assert_eq(r[i].status, SCSI_STATUS_GOOD, "%u: sense %x", i, r[i].sense[2]);
+	cr_assert_null(luns[0].lane_head);
+	cr_assert_eq(luns[0].alone + luns[0].writers, 0);
+	free(iov);
+	free(r);
 }
