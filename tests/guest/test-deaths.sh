@@ -119,7 +119,7 @@ while read -r spoil said; do
 done < <($storaged --spoils)
 unset BULKHEAD_DEATHS_SPOIL
 [ "${BULKHEAD_CHECK_LONG:-0}" != 1 ] || for point in $points; do
-	case $point in attached | offered | ready | open-* | opened | outcome-st* | outcome-seq* | recover-* | hand-over | own-*) continue ;; esac
+	case $point in attached | offered | ready | open-* | opened | outcome-st* | outcome-seq* | recover-* | hand-over | reserve-* | own-*) continue ;; esac
 	die "$(plan "$point" 1)"
 	die "$(plan "$point" 30)"
 	for second in attached offered ready open-mapped opened recover-checked recover-accept recover-published recover-signalled; do
