@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "port.h"
+
+#include <errno.h>
+#include <linux/if_tun.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "port_int.h"
+
+#define LSO_MAX	    65535u
+#define DROP_BUDGET 256u /* frames that nobody wants, at a time */
+
+_Static_assert(PORT_MEMORY_LEN >= NET_STREAM_MEMORY_LEN, "every back end finds room");
+
+bool port_serves(const struct port *port)
+{
+	return port->connected && port_link(port);
+}
+
+bool port_link(const struct port *port)
+{
+	return !port->settings.link_down && !port->peer_gone;
+}
+
+bool port_peer_gone(const struct port *port)
+{
+	return port->peer_gone;
+}
+
+unsigned int port_queues(const struct port *port)
+{
+	return port->net->queues;
+}
+
+void port_counters(const struct port *port, struct oid_counters *ret)
+{
+	*ret = port->counters;
+}
+
+/* ---- what the back end tells ---- */
+
+/* Nobody is there to take it: what came before the guest opened its NIC is not for it. */
+static void drop_some(struct port *port, unsigned int queue)
+{
+	struct net_incoming frame;
+
+	for (unsigned int i = 0; i < DROP_BUDGET; i++)
+		if (port->net->ops->receive(port->net, queue, &frame) < 0)
+			return;
+}
+
+static void on_readable(void *arg, unsigned int queue)
+{
+	struct port *port = arg;
+
+	if (!port_serves(port))
+		drop_some(port, queue);
+	else if (port->queue[queue].listening)
+		port->client.ops->readable(port->client.arg, queue);
+}
+
+static void on_writable(void *arg, unsigned int queue)
+{
+	struct port *port = arg;
+
+	if (port->connected)
+		port->client.ops->writable(port->client.arg, queue);
+}
+
+static void on_teller(void *arg)
+{
+	struct port *port = arg;
+	bool up = port_link(port);
+
+	if (!port->connected || port->told_link == up)
+		return;
+	port->told_link = up;
+	port->client.ops->link(port->client.arg, up);
+}
+
+static void on_gone(void *arg)
+{
+	struct port *port = arg;
+
+	port->peer_gone = true;
+	log_warn(port->settings.alias, "what it is plugged into is gone: its link is down");
+	on_teller(port);
+}
+
+static const struct net_host_ops host_ops = {on_readable, on_writable, on_gone};
+
+/* ---- what the guest has set ---- */
+
+/* Of what comes from now on. What the kernel cannot do is done by looking at each frame before the guest gets it. */
+static void apply_filter(struct port *port)
+{
+	struct sock_filter program[FILTER_PROGRAM_MAX];
+	struct sock_fprog fprog = {.filter = program};
+	struct filter nothing = {0};
+	int (*set_filter)(struct net * net, const struct sock_fprog *filter) = port->net->ops->set_filter;
+
+	fprog.len = (unsigned short)filter_program(port_serves(port) ? &port->filter : &nothing, program);
+	port->filtered = set_filter && set_filter(port->net, &fprog) == 0;
+	for (unsigned int i = 0; i < port->net->queues; i++)
+		port->queue[i].settled = false;
+}
+
+static bool all_on(const struct port *port, enum oid_offload from, enum oid_offload to, uint8_t bit)
+{
+	for (enum oid_offload i = from; i <= to; i++)
+		if (!(port->guest.offload[i] & bit))
+			return false;
+	return true;
+}
+
+static void apply_offloads(struct port *port)
+{
+	unsigned int offloads = 0;
+
+	port->guest_checks = all_on(port, OID_OFFLOAD_CHECKSUM_TCP4, OID_OFFLOAD_CHECKSUM_UDP6, OID_OFFLOAD_RX);
+	port->guest_joins = port->guest_checks && all_on(port, OID_OFFLOAD_RSC4, OID_OFFLOAD_RSC6, 1);
+	if (port->guest_checks)
+		offloads |= TUN_F_CSUM;
+	if (port->guest_joins)
+		offloads |= TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+	if (!port->net->ops->set_offloads)
+		return;
+	if (port->net->ops->set_offloads(port->net, offloads) < 0)
+		log_warn(port->settings.alias, "the kernel does not take offloads %#x: frames may be dropped",
+			 offloads);
+	for (unsigned int i = 0; i < port->net->queues; i++)
+		port->queue[i].settled = false;
+}
+
+void port_set(struct port *port, const struct oid_settings *settings)
+{
+	bool offloads = memcmp(port->guest.offload, settings->offload, sizeof(settings->offload)) != 0;
+
+	port->guest = *settings;
+	filter_set(&port->filter, settings, port->settings.mac, port->settings.may_change_mac,
+		   port->settings.may_be_promiscuous);
+	apply_filter(port);
+	if (offloads)
+		apply_offloads(port);
+}
+
+void port_offloads(const struct port *port, struct oid_nic *nic)
+{
+	nic->lso_max_bytes = LSO_MAX;
+	nic->checksums = true;
+	nic->coalescing = port->net->ops->set_offloads != NULL;
+}
+
+/* ---- listening ---- */
+
+/* While nobody is served, the port takes what comes, and drops it. */
+static void apply_listen(struct port *port)
+{
+	for (unsigned int i = 0; i < port->net->queues; i++)
+		port->net->ops->listen(port->net, i, !port_serves(port) || port->queue[i].listening);
+}
+
+void port_listen(struct port *port, unsigned int queue, bool listen)
+{
+	port->queue[queue].listening = listen;
+	port->net->ops->listen(port->net, queue, !port_serves(port) || listen);
+}
+
+/* ---- life ---- */
+
+static void apply_all(struct port *port)
+{
+	filter_set(&port->filter, &port->guest, port->settings.mac, port->settings.may_change_mac,
+		   port->settings.may_be_promiscuous);
+	apply_filter(port);
+	apply_offloads(port);
+	apply_listen(port);
+}
+
+void port_connect(struct port *port, const struct port_client *client)
+{
+	port->connected = client;
+	port->client = client ? *client : (struct port_client){0};
+	port->told_link = port_link(port);
+	for (unsigned int i = 0; i < SETTINGS_QUEUES_MAX; i++)
+		port->queue[i].listening = false;
+	if (!client)
+		port->guest = (struct oid_settings){0};
+	apply_all(port);
+}
+
+static int plug_in(struct port *port, const struct nic_settings *settings, int *fds, struct net **ret_net,
+		   struct err *err)
+{
+	const struct net_host host = {&host_ops, port};
+
+	if (settings->backend == NIC_TAP)
+		return net_tap_open(port->loop, &host, fds, settings->queues, ret_net, err);
+	return net_stream_open(port->loop, &host, fds, settings->fd_generation, settings->large_frames, port->memory,
+			       ret_net, err);
+}
+
+int port_new(struct loop *loop, const struct nic_settings *settings, int *fds, size_t nfds, void *memory,
+	     struct port **ret_port, struct err *err)
+{
+	struct port *port = NULL;
+	int r = -EINVAL;
+
+	if (!range_fits(settings->fd_index, settings->queues, nfds))
+		return err_set(err, -EINVAL, "%s: its descriptors are not there", settings->alias);
+	fds += settings->fd_index;
+	port = calloc(1, sizeof(*port));
+	r = port ? loop_add_timer(loop, on_teller, port, &port->teller) : -ENOMEM;
+	if (r < 0) {
+		err_set(err, r, "%s: %s", settings->alias, err_name(r));
+	} else {
+		port->loop = loop;
+		port->settings = *settings;
+		port->memory = memory;
+		r = plug_in(port, settings, fds, &port->net, err);
+	}
+	for (unsigned int i = 0; i < settings->queues; i++)
+		fd_close(&fds[i]);
+	if (r < 0) {
+		port_free(port);
+		return r;
+	}
+	apply_all(port);
+	*ret_port = port;
+	return 0;
+}
+
+void port_free(struct port *port)
+{
+	if (!port)
+		return;
+	if (port->net)
+		port->net->ops->close(port->net);
+	loop_remove(&port->teller);
+	free(port);
+}
+
+static int change_descriptor(struct port *port, const struct nic_settings *settings, int *fd, struct err *err)
+{
+	struct net *net;
+	int r;
+
+	if (settings->queues != 1)
+		return err_set(err, -EOPNOTSUPP, "%s: it has %u queues; detach it and attach it again", settings->alias,
+			       settings->queues);
+	r = plug_in(port, settings, fd, &net, err);
+	if (r < 0)
+		return r;
+	port->net->ops->close(port->net);
+	port->net = net;
+	port->peer_gone = false;
+	return 0;
+}
+
+int port_change(struct port *port, const struct nic_settings *settings, int *fd, struct err *err)
+{
+	int r = 0;
+
+	if (settings->backend != port->settings.backend || settings->queues != port->settings.queues)
+		r = err_set(err, -EOPNOTSUPP, "%s: what it is plugged into cannot become of another kind; detach it",
+			    settings->alias);
+	else if (*fd >= 0)
+		r = change_descriptor(port, settings, fd, err);
+	fd_close(fd);
+	if (r < 0)
+		return r;
+	port->settings = *settings;
+	apply_all(port);
+	loop_arm(port->teller, 0);
+	return 0;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "offload.h"
+#include "port_int.h"
+
+#define TAG_LEN 4u
+
+/* One frame on its way: a private head, and what is behind it. */
+struct transfer {
+	struct port *port;
+	unsigned int queue;
+	uint8_t head[PORT_HEAD_MAX + TAG_LEN];
+	size_t head_len;
+	struct headers headers;
+	struct net_outgoing out;
+};
+
+static int drop(struct port *port)
+{
+	port->counters.send_errors++;
+	return 0;
+}
+
+static int send_out(struct transfer *transfer)
+{
+	struct port *port = transfer->port;
+
+	return port->net->ops->send(port->net, transfer->queue, &transfer->out);
+}
+
+/* ---- what the back end does not do ---- */
+
+/* Whether it is the frame of which a part has gone already. */
+static size_t segments_sent(struct port_queue *queue, const struct port_frame *frame)
+{
+	if (queue->segments_sent && queue->cut_len == frame->len &&
+	    memcmp(queue->cut_head, frame->head, frame->head_len) == 0)
+		return queue->segments_sent;
+	queue->segments_sent = 0;
+	queue->cut_len = frame->len;
+	memcpy(queue->cut_head, frame->head, frame->head_len);
+	return 0;
+}
+
+static int send_segments(struct transfer *transfer, const struct port_frame *frame, const struct virtio_net_hdr *hdr,
+			 size_t step)
+{
+	const struct offload_cut cut = {.head = transfer->head,
+					.head_len = hdr->hdr_len,
+					.headers = transfer->headers,
+					.gso_type = hdr->gso_type,
+					.piece = &transfer->out.piece[1],
+					.pieces = transfer->out.pieces - 1,
+					.len = transfer->out.len,
+					.step = step};
+	struct port *port = transfer->port;
+	struct port_queue *queue = &port->queue[transfer->queue];
+	uint8_t head[OFFLOAD_HEAD_MAX + TAG_LEN];
+	struct net_outgoing out = {0};
+
+	for (size_t i = segments_sent(queue, frame); i < offload_segments(&cut); i++) {
+		int n = offload_segment(&cut, i, head, &out.piece[1], NET_PIECES_MAX - 1, &out.len);
+
+		if (n < 0)
+			return n;
+		out.pieces = (unsigned int)n + 1;
+		n = port->net->ops->send(port->net, transfer->queue, &out);
+		if (n == -EAGAIN) {
+			queue->segments_sent = i;
+			return n;
+		}
+		if (n < 0)
+			break;
+	}
+	queue->segments_sent = 0;
+	return 0;
+}
+
+/* The longest piece of a TCP stream that the peer takes as one frame. */
+static size_t longest_step(const struct port *port, const struct virtio_net_hdr *hdr)
+{
+	size_t room = port->net->ops->send_max - hdr->hdr_len;
+
+	return port->settings.large_frames ? room / hdr->gso_size * hdr->gso_size : hdr->gso_size;
+}
+
+static int send_finished(struct transfer *transfer, const struct port_frame *frame, const struct virtio_net_hdr *hdr)
+{
+	if (hdr->gso_type != VIRTIO_NET_HDR_GSO_NONE)
+		return send_segments(transfer, frame, hdr, longest_step(transfer->port, hdr));
+	if (hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
+		offload_checksum(&transfer->out.piece[1], transfer->out.pieces - 1, transfer->out.len, hdr);
+	return send_out(transfer);
+}
+
+/* ---- a frame ---- */
+
+/* The head, with the tag that was beside it. */
+static void build(struct transfer *transfer, const struct port_frame *frame)
+{
+	struct net_outgoing *out = &transfer->out;
+
+	memcpy(transfer->head, frame->head, frame->head_len);
+	transfer->head_len = frame->head_len;
+	if (frame->tagged) {
+		memmove(transfer->head + 16, transfer->head + 12, frame->head_len - 12);
+		put_be16(transfer->head + 12, 0x8100);
+		put_be16(transfer->head + 14, frame->tag);
+		transfer->head_len += TAG_LEN;
+	}
+	out->piece[1] = (struct iovec){transfer->head, transfer->head_len};
+	memcpy(&out->piece[2], frame->rest, frame->rests * sizeof(frame->rest[0]));
+	out->pieces = 2 + frame->rests;
+	out->len = frame->len + (frame->tagged ? TAG_LEN : 0);
+}
+
+/* What is on the wire in the end is no longer than the MTU. */
+static bool fits(const struct transfer *transfer, const struct virtio_net_hdr *hdr)
+{
+	size_t len = hdr->gso_type ? (size_t)hdr->hdr_len + hdr->gso_size : transfer->out.len;
+
+	return len <= transfer->headers.network + (size_t)transfer->port->settings.mtu;
+}
+
+int port_transmit(struct port *port, unsigned int queue, const struct port_frame *frame)
+{
+	struct transfer transfer;
+	struct virtio_net_hdr hdr;
+	int r;
+
+	if (!port_serves(port) || frame->head_len < ETHERNET_HEADER_LEN || frame->head_len > PORT_HEAD_MAX ||
+	    frame->rests > ARRAY_SIZE(frame->rest))
+		return drop(port);
+	transfer.port = port;
+	transfer.queue = queue;
+	build(&transfer, frame);
+	(void)headers_parse(transfer.head, transfer.head_len, &transfer.headers);
+	r = offload_prepare(transfer.head, MIN(transfer.head_len, PORT_HEAD_MAX), transfer.out.len, &transfer.headers,
+			    &frame->hdr, &hdr);
+	if (r < 0 || !fits(&transfer, &hdr))
+		return drop(port);
+	transfer.out.hdr = hdr;
+	r = port->net->ops->offloads ? send_out(&transfer) : send_finished(&transfer, frame, &hdr);
+	if (r == -EAGAIN)
+		return r;
+	if (r < 0)
+		return drop(port);
+	port->counters.sent++;
+	return 0;
+}
+
+void port_transmit_end(struct port *port)
+{
+	if (port->net->ops->send_end)
+		for (unsigned int i = 0; i < port->net->queues; i++)
+			port->net->ops->send_end(port->net, i);
+}

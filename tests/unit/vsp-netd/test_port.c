@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A port over a stream: what the guest may have, and what becomes of what it sends. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "abi/rndis.h"
+#include "base/bytes.h"
+#include "base/fd.h"
+#include "daemons/vsp-netd/checksum.h"
+#include "daemons/vsp-netd/port.h"
+
+#define FRAME_LEN 600u
+#define ROOM	  70000u
+
+static struct loop *loop;
+static struct port *port;
+static struct nic_settings settings;
+static struct oid_settings guest;
+static int peer = -1;
+static void *memory;
+static uint8_t room[ROOM], wire[1 << 20];
+static struct port_received received;
+static unsigned int readable, writable, links;
+static bool link_is;
+
+static const uint8_t mac[6] = {2, 0, 0, 0, 0, 1}, other_mac[6] = {2, 0, 0, 0, 0, 2};
+
+static void on_readable(void *arg, unsigned int queue)
+{
+	(void)arg;
+	cr_assert_eq(queue, 0);
+	readable++;
+	port_listen(port, 0, false);
+}
+
+static void on_writable(void *arg, unsigned int queue)
+{
+	(void)arg;
+	cr_assert_eq(queue, 0);
+	writable++;
+}
+
+static void on_link(void *arg, bool up)
+{
+	(void)arg;
+	links++;
+	link_is = up;
+}
+
+static const struct port_client_ops client_ops = {on_readable, on_writable, on_link};
+static const struct port_client client = {.ops = &client_ops};
+
+static void plug_in(void)
+{
+	struct err err = {0};
+	int pair[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	peer = pair[1];
+	cr_assert_eq(port_new(loop, &settings, pair, 1, memory, &port, &err), 0, "%s", err.text);
+	cr_assert_eq(pair[0], -1);
+	port_connect(port, &client);
+	port_set(port, &guest);
+}
+
+static void set_up(void)
+{
+	cr_assert_eq(loop_new(&loop), 0);
+	memory = calloc(1, PORT_MEMORY_LEN);
+	settings = (struct nic_settings){.alias = "net0", .backend = NIC_STREAM, .queues = 1, .mtu = 1500};
+	memcpy(settings.mac, mac, 6);
+	guest = (struct oid_settings){.filter = RNDIS_FILTER_DIRECTED | RNDIS_FILTER_BROADCAST};
+	plug_in();
+}
+
+static void tear_down(void)
+{
+	port_free(port);
+	fd_close(&peer);
+	loop_free(loop);
+	free(memory);
+}
+
+TestSuite(port, .init = set_up, .fini = tear_down, .timeout = 20);
+
+/* ---- helpers ---- */
+
+static void put(const uint8_t *to, size_t len)
+{
+	uint8_t frame[ROOM + 4] = {0};
+
+	put_be32(frame, (uint32_t)len);
+	memcpy(frame + 4, to, 6);
+	put_be16(frame + 4 + 12, 0x88b5);
+	for (size_t i = 14; i < len; i++)
+		frame[4 + i] = (uint8_t)i;
+	cr_assert_eq(fd_write_full(peer, frame, len + 4), 0);
+}
+
+static int get(void)
+{
+	const struct iovec iov[] = {{room, 100}, {room + 100, 50}, {room + 150, ROOM - 150}};
+
+	return port_receive(port, 0, iov, 3, &received);
+}
+
+/* What the port sends, without its length. */
+static size_t take(void)
+{
+	uint8_t length[4];
+	size_t len;
+
+	cr_assert_eq(recv(peer, length, 4, MSG_WAITALL), 4);
+	len = get_be32(length);
+	cr_assert_eq(recv(peer, wire, len, MSG_WAITALL), (ssize_t)len);
+	return len;
+}
+
+static bool nothing_sent(void)
+{
+	return recv(peer, wire, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && errno == EAGAIN;
+}
+
+/* ---- to the guest ---- */
+
+Test(port, gets_what_is_its_own)
+{
+	static const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, group[6] = {1, 0, 0x5e, 0, 0, 1};
+
+	memset(room, 0xaa, ROOM);
+	put(other_mac, FRAME_LEN);
+	cr_assert_eq(get(), 0);
+	put(group, FRAME_LEN);
+	cr_assert_eq(get(), 0);
+	for (size_t i = 0; i < ROOM; i++)
+		cr_assert_eq(room[i], 0xaa, "byte %zu of another's frame got into the guest's memory", i);
+	put(mac, FRAME_LEN);
+	cr_assert_eq(get(), 1);
+	cr_assert_eq(received.len, FRAME_LEN);
+	cr_assert_eq(memcmp(room, mac, 6), 0);
+	cr_assert_eq(memcmp(received.head, room, received.head_len), 0);
+	for (size_t i = 14; i < FRAME_LEN; i++)
+		cr_assert_eq(room[i], (uint8_t)i);
+	put(broadcast, FRAME_LEN);
+	cr_assert_eq(get(), 1);
+	cr_assert_eq(get(), -EAGAIN);
+}
+
+Test(port, drops_what_is_longer_than_the_mtu)
+{
+	put(mac, 1514);
+	cr_assert_eq(get(), 1);
+	put(mac, 1515);
+	cr_assert_eq(get(), 0);
+	cr_assert_eq(get(), -EAGAIN);
+}
+
+Test(port, tells_what_is_in_the_ring_already)
+{
+	put(mac, FRAME_LEN);
+	put(mac, FRAME_LEN);
+	port_listen(port, 0, true);
+	cr_assert_eq(loop_run_once(loop, true), 0);
+	cr_assert_eq(readable, 1);
+	cr_assert_eq(get(), 1);
+	port_listen(port, 0, true);
+	cr_assert_eq(loop_run_once(loop, true), 0);
+	cr_assert_eq(readable, 2);
+	cr_assert_eq(get(), 1);
+	cr_assert_eq(get(), -EAGAIN);
+}
+
+Test(port, drops_what_comes_while_the_guest_has_not_opened_it)
+{
+	port_connect(port, NULL);
+	put(mac, FRAME_LEN);
+	cr_assert_eq(get(), -EAGAIN);
+	cr_assert_eq(loop_run_once(loop, true), 0);
+	port_connect(port, &client);
+	port_set(port, &guest);
+	cr_assert_eq(get(), -EAGAIN);
+	put(mac, FRAME_LEN);
+	cr_assert_eq(get(), 1);
+}
+
+Test(port, link_goes_down_with_its_peer_and_by_settings)
+{
+	int none = -1;
+	struct err err = {0};
+
+	cr_assert(port_link(port));
+	settings.link_down = true;
+	cr_assert_eq(port_change(port, &settings, &none, &err), 0);
+	cr_assert(!port_link(port));
+	cr_assert_eq(loop_run_once(loop, true), 0);
+	cr_assert_eq(links, 1);
+	cr_assert(!link_is);
+	settings.link_down = false;
+	cr_assert_eq(port_change(port, &settings, &none, &err), 0);
+	cr_assert_eq(loop_run_once(loop, true), 0);
+	cr_assert_eq(links, 2);
+	fd_close(&peer);
+	cr_assert_eq(get(), -EAGAIN);
+	while (links < 3)
+		cr_assert_eq(loop_run_once(loop, true), 0);
+	cr_assert(!link_is && port_peer_gone(port));
+}
+
+Test(port, another_peer_takes_its_place)
+{
+	struct err err = {0};
+	uint8_t half[] = {0, 0, 0, 100, 1, 2, 3};
+	int pair[2];
+
+	cr_assert_eq(fd_write_full(peer, half, sizeof(half)), 0);
+	cr_assert_eq(get(), -EAGAIN);
+	fd_close(&peer);
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	peer = pair[1];
+	settings.fd_generation++;
+	cr_assert_eq(port_change(port, &settings, &pair[0], &err), 0, "%s", err.text);
+	cr_assert_eq(pair[0], -1);
+	cr_assert(port_link(port));
+	put(mac, FRAME_LEN);
+	cr_assert_eq(get(), 1);
+}
+
+Test(port, nonsense_from_the_peer_ends_the_connection)
+{
+	uint8_t nonsense[] = {0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4};
+
+	cr_assert_eq(fd_write_full(peer, nonsense, sizeof(nonsense)), 0);
+	cr_assert_eq(get(), -EAGAIN);
+	while (!port_peer_gone(port))
+		cr_assert_eq(loop_run_once(loop, true), 0);
+}
+
+/* ---- from the guest ---- */
+
+/* TCP over IPv4, with @payload bytes. */
+static struct port_frame *tcp4(size_t payload)
+{
+	static struct port_frame frame;
+	static uint8_t rest[ROOM];
+	uint8_t *ip = frame.head + 14, *tcp = frame.head + 34;
+
+	memset(&frame, 0, sizeof(frame));
+	memcpy(frame.head, other_mac, 6);
+	memcpy(frame.head + 6, mac, 6);
+	put_be16(frame.head + 12, 0x0800);
+	ip[0] = 0x45;
+	put_be16(ip + 2, (uint16_t)(40 + payload));
+	put_be16(ip + 4, 77);
+	ip[8] = 64;
+	ip[9] = 6;
+	put_be32(ip + 12, 0x0a000001);
+	put_be32(ip + 16, 0x0a000002);
+	put_be32(tcp + 4, 1000);
+	tcp[12] = 0x50;
+	tcp[13] = 0x19; /* ACK, PSH, FIN */
+	for (size_t i = 0; i < payload; i++)
+		rest[i] = (uint8_t)(i * 7 + i / 251);
+	frame.head_len = 54;
+	frame.rest[0] = (struct iovec){rest, payload / 2 | 1};
+	frame.rest[1] = (struct iovec){rest + (payload / 2 | 1), payload - (payload / 2 | 1)};
+	frame.rests = 2;
+	frame.len = 54 + payload;
+	return &frame;
+}
+
+static uint16_t sum(const uint8_t *at, size_t len, struct checksum sum)
+{
+	checksum_add(&sum, at, len);
+	return checksum_fold(&sum);
+}
+
+/* Whether all checksums of the frame on the wire are right. */
+static void check_wire(size_t len, size_t network)
+{
+	struct checksum pseudo = {0};
+	const uint8_t *ip = wire + network;
+	uint8_t rest[4] = {0, 6};
+
+	cr_assert_eq(get_be16(ip + 2), len - network);
+	cr_assert_eq(sum(ip, 20, (struct checksum){0}), 0xffff);
+	checksum_add(&pseudo, ip + 12, 8);
+	put_be16(rest + 2, (uint16_t)(len - network - 20));
+	checksum_add(&pseudo, rest, 4);
+	cr_assert_eq(sum(ip + 20, len - network - 20, pseudo), 0xffff);
+}
+
+Test(port, sends_a_frame_as_it_is)
+{
+	struct port_frame *frame = tcp4(500);
+
+	cr_assert_eq(port_transmit(port, 0, frame), 0);
+	port_transmit_end(port);
+	cr_assert_eq(take(), 554);
+	cr_assert_eq(memcmp(wire, frame->head, 54), 0);
+	cr_assert_eq(memcmp(wire + 54, frame->rest[0].iov_base, 500), 0);
+}
+
+Test(port, fills_in_checksums)
+{
+	struct port_frame *frame = tcp4(501);
+
+	frame->hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	cr_assert_eq(port_transmit(port, 0, frame), 0);
+	port_transmit_end(port);
+	cr_assert_eq(take(), 555);
+	check_wire(555, 14);
+}
+
+Test(port, puts_the_tag_into_the_frame)
+{
+	struct port_frame *frame = tcp4(501);
+
+	frame->hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	frame->tagged = true;
+	frame->tag = 42;
+	cr_assert_eq(port_transmit(port, 0, frame), 0);
+	port_transmit_end(port);
+	cr_assert_eq(take(), 559);
+	cr_assert_eq(get_be32(wire + 12), 0x8100002a);
+	check_wire(559, 18);
+}
+
+static void send_long(size_t payload, size_t step)
+{
+	struct port_frame *frame = tcp4(payload);
+
+	frame->hdr = (struct virtio_net_hdr){.gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = 1000};
+	cr_assert_eq(port_transmit(port, 0, frame), 0);
+	port_transmit_end(port);
+	for (size_t at = 0, i = 0; at < payload; at += step, i++) {
+		size_t len = MIN(step, payload - at);
+		bool last = at + len == payload;
+
+		cr_assert_eq(take(), 54 + len);
+		check_wire(54 + len, 14);
+		cr_assert_eq(get_be16(wire + 18), 77 + i);
+		cr_assert_eq(get_be32(wire + 38), 1000 + at);
+		cr_assert_eq(wire[47], last ? 0x19 : 0x10);
+		cr_assert_eq(memcmp(wire + 54, (uint8_t *)frame->rest[0].iov_base + at, len), 0);
+	}
+	cr_assert(nothing_sent());
+}
+
+Test(port, cuts_what_is_too_long_for_a_vm)
+{
+	send_long(10500, 1000);
+}
+
+Test(port, leaves_to_passt_what_it_takes)
+{
+	settings.large_frames = true;
+	port_free(port);
+	close(peer);
+	memset(memory, 0, PORT_MEMORY_LEN);
+	plug_in();
+	send_long(10500, 32000);
+	send_long(60000, 32000);
+}
+
+/* Each segment once, and in order, whenever there is room. */
+Test(port, goes_on_where_it_stopped)
+{
+	struct port_frame *frame = tcp4(60000);
+	uint32_t sent = 0, taken = 0, stops = 0;
+
+	frame->hdr = (struct virtio_net_hdr){.gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = 1000};
+	while (sent < 40 || taken < 40 * 60000) {
+		int r = 0;
+
+		put_be32(frame->head + 38, sent * 60000);
+		if (sent < 40)
+			r = port_transmit(port, 0, frame);
+		port_transmit_end(port);
+		sent += sent < 40 && r == 0;
+		stops += r == -EAGAIN;
+		while ((r == -EAGAIN || sent == 40) && !nothing_sent()) {
+			cr_assert_eq(take(), 1054);
+			cr_assert_eq(get_be32(wire + 38), taken);
+			taken += 1000;
+		}
+		cr_assert_eq(loop_run_once(loop, false), 0);
+	}
+	cr_assert(stops > 0 && writable > 0);
+}
