@@ -34,6 +34,7 @@ enum worker_method {
 	WORKER_VSP_WITHDRAW = 36,    /* V  vsp.WithdrawRequest -> Empty: the guest is told to let go of the channel */
 	WORKER_VSP_SUBCHANNELS = 37, /* V  vsp.SubchannelsRequest -> Empty: the guest sees them now */
 	WORKER_VSP_STATUS = 38,	     /* V  vsp.StatusRequest -> Empty: the manager is told */
+	WORKER_VSP_LEND = 39,	     /* V  vsp.LentRequest -> vsp.LentReply + a descriptor: until Revoke is answered */
 
 	WORKER_VSP_ENDED = 64, /* T  vsp.EndedRequest -> Empty once the next process may start */
 };
@@ -60,6 +61,7 @@ enum vsp_method {
 	VSP_PING = 6,	   /* Empty -> vsp.PingReply at once, by the loop that also drives the rings */
 	VSP_CHANGE = 8,	   /* vsp.ChangeRequest [+ descriptors] -> Empty once it has changed what it serves */
 	VSP_RESUMED = 9,   /* Empty -> Empty: all channels that were open have been asked for */
+	VSP_REVOKE = 10,   /* vsp.LentRequest -> Empty once nothing touches that memory any more */
 };
 
 /* What a connection to the worker serves whose peer only tells of ends: no methods. */

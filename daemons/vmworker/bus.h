@@ -65,6 +65,9 @@ struct bus_provider_ops {
 	void (*close)(void *arg, uint32_t offer_id);
 	void (*retarget)(void *arg, uint32_t offer_id, uint32_t target_vp);
 	void (*quiesce)(void *arg); /* drain and close every channel */
+	/* The guest wants memory back that was lent, see bus_lend(); bus_revoked() once nothing of it is touched any
+	 * more. Close and quiesce cover it. NULL for who borrows nothing. */
+	void (*revoke)(void *arg, uint32_t offer_id, uint32_t gpadl);
 	/* In bus_provider_back(), if there were any: all channels that were open or opening have been asked for. Not
 	 * answered. May be NULL. */
 	void (*resumed)(void *arg);
@@ -125,6 +128,10 @@ void bus_provider_away(struct bus_provider *provider);
  */
 void bus_provider_back(struct bus_provider *provider);
 
+/** bus_provider_ended - while it is away: the process that served has ended, with all its threads. What it was lent is
+ * free; its channels wait for a successor. */
+void bus_provider_ended(struct bus_provider *provider);
+
 /** bus_provider_resuming - whether a channel that the guest has open still waits for bus_opened() after
  * bus_provider_back(). */
 bool bus_provider_resuming(const struct bus_provider *provider);
@@ -162,9 +169,21 @@ bool bus_offer_known(const struct bus_provider *provider, uint32_t offer_id);
  */
 int bus_subchannels(struct bus_provider *provider, uint32_t offer_id, uint32_t count);
 
+/**
+ * bus_lend - the pages of a GPADL that the guest has made for a device's channel, for the device to use. The guest is
+ * not told of their end before bus_revoked(), bus_closed(), bus_quiesced() or bus_provider_ended(). May be asked for
+ * again.
+ * @ret_ranges: heap, the caller's; whole pages, in order, neighbours merged.
+ * Return: 0; -ENOENT (no such offer; no such GPADL of its channel, or a ring, or not one range of whole pages);
+ * -ENOTCONN (the channel is not open, or is being closed); -ENOMEM.
+ */
+int bus_lend(struct bus_provider *provider, uint32_t offer_id, uint32_t gpadl, struct guest_range **ret_ranges,
+	     size_t *ret_count);
+
 void bus_opened(struct bus_provider *provider, uint32_t offer_id, int status);
 void bus_closed(struct bus_provider *provider, uint32_t offer_id);
 void bus_retargeted(struct bus_provider *provider, uint32_t offer_id);
 void bus_quiesced(struct bus_provider *provider);
+void bus_revoked(struct bus_provider *provider, uint32_t offer_id, uint32_t gpadl);
 
 #endif

@@ -49,6 +49,7 @@ void chan_resuming_opened(struct bus_offer *offer, const struct chan_event *even
 		  "%s did not take it up again (%s): it does not answer until the guest closes it",
 		  offer->provider->name, strerror(-event->status));
 	offer->state = CHAN_DEAD;
+	bus_lent_back(offer);
 	if (offer->retarget_again) {
 		offer->retarget_again = false;
 		chan_retarget_alone(offer, offer->retarget_next);

@@ -100,7 +100,8 @@ void gpadl_remove(struct gpadl_table *table, struct gpadl *gpadl)
 	free(gpadl);
 }
 
-static void remove_where(struct gpadl_table *table, bool all, uint32_t relid)
+static void each(struct gpadl_table *table, bool all, uint32_t relid, void (*fn)(struct gpadl *gpadl, void *arg),
+		 void *arg)
 {
 	for (unsigned int i = 0; i < GPADL_BUCKETS; i++) {
 		struct gpadl *gpadl = table->bucket[i];
@@ -109,24 +110,34 @@ static void remove_where(struct gpadl_table *table, bool all, uint32_t relid)
 			struct gpadl *next = gpadl->next;
 
 			if (all || gpadl->relid == relid)
-				gpadl_remove(table, gpadl);
+				fn(gpadl, arg);
 			gpadl = next;
 		}
 	}
 }
 
+void gpadl_each(struct gpadl_table *table, uint32_t relid, void (*fn)(struct gpadl *gpadl, void *arg), void *arg)
+{
+	each(table, false, relid, fn, arg);
+}
+
+static void remove_it(struct gpadl *gpadl, void *arg)
+{
+	gpadl_remove(arg, gpadl);
+}
+
 void gpadl_remove_owned(struct gpadl_table *table, uint32_t relid)
 {
-	remove_where(table, false, relid);
+	each(table, false, relid, remove_it, table);
 }
 
 void gpadl_clear(struct gpadl_table *table)
 {
-	remove_where(table, true, 0);
+	each(table, true, 0, remove_it, table);
 	assert(table->count == 0 && table->words == 0);
 }
 
-int gpadl_ring(const struct gpadl *gpadl, struct guest_range **ret_ranges, size_t *ret_count, uint32_t *ret_pages)
+int gpadl_pages(const struct gpadl *gpadl, struct guest_range **ret_ranges, size_t *ret_count, uint32_t *ret_pages)
 {
 	struct bus_gpa_cursor cursor = {gpadl->word, gpadl->words};
 	_cleanup_free_ struct guest_range *ranges = NULL;

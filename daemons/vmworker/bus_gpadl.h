@@ -22,7 +22,13 @@
 enum gpadl_state {
 	GPADL_FILLING,	/* words are missing */
 	GPADL_READY,	/* checked: every page is guest memory */
-	GPADL_TEARDOWN, /* the guest asked for its end while a channel ran on it: answered when that is closed */
+	GPADL_TEARDOWN, /* the guest asked for its end while it was used: answered when it is not any more */
+};
+
+enum gpadl_use {
+	GPADL_UNUSED,
+	GPADL_RING, /* a channel runs on it: until that is closed */
+	GPADL_LENT, /* its device may touch it: until it lets go, or the channel is closed, or its process has ended */
 };
 
 struct gpadl {
@@ -30,7 +36,8 @@ struct gpadl {
 	uint32_t id;
 	uint32_t relid; /* of the channel that it was made for */
 	enum gpadl_state state;
-	bool in_use; /* a channel runs on it */
+	enum gpadl_use use;
+	bool asked; /* LENT, TEARDOWN: the provider was asked to let go */
 	uint32_t ranges;
 	uint32_t words, words_max;
 	uint64_t word[];
@@ -69,6 +76,9 @@ int gpadl_check(struct gpadl *gpadl, const struct guest_mem *mem);
 /** gpadl_remove - forget it. */
 void gpadl_remove(struct gpadl_table *table, struct gpadl *gpadl);
 
+/** gpadl_each - call @fn for every GPADL that was made for @relid; it may remove the one that it is called for. */
+void gpadl_each(struct gpadl_table *table, uint32_t relid, void (*fn)(struct gpadl *gpadl, void *arg), void *arg);
+
 /** gpadl_remove_owned - forget all that were made for @relid. */
 void gpadl_remove_owned(struct gpadl_table *table, uint32_t relid);
 
@@ -76,10 +86,10 @@ void gpadl_remove_owned(struct gpadl_table *table, uint32_t relid);
 void gpadl_clear(struct gpadl_table *table);
 
 /**
- * gpadl_ring - the page list of a ring buffer: neighbours merged.
+ * gpadl_pages - the page list of a ring buffer, or of what a device is lent: neighbours merged.
  * @ret_ranges: heap, the caller's; whole pages.
  * Return: 0; -EINVAL (not READY, more than one range, not whole pages); -ENOMEM.
  */
-int gpadl_ring(const struct gpadl *gpadl, struct guest_range **ret_ranges, size_t *ret_count, uint32_t *ret_pages);
+int gpadl_pages(const struct gpadl *gpadl, struct guest_range **ret_ranges, size_t *ret_count, uint32_t *ret_pages);
 
 #endif

@@ -85,7 +85,7 @@ struct bus_offer {
 	struct bus_msg_open opened; /* what the guest asked for */
 	struct guest_range *ring;
 	size_t ring_ranges;
-	bool on_gpadl; /* gpadl is in the table and marked in_use for this channel */
+	bool on_gpadl; /* gpadl is in the table and is this channel's GPADL_RING */
 	uint32_t gpadl;
 	uint32_t target_vp;
 	uint32_t retarget_next; /* RETARGETING below 5.3, RESUMING: go on to this vCPU */
@@ -185,6 +185,16 @@ void bus_on_gpadl_teardown(struct bus *bus, const struct bus_msg *msg);
 
 /** bus_answer_gpadl - GPADL_CREATED. @r: 0, or why it is refused. */
 void bus_answer_gpadl(struct bus *bus, uint32_t relid, uint32_t gpadl, int r);
+
+/** bus_gpadl_unused - nobody touches its pages any more: a teardown that waited for this is answered, and it is gone.
+ */
+void bus_gpadl_unused(struct bus *bus, struct gpadl *gpadl);
+
+/** bus_lent_back - whatever was lent to the offer's channel is not touched any more. */
+void bus_lent_back(struct bus_offer *offer);
+
+/** bus_find_offer - NULL if there is none, or it was withdrawn. */
+struct bus_offer *bus_find_offer(const struct bus_provider *provider, uint32_t offer_id);
 
 /** bus_has_primary - whether the provider offers the primary channel of the sub-channel @desc. */
 bool bus_has_primary(const struct bus_provider *provider, const struct bus_offer_desc *desc);

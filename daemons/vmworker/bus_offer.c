@@ -186,6 +186,7 @@ void bus_provider_back(struct bus_provider *provider)
 	if (!provider->away)
 		return;
 	bus->hold++;
+	bus_provider_ended(provider);
 	bus_subchannels_gone(provider);
 	settle(provider, false, CHAN_EV_GONE);
 	provider->away = provider->quiescing = false;
@@ -220,7 +221,7 @@ unsigned int bus_provider_dead(const struct bus_provider *provider)
 	return n;
 }
 
-static struct bus_offer *find_offer(const struct bus_provider *provider, uint32_t offer_id)
+struct bus_offer *bus_find_offer(const struct bus_provider *provider, uint32_t offer_id)
 {
 	struct bus_offer *offer;
 
@@ -276,13 +277,13 @@ int bus_offer_add(struct bus_provider *provider, const struct bus_offer_desc *de
 
 bool bus_offer_known(const struct bus_provider *provider, uint32_t offer_id)
 {
-	return find_offer(provider, offer_id) != NULL;
+	return bus_find_offer(provider, offer_id) != NULL;
 }
 
 int bus_offer_withdraw(struct bus_provider *provider, uint32_t offer_id)
 {
 	struct bus *bus = provider->bus;
-	struct bus_offer *offer = find_offer(provider, offer_id);
+	struct bus_offer *offer = bus_find_offer(provider, offer_id);
 
 	if (!offer)
 		return -ENOENT;
@@ -301,7 +302,7 @@ int bus_offer_withdraw(struct bus_provider *provider, uint32_t offer_id)
 
 static void answered(struct bus_provider *provider, uint32_t offer_id, enum chan_event_type type, int status)
 {
-	struct bus_offer *offer = find_offer(provider, offer_id);
+	struct bus_offer *offer = bus_find_offer(provider, offer_id);
 
 	if (offer)
 		chan_event(offer, &(struct chan_event){.type = type, .status = status});

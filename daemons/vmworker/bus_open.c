@@ -48,16 +48,6 @@ void bus_answer_modify(struct bus *bus, uint32_t relid, uint32_t status)
 		bus_post(bus, &msg, sizeof(msg));
 }
 
-static void post_torndown(struct bus *bus, uint32_t gpadl)
-{
-	struct vmbus_msg_gpadl_torndown msg = {
-		.header.msgtype = VMBUS_MSG_GPADL_TORNDOWN,
-		.gpadl = gpadl,
-	};
-
-	bus_post(bus, &msg, sizeof(msg));
-}
-
 void chan_init(struct bus_offer *offer)
 {
 	offer->state = CHAN_HIDDEN;
@@ -79,7 +69,7 @@ void chan_done(struct bus_offer *offer)
 	offer->ring = NULL;
 }
 
-/* The provider is through with the open: its GPADL is free again, and a teardown that waited for this is answered. */
+/* The provider is through with the open: its GPADLs are free again, and teardowns that waited for this are answered. */
 void chan_release_open(struct bus_offer *offer)
 {
 	struct bus *bus = offer->bus;
@@ -88,15 +78,12 @@ void chan_release_open(struct bus_offer *offer)
 	chan_done(offer);
 	offer->close_later = offer->retarget_again = false;
 	bus_subchannels_withdraw(offer);
+	bus_lent_back(offer);
 	if (!offer->on_gpadl)
 		return;
 	offer->on_gpadl = false;
 	gpadl = gpadl_find(&bus->gpadls, offer->gpadl);
-	gpadl->in_use = false;
-	if (gpadl->state == GPADL_TEARDOWN) {
-		post_torndown(bus, gpadl->id);
-		gpadl_remove(&bus->gpadls, gpadl);
-	}
+	bus_gpadl_unused(bus, gpadl);
 }
 
 void chan_offer(struct bus_offer *offer, uint32_t relid)
@@ -182,10 +169,10 @@ static int open_ring(struct bus_offer *offer, const struct bus_msg_open *open, s
 	size_t count;
 	int r;
 
-	if (!gpadl || gpadl->relid != offer->relid || gpadl->in_use ||
+	if (!gpadl || gpadl->relid != offer->relid || gpadl->use != GPADL_UNUSED ||
 	    open->target_vp >= bus->guest->cpus(bus->guest_arg))
 		return -EINVAL;
-	r = gpadl_ring(gpadl, &ring, &count, &pages);
+	r = gpadl_pages(gpadl, &ring, &count, &pages);
 	if (r < 0)
 		return r;
 	if (open->downstream_page < RING_PAGES_MIN || open->downstream_page > pages ||
@@ -246,7 +233,7 @@ static void open_begin(struct bus_offer *offer, const struct bus_msg_open *open)
 		bus_answer_open(offer->bus, offer->relid, open->open_id, VMBUS_STATUS_UNSUCCESSFUL);
 		return;
 	}
-	gpadl->in_use = true;
+	gpadl->use = GPADL_RING;
 	offer->on_gpadl = true;
 	offer->gpadl = gpadl->id;
 	offer->opened = *open;

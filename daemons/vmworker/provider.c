@@ -98,6 +98,13 @@ static void forward_quiesce(void *arg)
 	provider->now.ops->bus.quiesce(provider->now.arg);
 }
 
+static void forward_revoke(void *arg, uint32_t offer_id, uint32_t gpadl)
+{
+	struct provider *provider = arg;
+
+	provider->now.ops->bus.revoke(provider->now.arg, offer_id, gpadl);
+}
+
 static void forward_resumed(void *arg)
 {
 	struct provider *provider = arg;
@@ -110,6 +117,7 @@ static const struct bus_provider_ops forward_ops = {
 	.close = forward_close,
 	.retarget = forward_retarget,
 	.quiesce = forward_quiesce,
+	.revoke = forward_revoke,
 	.resumed = forward_resumed,
 };
 
@@ -188,6 +196,7 @@ int provider_attach(struct providers *set, const char *name, const struct attach
 void provider_admit(struct provider *provider, const struct attachment *attachment)
 {
 	provider->now = *attachment;
+	bus_provider_ended(provider->bus); /* its predecessor */
 	service_watch_begin(provider);
 	snprintf(provider->service.said, sizeof(provider->service.said), "%s", attachment->program);
 	log_info(provider->name, "attached: process %d", (int)attachment->pid);

@@ -567,6 +567,8 @@ static void handle_get_statistics(struct rpc_conn *conn, struct rpc_call *call, 
 #define KEEP	     &bulkhead__vsp__keep_request__descriptor
 #define WITHDRAW     &bulkhead__vsp__withdraw_request__descriptor
 #define SUBCHANNELS  &bulkhead__vsp__subchannels_request__descriptor
+#define LENT_REQUEST &bulkhead__vsp__lent_request__descriptor
+#define LENT	     &bulkhead__vsp__lent_reply__descriptor
 #define STATUS	     &bulkhead__vsp__status_request__descriptor
 #define ENDED	     &bulkhead__vsp__ended_request__descriptor
 #define UPGRADE	     &bulkhead__worker__upgrade_request__descriptor
@@ -593,6 +595,7 @@ static const struct rpc_method methods[] = {
 	{WORKER_VSP_KEEP, "VspKeep", KEEP, EMPTY, 1, 1, ROLE_VSP, vsp_handle_keep},
 	{WORKER_VSP_WITHDRAW, "VspWithdraw", WITHDRAW, EMPTY, 0, 0, ROLE_VSP, vsp_handle_withdraw},
 	{WORKER_VSP_SUBCHANNELS, "VspSubchannels", SUBCHANNELS, EMPTY, 0, 0, ROLE_VSP, vsp_handle_subchannels},
+	{WORKER_VSP_LEND, "VspLend", LENT_REQUEST, LENT, 0, 0, ROLE_VSP, vsp_handle_lend},
 	{WORKER_VSP_STATUS, "VspStatus", STATUS, EMPTY, 0, 0, ROLE_VSP, vsp_handle_status},
 	{WORKER_VSP_ENDED, "VspEnded", ENDED, EMPTY, 0, 0, ROLE_TELLER, vsp_handle_ended},
 	{0},

@@ -37,6 +37,8 @@ void vsp_handle_ready(struct rpc_conn *conn, struct rpc_call *call, const Protob
 		      void *arg);
 void vsp_handle_keep(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,
 		     void *arg);
+void vsp_handle_lend(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,
+		     void *arg);
 void vsp_handle_status(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,
 		       void *arg);
 void vsp_handle_withdraw(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,

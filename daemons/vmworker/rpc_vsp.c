@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "proto/methods.h"
@@ -33,7 +34,7 @@ struct vsp_link {
 /* A request under way to the VSP. */
 struct asked {
 	struct vsp_link *link;
-	uint32_t offer_id;
+	uint32_t offer_id, gpadl;
 	const struct question *question;
 };
 
@@ -43,19 +44,18 @@ struct question {
 	const ProtobufCMessageDescriptor *reply;
 	bool must;     /* who refuses may still touch the guest's memory */
 	bool any_time; /* not only while it serves; an error needs no line */
-	void (*answer)(struct provider *provider, uint32_t offer_id, int error, const ProtobufCMessage *msg);
+	void (*answer)(struct provider *provider, const struct asked *asked, int error, const ProtobufCMessage *msg);
 };
 
 /* ---- the bus's calls ---- */
 
 static void on_answer(int error, const char *text, const ProtobufCMessage *msg, int *fds, size_t nfds, void *arg)
 {
-	struct asked *asked = arg;
-	const struct question *question = asked->question;
-	struct vsp_link *link = asked->link;
-	uint32_t offer_id = asked->offer_id;
+	const struct asked asked = *(const struct asked *)arg;
+	const struct question *question = asked.question;
+	struct vsp_link *link = asked.link;
 
-	free(asked);
+	free(arg);
 	/* The connection's end is no answer, and nobody waits for that of a predecessor. */
 	if (!rpc_conn_usable(link->peer->conn) || link->provider->now.arg != link)
 		return;
@@ -64,7 +64,7 @@ static void on_answer(int error, const char *text, const ProtobufCMessage *msg, 
 		return;
 	}
 	/* what crosses a withdrawal is refused, and need not be done */
-	if (error < 0 && offer_id && !bus_offer_known(link->provider->bus, offer_id))
+	if (error < 0 && asked.offer_id && !bus_offer_known(link->provider->bus, asked.offer_id))
 		return;
 	if (error < 0 && !question->any_time)
 		log_warn(link->provider->name, "%s", text[0] ? text : err_name(error));
@@ -73,41 +73,49 @@ static void on_answer(int error, const char *text, const ProtobufCMessage *msg, 
 	if (error < 0 && question->must)
 		peer_drop(link->peer);
 	else if (question->any_time || provider_serves(link->provider, link))
-		question->answer(link->provider, offer_id, error, msg);
+		question->answer(link->provider, &asked, error, msg);
 }
 
-static void answer_opened(struct provider *provider, uint32_t offer_id, int error, const ProtobufCMessage *msg)
+static void answer_opened(struct provider *provider, const struct asked *asked, int error, const ProtobufCMessage *msg)
 {
 	const Bulkhead__Vsp__OpenReply *reply = (const Bulkhead__Vsp__OpenReply *)msg;
 	struct service_counts counts = {0};
 
 	if (reply)
 		counts = (struct service_counts){reply->replayed, reply->lost, reply->duplicate, reply->failed};
-	provider_opened(provider, offer_id, error, reply ? &counts : NULL);
+	provider_opened(provider, asked->offer_id, error, reply ? &counts : NULL);
 }
 
-static void answer_closed(struct provider *provider, uint32_t offer_id, int error, const ProtobufCMessage *msg)
+static void answer_closed(struct provider *provider, const struct asked *asked, int error, const ProtobufCMessage *msg)
 {
-	bus_closed(provider->bus, offer_id);
+	bus_closed(provider->bus, asked->offer_id);
 }
 
-static void answer_retargeted(struct provider *provider, uint32_t offer_id, int error, const ProtobufCMessage *msg)
+static void answer_retargeted(struct provider *provider, const struct asked *asked, int error,
+			      const ProtobufCMessage *msg)
 {
-	bus_retargeted(provider->bus, offer_id);
+	bus_retargeted(provider->bus, asked->offer_id);
 }
 
-static void answer_quiesced(struct provider *provider, uint32_t offer_id, int error, const ProtobufCMessage *msg)
+static void answer_quiesced(struct provider *provider, const struct asked *asked, int error,
+			    const ProtobufCMessage *msg)
 {
 	bus_quiesced(provider->bus);
 }
 
-static void answer_handed_over(struct provider *provider, uint32_t offer_id, int error, const ProtobufCMessage *msg)
+static void answer_revoked(struct provider *provider, const struct asked *asked, int error, const ProtobufCMessage *msg)
+{
+	bus_revoked(provider->bus, asked->offer_id, asked->gpadl);
+}
+
+static void answer_handed_over(struct provider *provider, const struct asked *asked, int error,
+			       const ProtobufCMessage *msg)
 {
 	service_handed_over(provider, error);
 }
 
 /* A program from before the ping answers with an error; so it lives. */
-static void answer_pinged(struct provider *provider, uint32_t offer_id, int error, const ProtobufCMessage *msg)
+static void answer_pinged(struct provider *provider, const struct asked *asked, int error, const ProtobufCMessage *msg)
 {
 	const Bulkhead__Vsp__PingReply *reply = (const Bulkhead__Vsp__PingReply *)msg;
 
@@ -121,11 +129,12 @@ static const struct question question_open = {VSP_OPEN, &bulkhead__vsp__open_rep
 static const struct question question_close = {VSP_CLOSE, EMPTY, true, false, answer_closed};
 static const struct question question_retarget = {VSP_RETARGET, EMPTY, false, false, answer_retargeted};
 static const struct question question_quiesce = {VSP_QUIESCE, EMPTY, true, false, answer_quiesced};
+static const struct question question_revoke = {VSP_REVOKE, EMPTY, true, false, answer_revoked};
 static const struct question question_hand_over = {VSP_HAND_OVER, EMPTY, false, true, answer_handed_over};
 
 /* That it ends is the answer; one that cannot be asked is killed after a time. Of Resumed an older program knows
  * nothing. */
-static void answer_nothing(struct provider *provider, uint32_t offer_id, int error, const ProtobufCMessage *msg)
+static void answer_nothing(struct provider *provider, const struct asked *asked, int error, const ProtobufCMessage *msg)
 {
 }
 
@@ -137,15 +146,16 @@ static const struct question question_ping = {VSP_PING, &bulkhead__vsp__ping_rep
 					      answer_pinged};
 
 /* Return: 0 or a negative errno: the request could not be sent, nothing will be answered. */
-static int ask(struct vsp_link *link, const struct question *question, const ProtobufCMessage *msg, const int *fds,
-	       size_t nfds, uint32_t offer_id)
+static int ask_about(const struct asked *about, const ProtobufCMessage *msg, const int *fds, size_t nfds)
 {
+	const struct question *question = about->question;
 	struct asked *asked = malloc(sizeof(*asked));
+	struct vsp_link *link = about->link;
 	int r;
 
 	if (!asked)
 		return -ENOMEM;
-	*asked = (struct asked){.link = link, .offer_id = offer_id, .question = question};
+	*asked = *about;
 	r = rpc_request(link->peer->conn, question->method, msg, question->reply, fds, nfds, NO_DEADLINE, on_answer,
 			asked);
 	if (r < 0)
@@ -153,16 +163,25 @@ static int ask(struct vsp_link *link, const struct question *question, const Pro
 	return r;
 }
 
+static int ask(struct vsp_link *link, const struct question *question, const ProtobufCMessage *msg, const int *fds,
+	       size_t nfds, uint32_t offer_id)
+{
+	return ask_about(&(struct asked){.link = link, .offer_id = offer_id, .question = question}, msg, fds, nfds);
+}
+
 /* A VSP that we cannot ask to let go of memory must go itself. */
+static void drop_unasked(struct vsp_link *link, int r)
+{
+	if (r >= 0)
+		return;
+	log_error(link->provider->name, "cannot be reached (%s): dropped", err_name(r));
+	peer_drop(link->peer);
+}
+
 static void ask_or_drop(struct vsp_link *link, const struct question *question, const ProtobufCMessage *msg,
 			uint32_t offer_id)
 {
-	int r = ask(link, question, msg, NULL, 0, offer_id);
-
-	if (r < 0) {
-		log_error(link->provider->name, "cannot be reached (%s): dropped", err_name(r));
-		peer_drop(link->peer);
-	}
+	drop_unasked(link, ask(link, question, msg, NULL, 0, offer_id));
 }
 
 static int send_open(struct vsp_link *link, uint32_t offer_id, const struct bus_open *open)
@@ -226,6 +245,16 @@ static void vsp_quiesce(void *arg)
 	Bulkhead__Empty req = BULKHEAD__EMPTY__INIT;
 
 	ask_or_drop(arg, &question_quiesce, &req.base, 0);
+}
+
+static void vsp_revoke(void *arg, uint32_t offer_id, uint32_t gpadl)
+{
+	Bulkhead__Vsp__LentRequest req = BULKHEAD__VSP__LENT_REQUEST__INIT;
+	struct vsp_link *link = arg;
+
+	req.offer_id = offer_id;
+	req.gpadl = gpadl;
+	drop_unasked(link, ask_about(&(struct asked){link, offer_id, gpadl, &question_revoke}, &req.base, NULL, 0));
 }
 
 static void vsp_resumed(void *arg)
@@ -341,6 +370,7 @@ static const struct provider_ops provider_ops = {
 		.close = vsp_close,
 		.retarget = vsp_retarget,
 		.quiesce = vsp_quiesce,
+		.revoke = vsp_revoke,
 		.resumed = vsp_resumed},
 	.admitted = vsp_admitted,
 	.refused = vsp_refused,
@@ -517,6 +547,41 @@ void vsp_handle_subchannels(struct rpc_conn *conn, struct rpc_call *call, const 
 		return;
 	}
 	rpc_reply(call, &empty.base, NULL, 0);
+}
+
+/* @ranges as 64-bit numbers: a list may be longer than a message. */
+static int reply_lent(struct rpc_call *call, const struct guest_range *ranges, size_t count)
+{
+	Bulkhead__Vsp__LentReply reply = BULKHEAD__VSP__LENT_REPLY__INIT;
+	_cleanup_close_ int fd = fd_memfd("bulkhead-lent", count * sizeof(*ranges));
+	int r = fd < 0 ? fd : fd_write_full(fd, ranges, count * sizeof(*ranges));
+
+	if (r < 0)
+		return r;
+	reply.ranges = (uint32_t)count;
+	rpc_reply(call, &reply.base, &fd, 1);
+	return 0;
+}
+
+void vsp_handle_lend(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,
+		     void *arg)
+{
+	const Bulkhead__Vsp__LentRequest *req = (const Bulkhead__Vsp__LentRequest *)msg;
+	_cleanup_free_ struct guest_range *ranges = NULL;
+	struct vsp_link *link = attached(arg, call);
+	size_t count;
+	int r;
+
+	if (!link)
+		return;
+	r = bus_lend(link->provider->bus, req->offer_id, req->gpadl, &ranges, &count);
+	if (r == 0)
+		r = reply_lent(call, ranges, count);
+	if (r < 0)
+		rpc_fail(call, r, "GPADL %#x for offer %u: %s", req->gpadl, req->offer_id,
+			 r == -ENOENT	  ? "the guest has lent no such memory"
+			 : r == -ENOTCONN ? "the channel is not open"
+					  : err_name(r));
 }
 
 void vsp_handle_ready(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds, size_t nfds,

@@ -367,6 +367,7 @@ static void process_ended(struct spawned *process, int status, void *arg)
 		service_away(provider);
 		provider_drop_now(provider);
 	}
+	bus_provider_ended(provider->bus);
 	if (!s->stopping)
 		follow_end(provider, status, ready_ns, planned);
 	service_changed(provider);

@@ -12,6 +12,8 @@
 #define VSP_FDS_MAX 240u
 
 struct rpc_conn;
+struct vsp_mapping;
+struct vsp_revocation;
 
 enum vsp_channel_state {
 	VSP_CHANNEL_CLOSED = 0,
@@ -65,17 +67,18 @@ struct vsp_channel {
 	struct log_limit limit;
 
 	enum vsp_channel_state state;
-	bool failed;	/* rings are not touched any more */
-	bool draining;	/* vsp_channel_drain() is on the stack */
-	bool starved;	/* packets wait in the ring for a free slot */
-	bool again;	/* packets wait in the ring for their turn */
-	bool dirty;	/* in vsp->dirty */
-	bool wait_room; /* pending_send_size is set */
-	bool room_due;	/* the device is to be told that there is room */
-	bool passed;	/* the ring's cursor is ahead of the block's */
-	bool withdrawn; /* goes once it is closed */
-	bool cautious;	/* replay alone, one after another; ends with the last one */
-	int culprit;	/* slot whose request is failed instead of replayed; -1: none */
+	bool failed;	 /* rings are not touched any more */
+	bool draining;	 /* vsp_channel_drain() is on the stack */
+	bool starved;	 /* packets wait in the ring for a free slot */
+	bool again;	 /* packets wait in the ring for their turn */
+	bool dirty;	 /* in vsp->dirty */
+	bool wait_room;	 /* pending_send_size is set */
+	bool room_due;	 /* the device is to be told that there is room */
+	bool passed;	 /* the ring's cursor is ahead of the block's */
+	bool withdrawn;	 /* goes once it is closed */
+	bool recovering; /* inside ops->recover() */
+	bool cautious;	 /* replay alone, one after another; ends with the last one */
+	int culprit;	 /* slot whose request is failed instead of replayed; -1: none */
 	struct channel channel;
 	struct block block;
 	struct loop_source *kick;
@@ -93,6 +96,9 @@ struct vsp_channel {
 	struct vsp_arrivals arrivals; /* see vsp_stats.c */
 	struct vsp_marks marks;
 	struct vsp_done closed;
+	struct vsp_mapping *mappings; /* see vsp_buffer.c */
+	struct vsp_buffer *buffers;
+	struct vsp_revocation *revocations;
 };
 
 /* What a predecessor left. */
@@ -127,6 +133,7 @@ struct vsp {
 	struct vsp_channel *dirty[VSP_CHANNELS_MAX];
 	size_t dirty_count;
 	unsigned int batch_depth;
+	bool ending;		     /* vsp_free(): devices are not told of anything any more */
 	bool polling;		     /* rings are looked at without kicks: they stay masked */
 	bool gathering;		     /* more channels are to be taken over before a request of any is begun */
 	uint32_t mapping;	     /* buffers that ops->recover() has asked for and that are still to come */
@@ -220,6 +227,18 @@ int vsp_channel_ask_room(struct vsp_channel *channel);
 /** vsp_channel_tell_room - if it is due. */
 void vsp_channel_tell_room(struct vsp_channel *channel);
 
+/* ---- vsp_buffer.c ---- */
+
+/** vsp_buffer_lent - the worker's answer: @error, or @count ranges in @fd, which stays the caller's. @mapping is gone.
+ */
+void vsp_buffer_lent(struct vsp_mapping *mapping, int error, int fd, uint32_t count);
+
+/** vsp_buffer_revoke - the guest wants @gpadl back; @done once nothing touches it. Return: 0, -ENOMEM. */
+int vsp_buffer_revoke(struct vsp_channel *channel, uint32_t gpadl, struct vsp_done done);
+
+/** vsp_buffers_drop - the channel has no device any more: what it holds is free, what it waits for is forgotten. */
+void vsp_buffers_drop(struct vsp_channel *channel);
+
 /* ---- vsp_stats.c: what is counted of a channel; each does nothing if that is nothing ---- */
 
 /** vsp_stats_opened - the channel has a state block, a @fresh one or a predecessor's. */
@@ -298,6 +317,8 @@ int vsp_rpc_offer(struct vsp_channel *channel, const struct vsp_offer_desc *desc
 /** vsp_rpc_withdraw, vsp_rpc_subchannels - ask without waiting. Return: 0 or a negative errno: it was not sent. */
 int vsp_rpc_withdraw(struct vsp *vsp, uint32_t offer_id);
 int vsp_rpc_subchannels(struct vsp *vsp, uint32_t offer_id, uint32_t count);
+/** vsp_rpc_lend - vsp_buffer_lent() follows, never from inside. Return: 0 or a negative errno: it does not. */
+int vsp_rpc_lend(struct vsp *vsp, uint32_t offer_id, uint32_t gpadl, struct vsp_mapping *mapping);
 int vsp_rpc_ready(struct vsp *vsp, struct err *err);
 int vsp_rpc_keep(struct vsp *vsp, const char *key, int fd, const void *data, size_t len, struct err *err);
 

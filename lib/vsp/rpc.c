@@ -133,6 +133,20 @@ static void handle_retarget(struct rpc_conn *conn, struct rpc_call *call, const 
 		reply_empty(call);
 }
 
+static void handle_revoke(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			  size_t nfds, void *arg)
+{
+	const Bulkhead__Vsp__LentRequest *req = (const Bulkhead__Vsp__LentRequest *)msg;
+	struct vsp_channel *channel = named_channel(arg, req->offer_id, call);
+	int r;
+
+	if (!channel)
+		return;
+	r = vsp_buffer_revoke(channel, req->gpadl, (struct vsp_done){.fn = reply_empty, .arg = call});
+	if (r < 0)
+		rpc_fail(call, r, "%s: out of memory", channel->name);
+}
+
 static void handle_quiesce(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
 			   size_t nfds, void *arg)
 {
@@ -220,6 +234,8 @@ static const struct rpc_method methods[] = {
 	 VSP_CHANGE_FDS_MAX, RPC_ROLE_ANY, handle_change},
 	{VSP_RESUMED, "Resumed", &bulkhead__empty__descriptor, &bulkhead__empty__descriptor, 0, 0, RPC_ROLE_ANY,
 	 handle_resumed},
+	{VSP_REVOKE, "Revoke", &bulkhead__vsp__lent_request__descriptor, &bulkhead__empty__descriptor, 0, 0,
+	 RPC_ROLE_ANY, handle_revoke},
 	{0},
 };
 
@@ -452,6 +468,27 @@ int vsp_rpc_subchannels(struct vsp *vsp, uint32_t offer_id, uint32_t count)
 	req.count = count;
 	return vsp->conn ? rpc_request(vsp->conn, WORKER_VSP_SUBCHANNELS, &req.base, &bulkhead__empty__descriptor, NULL,
 				       0, OFFER_DEADLINE_MS, on_asked, NULL)
+			 : -ENOTCONN;
+}
+
+static void on_lent(int error, const char *text, const ProtobufCMessage *msg, int *fds, size_t nfds, void *arg)
+{
+	const Bulkhead__Vsp__LentReply *reply = (const Bulkhead__Vsp__LentReply *)msg;
+
+	(void)text;
+	if (error == 0 && nfds != 1)
+		error = -EPROTO;
+	vsp_buffer_lent(arg, error, error < 0 ? -1 : fds[0], error < 0 ? 0 : reply->ranges);
+}
+
+int vsp_rpc_lend(struct vsp *vsp, uint32_t offer_id, uint32_t gpadl, struct vsp_mapping *mapping)
+{
+	Bulkhead__Vsp__LentRequest req = BULKHEAD__VSP__LENT_REQUEST__INIT;
+
+	req.offer_id = offer_id;
+	req.gpadl = gpadl;
+	return vsp->conn ? rpc_request(vsp->conn, WORKER_VSP_LEND, &req.base, &bulkhead__vsp__lent_reply__descriptor,
+				       NULL, 0, NO_DEADLINE, on_lent, mapping)
 			 : -ENOTCONN;
 }
 

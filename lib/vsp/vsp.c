@@ -230,6 +230,7 @@ void vsp_free(struct vsp *vsp)
 {
 	if (!vsp)
 		return;
+	vsp->ending = true;
 	rpc_conn_free(vsp->conn);
 	for (size_t i = 0; i < vsp->channel_count; i++) {
 		struct vsp_channel *channel = vsp->channels[i];

@@ -158,6 +158,7 @@ void vsp_channel_drop(struct vsp_channel *channel)
 	if (channel->state == VSP_CHANNEL_CLOSED)
 		return;
 	loop_remove(&channel->kick);
+	vsp_buffers_drop(channel);
 	channel_done(&channel->channel);
 	block_done(&channel->block);
 	slot_list_free(&channel->free);
@@ -202,10 +203,11 @@ void vsp_channel_work(struct vsp_channel *channel)
 	if (channel->state == VSP_CHANNEL_CLOSING) {
 		struct vsp_done done = channel->closed;
 
-		if (channel->in_flight > 0)
+		if (channel->in_flight > 0 || channel->mappings)
 			return;
 		vsp_channel_flush(channel);
 		channel->ops->close(channel);
+		assert(!channel->buffers);
 		vsp_channel_drop(channel);
 		done.fn(done.arg);
 		return;

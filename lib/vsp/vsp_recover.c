@@ -57,8 +57,10 @@ int vsp_channel_recover(struct vsp_channel *channel, struct vsp_recovered *ret)
 
 	block_recover_begin(&channel->block, &recovery);
 	channel->sent = channel->numbered = recovery.sent;
+	channel->recovering = true;
 	if (channel->ops->recover)
 		r = channel->ops->recover(channel);
+	channel->recovering = false;
 	if (r < 0) {
 		ret->why = "the device's own state is not one that it can be in";
 		return r;

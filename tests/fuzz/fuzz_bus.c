@@ -7,11 +7,13 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bus_fixture.h"
 
 #define STEPS_MAX 512u
+#define LENT	  0xe1e11u /* the second GPADL of a Linux guest */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -35,6 +37,16 @@ static void offer(uint32_t offers[2])
 {
 	(void)fx_offer(&fx.provider, 1, &offers[0]);
 	(void)fx_offer(&fx.provider, 2, &offers[1]);
+}
+
+static void lend(uint32_t offer_id)
+{
+	struct guest_range *ranges = NULL;
+	size_t count;
+
+	if (bus_lend(fx.provider.bus, offer_id, LENT, &ranges, &count) == 0)
+		assert(count > 0);
+	free(ranges);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -78,6 +90,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		case 'B':
 			offer(offers);
 			bus_provider_back(fx.provider.bus);
+			break;
+		case 'L':
+		case 'l':
+			lend(offers[what == 'l']);
+			break;
+		case 'V':
+			bus_revoked(fx.provider.bus, offers[0], LENT);
+			break;
+		case 'E':
+			bus_provider_ended(fx.provider.bus);
 			break;
 		case 'R':
 			reset();

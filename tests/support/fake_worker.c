@@ -20,6 +20,7 @@
 
 #define OFFER_ID_BASE 100u
 #define KEEPSAKES_MAX 4u
+#define LENT_MAX      8u
 
 struct fake_worker {
 	struct loop *loop;
@@ -44,6 +45,17 @@ struct fake_worker {
 		int fd;
 	} keepsakes[KEEPSAKES_MAX];
 	size_t keepsake_count;
+	struct {
+		uint32_t gpadl;
+		struct guest_range *ranges;
+		size_t count;
+	} lent[LENT_MAX];
+	bool hold_lends;
+	struct {
+		struct rpc_call *call;
+		uint32_t gpadl;
+	} held[LENT_MAX];
+	size_t held_count;
 };
 
 /* ---- served to the VSP ---- */
@@ -167,6 +179,42 @@ static void handle_keep(struct rpc_conn *conn, struct rpc_call *call, const Prot
 	rpc_reply(call, &empty.base, NULL, 0);
 }
 
+static void answer_lend(struct fake_worker *worker, struct rpc_call *call, uint32_t gpadl)
+{
+	Bulkhead__Vsp__LentReply reply = BULKHEAD__VSP__LENT_REPLY__INIT;
+	size_t i = 0, len;
+	int fd;
+
+	while (i < LENT_MAX && (!worker->lent[i].ranges || worker->lent[i].gpadl != gpadl))
+		i++;
+	if (i == LENT_MAX) {
+		rpc_fail(call, -ENOENT, "no GPADL %#x", gpadl);
+		return;
+	}
+	len = worker->lent[i].count * sizeof(struct guest_range);
+	fd = fd_memfd("fake-lent", len);
+	assert(fd >= 0 && fd_write_full(fd, worker->lent[i].ranges, len) == 0);
+	reply.ranges = (uint32_t)worker->lent[i].count;
+	rpc_reply(call, &reply.base, &fd, 1);
+	close(fd);
+}
+
+static void handle_lend(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			size_t nfds, void *arg)
+{
+	const Bulkhead__Vsp__LentRequest *req = (const Bulkhead__Vsp__LentRequest *)msg;
+	struct fake_worker *worker = arg;
+
+	assert(req->offer_id >= OFFER_ID_BASE && req->offer_id < OFFER_ID_BASE + worker->offer_count);
+	if (!worker->hold_lends) {
+		answer_lend(worker, call, req->gpadl);
+		return;
+	}
+	assert(worker->held_count < LENT_MAX);
+	worker->held[worker->held_count].call = call;
+	worker->held[worker->held_count++].gpadl = req->gpadl;
+}
+
 static const struct rpc_method methods[] = {
 	{WORKER_VSP_ATTACH, "Attach", &bulkhead__vsp__attach_request__descriptor,
 	 &bulkhead__vsp__attach_reply__descriptor, 0, 0, RPC_ROLE_ANY, handle_attach},
@@ -176,6 +224,8 @@ static const struct rpc_method methods[] = {
 	 RPC_ROLE_ANY, handle_ready},
 	{WORKER_VSP_SUBCHANNELS, "Subchannels", &bulkhead__vsp__subchannels_request__descriptor,
 	 &bulkhead__empty__descriptor, 0, 0, RPC_ROLE_ANY, handle_subchannels},
+	{WORKER_VSP_LEND, "Lend", &bulkhead__vsp__lent_request__descriptor, &bulkhead__vsp__lent_reply__descriptor, 0,
+	 0, RPC_ROLE_ANY, handle_lend},
 	{WORKER_VSP_KEEP, "Keep", &bulkhead__vsp__keep_request__descriptor, &bulkhead__empty__descriptor, 1, 1,
 	 RPC_ROLE_ANY, handle_keep},
 	{0},
@@ -247,6 +297,9 @@ void fake_worker_free(struct fake_worker *worker)
 		fd_close(&worker->fds[i]);
 	for (size_t i = 0; i < worker->keepsake_count; i++)
 		fd_close(&worker->keepsakes[i].fd);
+	fake_worker_answer_lends(worker);
+	for (size_t i = 0; i < LENT_MAX; i++)
+		free(worker->lent[i].ranges);
 	rmdir(worker->dir);
 	free(worker->config);
 	free(worker->name);
@@ -289,6 +342,42 @@ void fake_worker_leave(struct fake_worker *worker, const char *key, int fd)
 	assert(worker->keepsake_count < KEEPSAKES_MAX && strlen(key) < sizeof(worker->keepsakes[0].key));
 	strcpy(worker->keepsakes[worker->keepsake_count].key, key);
 	worker->keepsakes[worker->keepsake_count++].fd = fd_dup(fd);
+}
+
+/* ---- what the guest lends ---- */
+
+void fake_worker_lend(struct fake_worker *worker, uint32_t gpadl, const struct guest_range *ranges, size_t count)
+{
+	size_t i = 0;
+
+	while (i < LENT_MAX && (!worker->lent[i].ranges || worker->lent[i].gpadl != gpadl))
+		i++;
+	for (size_t free_one = 0; i == LENT_MAX && free_one < LENT_MAX; free_one++)
+		if (!worker->lent[free_one].ranges)
+			i = free_one;
+	assert(i < LENT_MAX);
+	free(worker->lent[i].ranges);
+	worker->lent[i].ranges = NULL;
+	if (count == 0)
+		return;
+	worker->lent[i].ranges = malloc(count * sizeof(*ranges));
+	assert(worker->lent[i].ranges);
+	memcpy(worker->lent[i].ranges, ranges, count * sizeof(*ranges));
+	worker->lent[i].gpadl = gpadl;
+	worker->lent[i].count = count;
+}
+
+void fake_worker_hold_lends(struct fake_worker *worker)
+{
+	worker->hold_lends = true;
+}
+
+void fake_worker_answer_lends(struct fake_worker *worker)
+{
+	worker->hold_lends = false;
+	for (size_t i = 0; i < worker->held_count; i++)
+		answer_lend(worker, worker->held[i].call, worker->held[i].gpadl);
+	worker->held_count = 0;
 }
 
 /* ---- running ---- */
@@ -530,6 +619,15 @@ void fake_worker_close_begin(struct fake_worker *worker, size_t index, int *outc
 
 	req.offer_id = (uint32_t)(OFFER_ID_BASE + index);
 	begin(worker, VSP_CLOSE, &req.base, NULL, 0, outcome);
+}
+
+void fake_worker_revoke_begin(struct fake_worker *worker, size_t index, uint32_t gpadl, int *outcome)
+{
+	Bulkhead__Vsp__LentRequest req = BULKHEAD__VSP__LENT_REQUEST__INIT;
+
+	req.offer_id = (uint32_t)(OFFER_ID_BASE + index);
+	req.gpadl = gpadl;
+	begin(worker, VSP_REVOKE, &req.base, NULL, 0, outcome);
 }
 
 int fake_worker_retarget(struct fake_worker *worker, size_t index, uint32_t vp)

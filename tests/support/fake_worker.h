@@ -59,6 +59,15 @@ int fake_worker_quiesce(struct fake_worker *worker);
 void fake_worker_close_begin(struct fake_worker *worker, size_t index, int *outcome);
 void fake_worker_quiesce_begin(struct fake_worker *worker, int *outcome);
 
+/** fake_worker_lend - the guest has made a GPADL of these pages for whatever channel asks for it. @ranges: @count,
+ * copied; none: it is gone. */
+void fake_worker_lend(struct fake_worker *worker, uint32_t gpadl, const struct guest_range *ranges, size_t count);
+/** fake_worker_hold_lends - what is asked for from now on is answered at fake_worker_answer_lends(). */
+void fake_worker_hold_lends(struct fake_worker *worker);
+void fake_worker_answer_lends(struct fake_worker *worker);
+/** fake_worker_revoke_begin - the guest wants it back; as fake_worker_close_begin(). */
+void fake_worker_revoke_begin(struct fake_worker *worker, size_t index, uint32_t gpadl, int *outcome);
+
 /** fake_worker_disconnect - drop the VSP's connection. */
 void fake_worker_disconnect(struct fake_worker *worker);
 

@@ -136,6 +136,16 @@ static void provider_quiesce(void *arg)
 		bus_quiesced(provider->bus);
 }
 
+static void provider_revoke(void *arg, uint32_t offer_id, uint32_t gpadl)
+{
+	struct fx_provider *provider = arg;
+
+	note(provider, FX_REVOKE, offer_id);
+	provider->gpadl = gpadl;
+	if (provider->answers)
+		bus_revoked(provider->bus, offer_id, gpadl);
+}
+
 static void provider_resumed(void *arg)
 {
 	struct fx_provider *provider = arg;
@@ -149,6 +159,7 @@ static const struct bus_provider_ops provider_ops = {
 	.close = provider_close,
 	.retarget = provider_retarget,
 	.quiesce = provider_quiesce,
+	.revoke = provider_revoke,
 	.resumed = provider_resumed,
 };
 

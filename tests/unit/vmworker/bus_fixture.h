@@ -20,7 +20,7 @@
 #define FX_BLOCK_BYTES 8192u
 #define FX_KICKS       64u
 
-enum fx_call { FX_NONE, FX_OPEN, FX_CLOSE, FX_RETARGET, FX_QUIESCE };
+enum fx_call { FX_NONE, FX_OPEN, FX_CLOSE, FX_RETARGET, FX_QUIESCE, FX_REVOKE };
 
 struct fx_message {
 	uint32_t vp;
@@ -32,13 +32,14 @@ struct fx_provider {
 	struct bus_provider *bus;
 	bool answers; /* at once, from inside the call */
 	int open_status;
-	unsigned int calls[FX_QUIESCE + 1];
+	unsigned int calls[FX_REVOKE + 1];
 	enum fx_call last;
 	uint32_t last_offer;
 	struct bus_open open;
 	struct guest_range ring[64];
 	uint8_t user_data[VMBUS_USER_DEFINED_MAX];
 	uint32_t vp;
+	uint32_t gpadl;			  /* of the last FX_REVOKE */
 	unsigned int resumed, opens_then; /* how often, and the calls of FX_OPEN before */
 };
 
