@@ -38,15 +38,17 @@
 #include "base/fd.h"
 #include "net.h"
 
-#define LENGTH_LEN     4u
-#define FRAME_MIN      14u
-#define FRAME_MAX      (65535u + 14u + 8u)
-#define SEND_MAX       32768u /* with lengths; see unix_stream_sendmsg() */
-#define GATHER_MAX     4096u  /* longer frames are sent by themselves */
-#define SEND_BUFFER    (1 << 20)
-#define RING_LEN       (128u << 10) /* a power of two; more than a frame */
-#define PEEK_BASE      (1 << 30)
-#define PEEK_LOW       (1 << 28)
+#define LENGTH_LEN  4u
+#define FRAME_MIN   14u
+#define FRAME_MAX   (65535u + 14u + 8u)
+#define SEND_MAX    32768u /* with lengths; see unix_stream_sendmsg() */
+#define GATHER_MAX  4096u  /* longer frames are sent by themselves */
+#define SEND_BUFFER (1 << 20)
+#define RING_LEN    (128u << 10) /* a power of two; more than a frame */
+#ifndef PEEK_BASE
+#define PEEK_BASE (1 << 30)
+#define PEEK_LOW  (1 << 28) /* more than the ring */
+#endif
 #define MEMORY_VERSION 1u
 
 #ifndef STEP
@@ -114,9 +116,11 @@ static int send_whole(struct stream *stream, struct iovec *iov, size_t iovs, siz
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = iovs};
 	ssize_t n;
 
+	STEP("send");
 	do
 		n = sendmsg(stream->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
+	STEP("sent");
 	if (n == (ssize_t)len)
 		return 0;
 	if (n < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM))
