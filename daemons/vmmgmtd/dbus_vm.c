@@ -172,8 +172,8 @@ static void vm1_upgrade_service(struct msgbus_call *call, void *arg)
 
 /* ---- disks ---- */
 
-_Static_assert(BULKHEAD_DISK_PERSISTENT == VM_DISK_PERSISTENT && BULKHEAD_DISK_CONFIG == VM_DISK_CONFIG &&
-		       BULKHEAD_DISK_FORCE == VM_DISK_FORCE && BULKHEAD_DISK_SHRINK == VM_DISK_SHRINK,
+_Static_assert(BULKHEAD_DISK_PERSISTENT == VM_CHANGE_PERSISTENT && BULKHEAD_DISK_CONFIG == VM_CHANGE_CONFIG &&
+		       BULKHEAD_DISK_FORCE == VM_CHANGE_FORCE && BULKHEAD_DISK_SHRINK == VM_DISK_SHRINK,
 	       "the flags of the bus are those of the object");
 
 static void reply_target(int error, const char *text, const char *target, void *arg)

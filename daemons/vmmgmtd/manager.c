@@ -443,6 +443,7 @@ static void drop_leftover(struct manager *m, const char *uuid, const struct runt
 	find_worker(m, uuid, &worker);
 	launch_kill_id(&worker, ORPHAN_KILL_MS);
 	launch_kill_id(&state->storage, ORPHAN_KILL_MS);
+	launch_kill_id(&state->network, ORPHAN_KILL_MS);
 	runtime_remove(m->config.base, uuid);
 }
 

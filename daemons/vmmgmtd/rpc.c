@@ -18,6 +18,7 @@
 #include "proto/types.pb-c.h"
 #include "proto/worker.pb-c.h"
 #include "reservations.h"
+#include "rpc_int.h"
 
 #define STORAGE_CONFIG_VERSION 1u
 #define IMAGE_TEXT_MAX	       200u   /* bytes */
@@ -45,7 +46,7 @@ struct request {
 
 /* ---- status ---- */
 
-static void copy_text(char *ret, size_t size, const char *text)
+void rpc_copy_text(char *ret, size_t size, const char *text)
 {
 	snprintf(ret, size, "%s", text);
 	text_clean(ret);
@@ -61,7 +62,7 @@ static void read_drives(const ProtobufCBinaryData *status, struct worker_service
 
 		if (ret->drive_count == ARRAY_SIZE(ret->drives))
 			break;
-		copy_text(drive->target, sizeof(drive->target), from->alias);
+		rpc_copy_text(drive->target, sizeof(drive->target), from->alias);
 		drive->open = from->open;
 		drive->locked = from->locked;
 		ret->drive_count++;
@@ -93,17 +94,19 @@ static void read_service(const Bulkhead__Worker__Service *from, struct worker_se
 		.last_outage_us = from->last_outage_us,
 		.hangs = from->hangs,
 	};
-	copy_text(ret->name, sizeof(ret->name), from->name);
-	copy_text(ret->message, sizeof(ret->message), from->message);
-	copy_text(ret->program, sizeof(ret->program), from->program);
+	rpc_copy_text(ret->name, sizeof(ret->name), from->name);
+	rpc_copy_text(ret->message, sizeof(ret->message), from->message);
+	rpc_copy_text(ret->program, sizeof(ret->program), from->program);
 	if (from->status.len && !strcmp(ret->name, "storage"))
 		read_drives(&from->status, ret);
+	if (from->status.len && !strcmp(ret->name, "network"))
+		rpc_network_status(&from->status, ret);
 }
 
 static void read_integration(const Bulkhead__Worker__IntegrationService *from, struct worker_integration *ret)
 {
-	copy_text(ret->name, sizeof(ret->name), from->name);
-	copy_text(ret->version, sizeof(ret->version), from->version);
+	rpc_copy_text(ret->name, sizeof(ret->name), from->name);
+	rpc_copy_text(ret->version, sizeof(ret->version), from->version);
 }
 
 static enum worker_heartbeat read_heartbeat(Bulkhead__Worker__Heartbeat heartbeat)
@@ -299,8 +302,8 @@ int worker_get_statistics(struct worker *worker, worker_statistics_fn fn, void *
 	Bulkhead__Empty empty = BULKHEAD__EMPTY__INIT;
 	struct request request = {.worker = worker, .statistics = fn, .arg = arg};
 
-	return send_request(request, WORKER_GET_STATISTICS, &empty.base, &bulkhead__worker__statistics_reply__descriptor,
-			    NULL, 0, COMMAND_DEADLINE_MS);
+	return send_request(request, WORKER_GET_STATISTICS, &empty.base,
+			    &bulkhead__worker__statistics_reply__descriptor, NULL, 0, COMMAND_DEADLINE_MS);
 }
 
 /* ---- CREATE ---- */
@@ -544,18 +547,56 @@ int worker_change_disk(struct worker *worker, const struct worker_disk_change *c
 	return send_request(request, WORKER_CHANGE, &msg.base, &bulkhead__empty__descriptor, fds, count, NO_DEADLINE);
 }
 
+/* ---- changes of NICs ---- */
+
+int worker_change_nic(struct worker *worker, const struct worker_nic_change *change, worker_done_fn done, void *arg)
+{
+	Bulkhead__Worker__ChangeRequest msg = BULKHEAD__WORKER__CHANGE_REQUEST__INIT;
+	struct request request = {.worker = worker, .done = done, .arg = arg};
+	_cleanup_free_ uint8_t *bytes = NULL, *config = NULL;
+	size_t len = 0, config_len = 0;
+	int r = rpc_network_change(change, &bytes, &len);
+
+	if (r == 0 && change->kind != WORKER_NIC_CAPTURE) {
+		r = rpc_network_config(change->then, &config, &config_len);
+		msg.has_config = true;
+	}
+	if (r < 0)
+		return r;
+	msg.name = (char *)"network";
+	msg.change = (ProtobufCBinaryData){len, bytes};
+	msg.config = (ProtobufCBinaryData){config_len, config};
+	msg.early = change->kind == WORKER_NIC_ATTACH || change->kind == WORKER_NIC_SET;
+	msg.has_drop = change->kind == WORKER_NIC_DETACH || change->kind == WORKER_NIC_PEER;
+	msg.drop = (uint32_t)rpc_network_place(change->domain, change->index);
+	msg.drop_count = change->domain->nics[change->index].queues;
+	return send_request(request, WORKER_CHANGE, &msg.base, &bulkhead__empty__descriptor, change->fds, change->nfds,
+			    NO_DEADLINE);
+}
+
+bool worker_same_nics(const struct domain *a, const struct domain *b)
+{
+	_cleanup_free_ uint8_t *one = NULL, *other = NULL;
+	size_t one_len = 0, other_len = 0;
+
+	return rpc_network_config(a, &one, &one_len) == 0 && rpc_network_config(b, &other, &other_len) == 0 &&
+	       one_len == other_len && !memcmp(one, other, one_len);
+}
+
+/* ---- what it has ---- */
+
 /* The question under way. */
-struct has_disks {
+struct has {
 	uint8_t *config;
 	size_t len;
-	worker_has_disks_fn fn;
+	worker_has_fn fn;
 	void *arg;
 };
 
 static void on_provider(int error, const char *text, const ProtobufCMessage *msg, int *fds, size_t nfds, void *arg)
 {
 	const Bulkhead__Worker__Provider *reply = (const Bulkhead__Worker__Provider *)msg;
-	struct has_disks own = *(struct has_disks *)arg;
+	struct has own = *(struct has *)arg;
 	bool same = reply && reply->config.len == own.len &&
 		    (own.len == 0 || !memcmp(reply->config.data, own.config, own.len));
 
@@ -564,17 +605,21 @@ static void on_provider(int error, const char *text, const ProtobufCMessage *msg
 	own.fn(error, text, same, own.arg);
 }
 
-int worker_has_disks(struct worker *worker, const struct domain *domain, unsigned int controllers,
-		     worker_has_disks_fn fn, void *arg)
+int worker_has(struct worker *worker, const char *name, const struct domain *domain, unsigned int controllers,
+	       worker_has_fn fn, void *arg)
 {
 	Bulkhead__Worker__ProviderRequest msg = BULKHEAD__WORKER__PROVIDER_REQUEST__INIT;
-	struct has_disks *own = calloc(1, sizeof(*own));
-	int r = own ? storage_config(domain, controllers, &own->config, &own->len) : -ENOMEM;
+	struct has *own = calloc(1, sizeof(*own));
+	int r = own ? 0 : -ENOMEM;
 
+	if (r == 0 && !strcmp(name, "storage"))
+		r = storage_config(domain, controllers, &own->config, &own->len);
+	else if (r == 0)
+		r = rpc_network_config(domain, &own->config, &own->len);
 	if (r == 0) {
 		own->fn = fn;
 		own->arg = arg;
-		msg.name = (char *)"storage";
+		msg.name = (char *)name;
 		r = rpc_request(worker->conn, WORKER_GET_PROVIDER, &msg.base, &bulkhead__worker__provider__descriptor,
 				NULL, 0, NO_DEADLINE, on_provider, own);
 	}
@@ -617,46 +662,112 @@ static void fill_create(Bulkhead__Worker__CreateRequest *msg, const struct domai
 	msg->on_crash = on_event(domain->on_crash);
 }
 
+/* The descriptors of a request, as they are collected. */
+struct fds {
+	int fd[RPC_FDS_MAX];
+	size_t count;
+};
+
+static void add_fd(struct fds *fds, int fd)
+{
+	if (fd >= 0)
+		fds->fd[fds->count++] = fd;
+}
+
+/* A provider's message with what hangs on it. */
+struct provider_message {
+	Bulkhead__Worker__Provider provider;
+	char *args[6];
+	uint8_t *config; /* heap */
+};
+
+static void fill_provider(struct provider_message *msg, const char *name, const char *program, const char *folder,
+			  const struct domain *domain)
+{
+	bulkhead__worker__provider__init(&msg->provider);
+	msg->provider.name = (char *)name;
+	msg->provider.program = (char *)program;
+	msg->args[0] = (char *)"--name";
+	msg->args[1] = (char *)domain->name;
+	msg->args[2] = (char *)"--runtime-dir";
+	msg->args[3] = (char *)folder;
+	msg->provider.args = msg->args;
+	msg->provider.n_args = 4;
+}
+
+static int create_storage(struct provider_message *msg, const struct domain *domain, const struct worker_files *files,
+			  const char *folder, struct fds *fds)
+{
+	static const char *const engines[] = {[DOMAIN_IO_URING] = "io_uring", [DOMAIN_IO_THREADS] = "threads"};
+	size_t len = 0;
+	int r = storage_config(domain, 0, &msg->config, &len);
+
+	if (r < 0)
+		return r;
+	fill_provider(msg, "storage", "vsp-storaged", folder, domain);
+	if (engines[domain->io]) {
+		msg->args[msg->provider.n_args++] = (char *)"--engine";
+		msg->args[msg->provider.n_args++] = (char *)engines[domain->io];
+	}
+	msg->provider.config = (ProtobufCBinaryData){len, msg->config};
+	msg->provider.fd_count = (uint32_t)fd_place(domain, domain->disk_count);
+	msg->provider.has_program = files->storage_program >= 0;
+	add_fd(fds, files->storage_program);
+	for (size_t i = 0; i < domain->disk_count; i++) {
+		add_fd(fds, files->disks[i]);
+		if (domain_reserves(&domain->disks[i]))
+			add_fd(fds, files->reservations[i]);
+	}
+	return 0;
+}
+
+static int create_network(struct provider_message *msg, const struct domain *domain, const struct worker_files *files,
+			  const char *folder, struct fds *fds)
+{
+	size_t len = 0;
+	int r = rpc_network_config(domain, &msg->config, &len);
+
+	if (r < 0)
+		return r;
+	fill_provider(msg, "network", "vsp-netd", folder, domain);
+	msg->provider.config = (ProtobufCBinaryData){len, msg->config};
+	msg->provider.fd_count = (uint32_t)rpc_network_place(domain, domain->nic_count);
+	msg->provider.has_program = files->network_program >= 0;
+	add_fd(fds, files->network_program);
+	for (size_t i = 0; i < domain->nic_count; i++)
+		for (unsigned int queue = 0; queue < domain->nics[i].queues; queue++)
+			add_fd(fds, files->nics[i][queue]);
+	return 0;
+}
+
 int worker_create(struct worker *worker, const struct domain *domain, const struct worker_files *files,
 		  const char *folder, worker_done_fn done, void *arg)
 {
 	Bulkhead__Worker__CreateRequest msg = BULKHEAD__WORKER__CREATE_REQUEST__INIT;
-	Bulkhead__Worker__Provider provider = BULKHEAD__WORKER__PROVIDER__INIT, *providers[] = {&provider};
+	struct provider_message storage = {.config = NULL}, network = {.config = NULL};
+	Bulkhead__Worker__Provider *providers[2];
 	struct request request = {.worker = worker, .done = done, .arg = arg};
-	static const char *const engines[] = {[DOMAIN_IO_URING] = "io_uring", [DOMAIN_IO_THREADS] = "threads"};
-	char *args[] = {(char *)"--name", (char *)domain->name, (char *)"--runtime-dir",
-			(char *)folder,	  (char *)"--engine",	(char *)engines[domain->io]};
-	const int singles[] = {files->kvm, files->kernel, files->initrd, files->console_log, files->storage_program};
-	_cleanup_free_ uint8_t *config = NULL;
-	int fds[RPC_FDS_MAX];
-	size_t nfds = 0, len = 0;
+	const int singles[] = {files->kvm, files->kernel, files->initrd, files->console_log};
+	struct fds fds = {.count = 0};
+	int r = 0;
 
-	_Static_assert(DOMAIN_DISKS_MAX + 5 <= RPC_FDS_MAX, "all descriptors fit into one frame");
+	_Static_assert(DOMAIN_DESCRIPTORS_MAX + 6 <= RPC_FDS_MAX, "all descriptors fit into one frame");
 	fill_create(&msg, domain, files);
-	for (size_t i = 0; i < ARRAY_SIZE(singles); i++) {
-		if (singles[i] >= 0)
-			fds[nfds++] = singles[i];
-	}
-	for (size_t i = 0; i < domain->disk_count; i++) {
-		fds[nfds++] = files->disks[i];
-		if (domain_reserves(&domain->disks[i]))
-			fds[nfds++] = files->reservations[i];
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(singles); i++)
+		add_fd(&fds, singles[i]);
 	if (domain->disk_count) {
-		int r = storage_config(domain, 0, &config, &len);
-
-		if (r < 0)
-			return r;
-		provider.name = (char *)"storage";
-		provider.config = (ProtobufCBinaryData){len, config};
-		provider.fd_count = (uint32_t)fd_place(domain, domain->disk_count);
-		provider.has_program = files->storage_program >= 0;
-		provider.program = (char *)"vsp-storaged";
-		provider.args = args;
-		provider.n_args = engines[domain->io] ? ARRAY_SIZE(args) : ARRAY_SIZE(args) - 2;
-		msg.n_providers = 1;
-		msg.providers = providers;
+		r = create_storage(&storage, domain, files, folder, &fds);
+		providers[msg.n_providers++] = &storage.provider;
 	}
-	return send_request(request, WORKER_CREATE, &msg.base, &bulkhead__worker__create_reply__descriptor, fds, nfds,
-			    CREATE_DEADLINE_MS);
+	if (r == 0 && domain->nic_count) {
+		r = create_network(&network, domain, files, folder, &fds);
+		providers[msg.n_providers++] = &network.provider;
+	}
+	msg.providers = providers;
+	if (r == 0)
+		r = send_request(request, WORKER_CREATE, &msg.base, &bulkhead__worker__create_reply__descriptor, fds.fd,
+				 fds.count, CREATE_DEADLINE_MS);
+	free(storage.config);
+	free(network.config);
+	return r;
 }

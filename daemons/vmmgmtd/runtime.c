@@ -19,7 +19,7 @@
 #include "base/text.h"
 #include "domain.h"
 
-#define STATE_VERSION 4u
+#define STATE_VERSION 5u
 #define STATE_MAX     4096u
 
 static const struct syscall_rule rules[] = {
@@ -72,11 +72,12 @@ int runtime_save(const char *base, const char *uuid, const struct runtime_state 
 		return fd;
 	len = snprintf(text, sizeof(text),
 		       "version %u\nup %d\npersistent %d\nworker %d %llu\nstorage %d %llu\n"
-		       "again %d %" PRIu64 "\nbegan %" PRIu64 "\ndestroyed %d\ncontrollers %u\n",
+		       "again %d %" PRIu64 "\nbegan %" PRIu64 "\ndestroyed %d\ncontrollers %u\nnetwork %d %llu\n",
 		       STATE_VERSION, state->up, state->persistent, (int)state->worker.pid,
 		       (unsigned long long)state->worker.start_time, (int)state->storage.pid,
 		       (unsigned long long)state->storage.start_time, state->again, state->again_pause_ns,
-		       state->began_ns, state->destroyed, state->controllers);
+		       state->began_ns, state->destroyed, state->controllers, (int)state->network.pid,
+		       (unsigned long long)state->network.start_time);
 	return file_replace(fd, "state", text, (size_t)len, 0600);
 }
 
@@ -89,8 +90,8 @@ static int read_file(int dir_fd, const char *name, size_t limit, char **ret, siz
 
 int runtime_parse_state(const char *text, struct runtime_state *ret)
 {
-	unsigned long long worker_time, storage_time;
-	int up, persistent, worker, storage, again = 0, destroyed = 0, at = 0, more = 0;
+	unsigned long long worker_time, storage_time, network_time = 0;
+	int up, persistent, worker, storage, network = 0, again = 0, destroyed = 0, at = 0, more = 0;
 	uint64_t pause = 0, began = 0;
 	unsigned int version, controllers = 0;
 	const char *line;
@@ -112,6 +113,9 @@ int runtime_parse_state(const char *text, struct runtime_state *ret)
 	line = strstr(text, "\ncontrollers ");
 	if (version >= 4 && (!line || sscanf(line, "\ncontrollers %u\n", &controllers) != 1))
 		return -EINVAL;
+	line = strstr(text, "\nnetwork ");
+	if (version >= 5 && (!line || sscanf(line, "\nnetwork %d %llu\n", &network, &network_time) != 2))
+		return -EINVAL;
 	*ret = (struct runtime_state){
 		.again = again,
 		.controllers = controllers,
@@ -122,6 +126,7 @@ int runtime_parse_state(const char *text, struct runtime_state *ret)
 		.persistent = persistent,
 		.worker = {worker, worker_time},
 		.storage = {storage, storage_time},
+		.network = {network, network_time},
 	};
 	return 0;
 }

@@ -25,7 +25,7 @@ extern const struct syscall_list runtime_calls;
 struct runtime_state {
 	bool up; /* its start was finished: worth keeping */
 	bool persistent;
-	struct launch_id worker, storage;
+	struct launch_id worker, storage, network; /* network: none in versions before 5 */
 	/* on_crash=restart; all 0 in a state of version 1 */
 	bool again;		 /* it was started because it had crashed */
 	uint64_t again_pause_ns; /* the pause before that; 0: none */

@@ -72,9 +72,13 @@ const char *vm_service_state_name(enum worker_service_state state)
 
 static void files_init(struct vm *vm)
 {
-	vm->files.kvm = vm->files.kernel = vm->files.initrd = vm->files.console_log = vm->files.storage_program = -1;
+	vm->files.kvm = vm->files.kernel = vm->files.initrd = vm->files.console_log = -1;
+	vm->files.storage_program = vm->files.network_program = -1;
 	for (size_t i = 0; i < DOMAIN_DISKS_MAX; i++)
 		vm->files.disks[i] = vm->files.reservations[i] = -1;
+	for (size_t i = 0; i < DOMAIN_NICS_MAX; i++)
+		for (size_t queue = 0; queue < DOMAIN_NIC_QUEUES_MAX; queue++)
+			vm->files.nics[i][queue] = -1;
 }
 
 void vm_files_close(struct vm *vm)
@@ -88,6 +92,10 @@ void vm_files_close(struct vm *vm)
 		fd_close(&vm->files.disks[i]);
 		fd_close(&vm->files.reservations[i]);
 	}
+	fd_close(&vm->files.network_program);
+	for (size_t i = 0; i < DOMAIN_NICS_MAX; i++)
+		for (size_t queue = 0; queue < DOMAIN_NIC_QUEUES_MAX; queue++)
+			fd_close(&vm->files.nics[i][queue]);
 }
 
 /* Where people are sent to see what its daemons said. Heap; NULL without memory. */
@@ -111,6 +119,8 @@ struct vm *vm_new(const struct vm_env *env, struct domain *domain, bool persiste
 	vm->env = env;
 	vm->persistent = persistent;
 	vm->log_fd = -1;
+	for (enum vm_server i = 0; i < VM_SERVERS; i++)
+		vm->servers[i] = (struct vm_process){.vm = vm, .server = i};
 	files_init(vm);
 	vm->log_path = make_log_path(env, domain);
 	if (!vm->log_path || loop_add_timer(env->loop, vm_kill_all, vm, &vm->kill_timer) < 0 ||
@@ -158,8 +168,8 @@ void vm_free(struct vm *vm)
 	vm_waiters_done(vm, -ECANCELED, why);
 	if (vm->worker)
 		vm->env->launcher->ops->release(vm->worker);
-	if (vm->storage)
-		vm->env->launcher->ops->release(vm->storage);
+	for (struct vm_process *server; (server = vm_server_serving(vm)); server->launched = NULL)
+		vm->env->launcher->ops->release(server->launched);
 	loop_remove(&vm->kill_timer);
 	loop_remove(&vm->retry_timer);
 	loop_remove(&vm->drain_timer);
@@ -278,8 +288,10 @@ void vm_save_runtime(struct vm *vm, bool up)
 
 	if (vm->worker)
 		state.worker = vm->env->launcher->ops->id(vm->worker);
-	if (vm->storage)
-		state.storage = vm->env->launcher->ops->id(vm->storage);
+	if (vm->servers[VM_STORAGED].launched)
+		state.storage = vm->env->launcher->ops->id(vm->servers[VM_STORAGED].launched);
+	if (vm->servers[VM_NETD].launched)
+		state.network = vm->env->launcher->ops->id(vm->servers[VM_NETD].launched);
 	r = runtime_save(vm->env->base, vm->domain.uuid, &state);
 	if (r < 0)
 		log_error(vm->domain.name, "runtime folder: the state cannot be written: %s", strerror(-r));

@@ -134,15 +134,15 @@ void vm_reset(struct vm *vm, vm_done_fn done, void *arg);
  */
 void vm_ask(struct vm *vm, enum worker_ask what, bool force, uint32_t timeout_s, vm_done_fn done, void *arg);
 #define VM_ASK_TIMEOUT_MAX_S 86400u
-/* @target: of the disk. Else as vm_done_fn. */
-typedef void (*vm_disk_fn)(int error, const char *text, const char *target, void *arg);
+/* @name: target of the disk, alias of the NIC. Else as vm_done_fn. */
+typedef void (*vm_change_fn)(int error, const char *text, const char *name, void *arg);
 
-#define VM_DISK_PERSISTENT 1u /* what is kept on disk changes as well as what runs */
-#define VM_DISK_CONFIG	   2u /* only what is kept */
-#define VM_DISK_FORCE	   4u /* DETACH: at once, whatever the guest does with it; medium: though it has locked it */
-#define VM_DISK_SHRINK	   8u /* RESIZE: it may become smaller */
+#define VM_CHANGE_PERSISTENT 1u /* what is kept on disk changes as well as what runs */
+#define VM_CHANGE_CONFIG     2u /* only what is kept */
+#define VM_CHANGE_FORCE	     4u /* DETACH: at once, whatever the guest does with it; medium: though it has locked it */
+#define VM_DISK_SHRINK	     8u /* RESIZE: it may become smaller */
 
-#define VM_DISK_TIMEOUT_MAX_S 3600u
+#define VM_CHANGE_TIMEOUT_MAX_S 3600u
 
 /**
  * vm_attach_disk - one disk more. Of a VM that is off only the definition changes.
@@ -151,25 +151,26 @@ typedef void (*vm_disk_fn)(int error, const char *text, const char *target, void
  * defined, or in a state without disks), -EOPNOTSUPP, ...: nothing has changed. -ECONNRESET: the worker is gone, and
  * nobody knows.
  */
-void vm_attach_disk(struct vm *vm, const char *xml, unsigned int flags, vm_disk_fn done, void *arg);
+void vm_attach_disk(struct vm *vm, const char *xml, unsigned int flags, vm_change_fn done, void *arg);
 /** vm_detach_disk - one disk less: done once nothing of it is under way, and its image is free. @timeout_s: the guest
- * has so long to let go of it, 1 to VM_DISK_TIMEOUT_MAX_S; then -ETIMEDOUT, and it stays. */
-void vm_detach_disk(struct vm *vm, const char *target, unsigned int flags, uint32_t timeout_s, vm_disk_fn done,
+ * has so long to let go of it, 1 to VM_CHANGE_TIMEOUT_MAX_S; then -ETIMEDOUT, and it stays. */
+void vm_detach_disk(struct vm *vm, const char *target, unsigned int flags, uint32_t timeout_s, vm_change_fn done,
 		    void *arg);
 /** vm_change_medium - @image: absolute path; "": none, the drive is empty then. Done once it is so; -EBUSY: the guest
  * has locked the drive, or somebody else writes the image. */
-void vm_change_medium(struct vm *vm, const char *target, const char *image, unsigned int flags, vm_disk_fn done,
+void vm_change_medium(struct vm *vm, const char *target, const char *image, unsigned int flags, vm_change_fn done,
 		      void *arg);
 /** vm_resize_disk - give the image another size, and tell the guest. @bytes: 0: it has another one already (while the
  * VM runs). */
-void vm_resize_disk(struct vm *vm, const char *target, uint64_t bytes, unsigned int flags, vm_disk_fn done, void *arg);
+void vm_resize_disk(struct vm *vm, const char *target, uint64_t bytes, unsigned int flags, vm_change_fn done,
+		    void *arg);
 /** vm_set_disk - limits and the like: @settings as domain_set_disk() takes them. */
-void vm_set_disk(struct vm *vm, const char *target, const char *const *settings, unsigned int flags, vm_disk_fn done,
+void vm_set_disk(struct vm *vm, const char *target, const char *const *settings, unsigned int flags, vm_change_fn done,
 		 void *arg);
 /** vm_set_disk_faults - for tests: how a disk of what runs fails; never kept. @faults: as domain_set_faults() takes
  * them.
  */
-void vm_set_disk_faults(struct vm *vm, const char *target, const char *faults, vm_disk_fn done, void *arg);
+void vm_set_disk_faults(struct vm *vm, const char *target, const char *faults, vm_change_fn done, void *arg);
 
 /* @stats: @count providers'; valid during the call. Else as vm_done_fn. */
 struct stats_copy;

@@ -13,12 +13,26 @@
 #define REASON_MAX ERR_TEXT_MAX
 
 #define VM_SERVICE_STORAGE "storage"
+#define VM_SERVICE_NETWORK "network"
 
 /* A request that waits for the end. */
 struct waiter {
 	struct waiter *next;
 	vm_done_fn done;
 	void *arg;
+};
+
+/* Processes that serve the guest: a row of a table in vm_service.c each. */
+enum vm_server {
+	VM_STORAGED,
+	VM_NETD,
+	VM_SERVERS,
+};
+
+struct vm_process {
+	struct vm *vm;
+	enum vm_server server;
+	struct launched *launched; /* NULL: none that is known */
 };
 
 struct vm {
@@ -37,7 +51,8 @@ struct vm {
 	off_t log_start; /* of what this run has said */
 	int log_fd;
 
-	struct launched *worker, *storage;
+	struct launched *worker;
+	struct vm_process servers[VM_SERVERS];
 	pid_t worker_pid;
 	struct worker *conn;
 	enum worker_phase phase;
@@ -67,7 +82,7 @@ struct vm {
 	struct waiter *waiters;
 
 	unsigned int controllers; /* that it was started with: while it runs none comes or goes */
-	struct vm_change *change; /* of its disks, under way; NULL: none. Owner: the request to the worker */
+	struct vm_change *change; /* of its disks or NICs, under way; NULL: none. Owner: the request to the worker */
 
 	/* on_crash=restart */
 	bool again;		 /* it has crashed, and starts again when again_timer says so */
@@ -123,8 +138,11 @@ void vm_integration_set(struct vm *vm, const struct worker_status *status);
 /** vm_open_disk - its image, and, if it is shareable, its reservations. Return: 0; a negative errno with one line. */
 int vm_open_disk(const struct vm *vm, const struct domain_disk *disk, struct err *err, int *ret_fd,
 		 int *ret_reservations);
-/** vm_disks_settle - if a change of its disks was interrupted, ask the worker how it has ended. */
-void vm_disks_settle(struct vm *vm);
+
+/* ---- vm_change.c ---- */
+
+/** vm_changes_settle - if a change was interrupted, ask the worker how it has ended. */
+void vm_changes_settle(struct vm *vm);
 
 /* ---- vm_service.c ---- */
 
@@ -132,8 +150,17 @@ void vm_disks_settle(struct vm *vm);
 const struct worker_service *vm_service_find(const struct vm *vm, const char *name);
 /** vm_services_set - what the worker tells of its services. */
 void vm_services_set(struct vm *vm, const struct worker_status *status);
-/** vm_service_open_program - the installed program of a service. */
-int vm_service_open_program(const char *service, struct err *err, int *ret_fd);
+/** vm_service_open_programs - the installed programs that a start needs, into vm->files. Return: 0; a negative errno
+ * with a line. */
+int vm_service_open_programs(struct vm *vm, struct err *err);
+/** vm_server_name - "vsp-storaged" ... */
+const char *vm_server_name(enum vm_server server);
+/** vm_server_wanted - whether the VM needs it. */
+bool vm_server_wanted(const struct vm *vm, enum vm_server server);
+/** vm_server_serving - one that is there; NULL: none. */
+struct vm_process *vm_server_serving(struct vm *vm);
+/** vm_servers_launch - where the worker does not. Return: 0; a negative errno with a line. */
+int vm_servers_launch(struct vm *vm, struct err *err);
 
 /* ---- vm_again.c ---- */
 
@@ -162,7 +189,8 @@ void vm_fail(struct vm *vm, int code, const char *text);
 /** vm_describe_failure - one line for a start that the worker refused: if a service's process has ended (-EREMOTEIO),
  * what that said itself says more. */
 void vm_describe_failure(struct vm *vm, int error, const char *text, char *ret, size_t size);
-extern const struct launch_events vm_storage_launch_events;
+extern const struct launch_events vm_server_launch_events; /* their argument is a struct vm_process */
+#define VM_READY_MS 15000u
 /** vm_start_begin - vm_start(), where nothing forbids it. @done: may be NULL. */
 void vm_start_begin(struct vm *vm, bool paused, vm_done_fn done, void *arg);
 

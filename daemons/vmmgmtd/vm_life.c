@@ -12,14 +12,13 @@
 #include "base/text.h"
 #include "vm_int.h"
 
-#define READY_MS	 15000u
 /* From STOP, or the guest's end, to SIGKILL: more than the worker itself waits for its providers, so that it leaves
  * word of the end, for a vmmgmtd that did not ask for it. */
-#define STOP_GRACE_NS	 (7 * NS_PER_SEC)
-#define STORAGE_GRACE_NS (5 * NS_PER_SEC) /* from the worker's end: its I/O may still be on its way */
-#define DRAIN_GRACE_NS	 (2 * NS_PER_SEC) /* from the worker's end to that of its connection */
-#define RECONNECT_NS	 (1 * NS_PER_SEC)
-#define KILLED_NS	 (5 * NS_PER_SEC) /* who was killed so long ago and is still there waits in the kernel */
+#define STOP_GRACE_NS	(7 * NS_PER_SEC)
+#define SERVER_GRACE_NS (5 * NS_PER_SEC) /* from the worker's end: its I/O may still be on its way */
+#define DRAIN_GRACE_NS	(2 * NS_PER_SEC) /* from the worker's end to that of its connection */
+#define RECONNECT_NS	(1 * NS_PER_SEC)
+#define KILLED_NS	(5 * NS_PER_SEC) /* who was killed so long ago and is still there waits in the kernel */
 
 static void end_begin(struct vm *vm);
 static void end_check(struct vm *vm);
@@ -39,14 +38,16 @@ static void last_set(struct vm *vm, enum vm_state state, int code, const char *r
 /* Its images and memory are not free before it ends: nobody can do more than wait, and know why. */
 static void tell_stuck(struct vm *vm)
 {
-	struct launched *stuck = vm->worker ? vm->worker : vm->storage;
+	const struct vm_process *server = vm_server_serving(vm);
+	struct launched *stuck = vm->worker ? vm->worker : server ? server->launched : NULL;
 	char text[REASON_MAX];
 
 	if (!stuck || !(vm->ending || vm->destroyed))
 		return;
 	vm_put_text(text, sizeof(text),
 		    "%s (process %d) was killed and does not end: it waits in the kernel, perhaps for a disk",
-		    vm->worker ? "vmworker" : "vsp-storaged", (int)vm->env->launcher->ops->id(stuck).pid);
+		    vm->worker ? "vmworker" : vm_server_name(server->server),
+		    (int)vm->env->launcher->ops->id(stuck).pid);
 	if (!strcmp(vm->reason, text))
 		return; /* told */
 	log_error(vm->domain.name, "%s", text);
@@ -61,13 +62,14 @@ void vm_kill_all(void *arg)
 
 	if (vm->worker)
 		vm->env->launcher->ops->kill(vm->worker);
-	if (vm->storage)
-		vm->env->launcher->ops->kill(vm->storage);
+	for (enum vm_server i = 0; i < VM_SERVERS; i++)
+		if (vm->servers[i].launched)
+			vm->env->launcher->ops->kill(vm->servers[i].launched);
 	if (!vm->killed_ns)
 		vm->killed_ns = now;
 	else if (now - vm->killed_ns >= KILLED_NS)
 		tell_stuck(vm);
-	if (vm->worker || vm->storage)
+	if (vm->worker || vm_server_serving(vm))
 		loop_arm(vm->kill_timer, KILLED_NS);
 }
 
@@ -102,9 +104,9 @@ static void end_check(struct vm *vm)
 {
 	if (!vm->ending || vm->worker || vm->conn)
 		return;
-	if (vm->storage) {
+	if (vm_server_serving(vm)) {
 		/* It ends by itself when the worker is gone; what it has submitted to the disk must come to its end. */
-		loop_arm(vm->kill_timer, STORAGE_GRACE_NS);
+		loop_arm(vm->kill_timer, SERVER_GRACE_NS);
 		return;
 	}
 	end_finish(vm);
@@ -210,16 +212,17 @@ static void on_worker_ended(struct launched *process, const char *why, void *arg
 }
 
 /* The worker replaces it, and tells; here only the end of the VM depends on it. */
-static void on_storage_ended(struct launched *process, const char *why, void *arg)
+static void on_server_ended(struct launched *process, const char *why, void *arg)
 {
-	struct vm *vm = arg;
+	struct vm_process *server = arg;
+	struct vm *vm = server->vm;
 
 	vm->env->launcher->ops->release(process);
-	vm->storage = NULL;
+	server->launched = NULL;
 	if (vm->starting && !vm->ending && vm->env->launcher->ops->runs_services) {
 		char text[REASON_MAX];
 
-		describe_exit(vm, "vsp-storaged", why, text, sizeof(text));
+		describe_exit(vm, vm_server_name(server->server), why, text, sizeof(text));
 		vm_fail(vm, -EREMOTEIO, text);
 		return;
 	}
@@ -232,14 +235,14 @@ static void on_storage_ended(struct launched *process, const char *why, void *ar
 static void on_worker_ready(struct launched *process, void *arg);
 
 static const struct launch_events worker_launch_events = {on_worker_ready, on_worker_ended};
-static void on_storage_ready(struct launched *process, void *arg)
+static void on_server_ready(struct launched *process, void *arg)
 {
-	struct vm *vm = arg;
+	struct vm *vm = ((struct vm_process *)arg)->vm;
 
 	vm_save_runtime(vm, !vm->starting);
 }
 
-const struct launch_events vm_storage_launch_events = {on_storage_ready, on_storage_ended};
+const struct launch_events vm_server_launch_events = {on_server_ready, on_server_ended};
 
 static void get_folder(const struct vm *vm, char ret[PATH_MAX])
 {
@@ -256,31 +259,11 @@ static int launch_worker(struct vm *vm, struct err *err)
 		.uuid = vm->domain.uuid,
 		.vm = vm->domain.name,
 		.log_fd = vm->log_fd,
-		.ready_ms = READY_MS,
+		.ready_ms = VM_READY_MS,
 	};
 
 	get_folder(vm, folder);
 	return vm->env->launcher->ops->start(vm->env->launcher, &request, &worker_launch_events, vm, err, &vm->worker);
-}
-
-/* Where the worker does not. */
-static int launch_storage(struct vm *vm, struct err *err)
-{
-	static const char *const engines[] = {
-		[DOMAIN_IO_URING] = "--engine io_uring", [DOMAIN_IO_THREADS] = "--engine threads"};
-	const struct launch_request request = {
-		.program = "vsp-storaged",
-		.uuid = vm->domain.uuid,
-		.vm = vm->domain.name,
-		.unit_args = engines[vm->domain.io],
-		.log_fd = -1,
-		.ready_ms = READY_MS,
-	};
-
-	if (!vm->env->launcher->ops->runs_services || !vm->domain.disk_count)
-		return 0;
-	return vm->env->launcher->ops->start(vm->env->launcher, &request, &vm_storage_launch_events, vm, err,
-					     &vm->storage);
 }
 
 /* ---- what the worker says ---- */
@@ -416,7 +399,7 @@ static void on_created(int error, const char *text, void *arg)
 	vm_files_close(vm); /* the worker has its own */
 	if (error == -ECANCELED || vm->ending)
 		return;
-	if (!error && launch_storage(vm, &err) < 0) {
+	if (!error && vm_servers_launch(vm, &err) < 0) {
 		vm_fail(vm, err.code, err.text);
 		return;
 	}
@@ -457,8 +440,8 @@ static int open_files(struct vm *vm, struct err *err)
 		r = broker_open_read("initrd", d->initrd, err, &f->initrd);
 	for (size_t i = 0; r == 0 && i < d->disk_count; i++)
 		r = vm_open_disk(vm, &d->disks[i], err, &f->disks[i], &f->reservations[i]);
-	if (r == 0 && d->disk_count && !vm->env->launcher->ops->runs_services)
-		r = vm_service_open_program(VM_SERVICE_STORAGE, err, &f->storage_program);
+	if (r == 0)
+		r = vm_service_open_programs(vm, err);
 	if (r == 0)
 		r = broker_check_memory(d->memory_bytes, d->huge_pages, err);
 	if (r == 0)
@@ -605,7 +588,7 @@ static void on_adopted(int error, const char *text, void *arg)
 		loop_arm(vm->retry_timer, RECONNECT_NS);
 	}
 	if (!error && vm->conn && !vm->ending)
-		vm_disks_settle(vm);
+		vm_changes_settle(vm);
 }
 
 void vm_connect_again(void *arg)
@@ -652,6 +635,13 @@ static void adopt_log(struct vm *vm)
 		log_warn(vm->domain.name, "%s", err.text);
 }
 
+static void adopt_server(struct vm *vm, enum vm_server server, const struct launch_id *id)
+{
+	struct vm_process *process = &vm->servers[server];
+
+	vm->env->launcher->ops->adopt(vm->env->launcher, id, &vm_server_launch_events, process, &process->launched);
+}
+
 void vm_adopt(struct vm *vm, const struct runtime_state *state)
 {
 	const struct launcher_ops *ops = vm->env->launcher->ops;
@@ -667,7 +657,8 @@ void vm_adopt(struct vm *vm, const struct runtime_state *state)
 	adopt_log(vm);
 	if (ops->adopt(vm->env->launcher, &state->worker, &worker_launch_events, vm, &vm->worker) == 0)
 		vm->worker_pid = state->worker.pid;
-	ops->adopt(vm->env->launcher, &state->storage, &vm_storage_launch_events, vm, &vm->storage);
+	adopt_server(vm, VM_STORAGED, &state->storage);
+	adopt_server(vm, VM_NETD, &state->network);
 	if (!state->up || !vm->worker) {
 		adopt_end(vm, state);
 		if (!state->up)

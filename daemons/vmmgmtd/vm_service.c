@@ -22,9 +22,28 @@
 /* Which installed program serves what. */
 static const struct {
 	const char *service, *program;
-} programs[] = {
-	{VM_SERVICE_STORAGE, "vsp-storaged"},
+} servers[] = {
+	[VM_STORAGED] = {VM_SERVICE_STORAGE, "vsp-storaged"},
+	[VM_NETD] = {VM_SERVICE_NETWORK, "vsp-netd"},
 };
+
+const char *vm_server_name(enum vm_server server)
+{
+	return servers[server].program;
+}
+
+bool vm_server_wanted(const struct vm *vm, enum vm_server server)
+{
+	return server == VM_STORAGED ? vm->domain.disk_count > 0 : vm->domain.nic_count > 0;
+}
+
+struct vm_process *vm_server_serving(struct vm *vm)
+{
+	for (enum vm_server i = 0; i < VM_SERVERS; i++)
+		if (vm->servers[i].launched)
+			return &vm->servers[i];
+	return NULL;
+}
 
 const struct worker_service *vm_service_find(const struct vm *vm, const char *name)
 {
@@ -49,15 +68,15 @@ static void tell_change(struct vm *vm, const struct worker_service *now)
 		 *now->message ? ": " : "", now->message);
 }
 
-/* The process that works on the images now. */
-static void follow(struct vm *vm, const struct worker_service *service)
+/* The process that uses what is the VM's now. */
+static void follow(struct vm *vm, struct vm_process *server, const struct worker_service *service)
 {
 	const struct launcher_ops *ops = vm->env->launcher->ops;
 	struct launched *process;
 	struct launch_id id;
 	int r;
 
-	if (!service->pid || !vm->worker || (vm->storage && ops->id(vm->storage).pid == service->pid))
+	if (!service->pid || !vm->worker || (server->launched && ops->id(server->launched).pid == service->pid))
 		return;
 	r = ops->identify(service->pid, vm->worker_pid, &id);
 	if (r == -EPERM) {
@@ -66,11 +85,11 @@ static void follow(struct vm *vm, const struct worker_service *service)
 				 service->name, (int)service->pid);
 		return;
 	}
-	if (r < 0 || ops->adopt(vm->env->launcher, &id, &vm_storage_launch_events, vm, &process) < 0)
+	if (r < 0 || ops->adopt(vm->env->launcher, &id, &vm_server_launch_events, server, &process) < 0)
 		return; /* gone already: the worker will tell */
-	if (vm->storage)
-		ops->release(vm->storage);
-	vm->storage = process;
+	if (server->launched)
+		ops->release(server->launched);
+	server->launched = process;
 	vm_save_runtime_soon(vm);
 }
 
@@ -79,7 +98,6 @@ void vm_services_set(struct vm *vm, const struct worker_status *status)
 	/* At the VM's end its processes go with it, which is no news. */
 	const bool over = vm->ending || vm->destroyed || status->phase == WORKER_PHASE_OFF ||
 			  status->phase == WORKER_PHASE_CRASHED;
-	const struct worker_service *storage;
 
 	for (size_t i = 0; !over && i < status->service_count; i++)
 		tell_change(vm, &status->services[i]);
@@ -88,9 +106,12 @@ void vm_services_set(struct vm *vm, const struct worker_status *status)
 	vm->service_count = vm->services ? MIN(status->service_count, WORKER_SERVICES_MAX) : 0;
 	if (vm->service_count)
 		memcpy(vm->services, status->services, vm->service_count * sizeof(*vm->services));
-	storage = vm_service_find(vm, VM_SERVICE_STORAGE);
-	if (storage && vm->has_folder)
-		follow(vm, storage);
+	for (enum vm_server i = 0; i < VM_SERVERS; i++) {
+		const struct worker_service *service = vm_service_find(vm, servers[i].service);
+
+		if (service && vm->has_folder)
+			follow(vm, &vm->servers[i], service);
+	}
 }
 
 /* ---- upgrade ---- */
@@ -134,10 +155,10 @@ static int open_program(const char *service, const char *path, struct err *err, 
 	if (r == 0 && !*path) {
 		size_t i = 0;
 
-		while (i < ARRAY_SIZE(programs) && strcmp(programs[i].service, service) != 0)
+		while (i < ARRAY_SIZE(servers) && strcmp(servers[i].service, service) != 0)
 			i++;
-		r = i < ARRAY_SIZE(programs)
-			    ? session_program(programs[i].program, installed, sizeof(installed), err)
+		r = i < ARRAY_SIZE(servers)
+			    ? session_program(servers[i].program, installed, sizeof(installed), err)
 			    : err_set(err, -EINVAL, "service %s: name its program: there is no installed one", service);
 		path = installed;
 	}
@@ -176,9 +197,38 @@ void vm_upgrade(struct vm *vm, const char *service, const char *path, vm_done_fn
 	}
 }
 
-/* ---- the program for the start ---- */
+/* ---- the start ---- */
 
-int vm_service_open_program(const char *service, struct err *err, int *ret_fd)
+int vm_service_open_programs(struct vm *vm, struct err *err)
 {
-	return open_program(service, "", err, ret_fd);
+	int *const fds[] = {[VM_STORAGED] = &vm->files.storage_program, [VM_NETD] = &vm->files.network_program};
+	int r = 0;
+
+	for (enum vm_server i = 0; r == 0 && i < VM_SERVERS && !vm->env->launcher->ops->runs_services; i++)
+		if (vm_server_wanted(vm, i))
+			r = open_program(servers[i].service, "", err, fds[i]);
+	return r;
+}
+
+int vm_servers_launch(struct vm *vm, struct err *err)
+{
+	static const char *const engines[] = {
+		[DOMAIN_IO_URING] = "--engine io_uring", [DOMAIN_IO_THREADS] = "--engine threads"};
+	int r = 0;
+
+	for (enum vm_server i = 0; r == 0 && i < VM_SERVERS && vm->env->launcher->ops->runs_services; i++) {
+		const struct launch_request request = {
+			.program = servers[i].program,
+			.uuid = vm->domain.uuid,
+			.vm = vm->domain.name,
+			.unit_args = i == VM_STORAGED ? engines[vm->domain.io] : NULL,
+			.log_fd = -1,
+			.ready_ms = VM_READY_MS,
+		};
+
+		if (vm_server_wanted(vm, i))
+			r = vm->env->launcher->ops->start(vm->env->launcher, &request, &vm_server_launch_events,
+							  &vm->servers[i], err, &vm->servers[i].launched);
+	}
+	return r;
 }

@@ -42,6 +42,20 @@ struct worker_drive {
 	bool locked; /* by the guest */
 };
 
+#define WORKER_ADDRESSES_MAX 8u
+
+/* A NIC that "network" serves. */
+struct worker_nic {
+	char alias[DOMAIN_ALIAS_MAX];
+	bool link;	/* as the guest sees it */
+	bool peer_gone; /* what was behind its descriptor has closed it */
+	bool capturing;
+	uint8_t mac[6];					       /* that the guest uses */
+	struct domain_address addresses[WORKER_ADDRESSES_MAX]; /* that the guest was seen to use, the newest first */
+	size_t address_count;
+	uint64_t dropped; /* frames, by the deaths of its processes */
+};
+
 /* A process that serves the guest for the worker, as the worker tells: text is cleaned, numbers are its word only. */
 struct worker_service {
 	char name[32]; /* "storage" */
@@ -55,6 +69,8 @@ struct worker_service {
 	uint64_t last_outage_us;
 	struct worker_drive drives[DOMAIN_DISKS_MAX];
 	size_t drive_count;
+	struct worker_nic nics[DOMAIN_NICS_MAX];
+	size_t nic_count;
 };
 
 enum worker_heartbeat {
@@ -105,6 +121,9 @@ struct worker_files {
 	int storage_program;		    /* the worker runs it; -1: somebody else does, or there are no disks */
 	int disks[DOMAIN_DISKS_MAX];	    /* as many as the domain has, in its order */
 	int reservations[DOMAIN_DISKS_MAX]; /* the same, of those that are shareable */
+	int network_program;		    /* as storage_program */
+	int nics[DOMAIN_NICS_MAX]
+		[DOMAIN_NIC_QUEUES_MAX]; /* as many as the domain has, each with as many as it has queues */
 };
 
 /** worker_create - @folder: the VM's runtime folder, for the processes that the worker starts. */
@@ -162,15 +181,53 @@ struct worker_disk_change {
 
 /** worker_change_disk - done once it is so: at the worker, at its vsp-storaged, for the guest; there is no deadline. An
  * answer with an error means that nothing has changed; -ECONNRESET and -ECANCELED (the connection is gone) that nobody
- * knows: worker_has_disks() tells. */
+ * knows: worker_has() tells. */
 int worker_change_disk(struct worker *worker, const struct worker_disk_change *change, worker_done_fn done, void *arg);
 
-/** worker_has_disks_fn - @same: the disks of the VM are those of the definition. */
-typedef void (*worker_has_disks_fn)(int error, const char *text, bool same, void *arg);
+enum worker_nic_change_kind {
+	WORKER_NIC_ATTACH,
+	WORKER_NIC_DETACH,
+	WORKER_NIC_SET,	 /* all but what is behind it is as @domain says */
+	WORKER_NIC_PEER, /* something else is behind it: @domain has another generation */
+	WORKER_NIC_CAPTURE,
+};
 
-/** worker_has_disks - asks which disks the VM has; answered once no change is under way. */
-int worker_has_disks(struct worker *worker, const struct domain *domain, unsigned int controllers,
-		     worker_has_disks_fn fn, void *arg);
+#define WORKER_FILTER_MAX 256u
+
+/* An instruction of a classic BPF program. */
+struct worker_filter {
+	uint16_t code;
+	uint8_t jt, jf;
+	uint32_t k;
+};
+
+/* What is to become of a NIC while the guest runs. */
+struct worker_nic_change {
+	enum worker_nic_change_kind kind;
+	const struct domain *domain;	    /* that has the NIC */
+	size_t index;			    /* of it there */
+	const struct domain *then;	    /* what the VM has then; not of CAPTURE */
+	const int *fds;			    /* ATTACH, PEER: one for each queue; CAPTURE: where to; stay the caller's */
+	size_t nfds;			    /* CAPTURE: 0: no more */
+	uint32_t timeout_ms;		    /* DETACH: the guest has so long; 0: it is not asked */
+	uint32_t snap_len;		    /* CAPTURE: bytes of each frame; 0: all */
+	const struct worker_filter *filter; /* CAPTURE */
+	size_t filter_len;		    /* at most WORKER_FILTER_MAX; 0: all frames */
+};
+
+/** worker_change_nic - as worker_change_disk(). */
+int worker_change_nic(struct worker *worker, const struct worker_nic_change *change, worker_done_fn done, void *arg);
+
+/** worker_same_nics - whether two definitions of a VM say the same of NICs, and what is behind them. */
+bool worker_same_nics(const struct domain *a, const struct domain *b);
+
+/** worker_has_fn - @same: the VM has what the definition says. */
+typedef void (*worker_has_fn)(int error, const char *text, bool same, void *arg);
+
+/** worker_has - asks which disks (@name "storage") or NICs ("network") the VM has; answered once no change is under
+ * way. */
+int worker_has(struct worker *worker, const char *name, const struct domain *domain, unsigned int controllers,
+	       worker_has_fn fn, void *arg);
 
 /** worker_statistics_fn - @fds: a statistics block each (lib/vsp/stats_read.h), of @count providers whose processes are
  * not trusted; closed after the call. */

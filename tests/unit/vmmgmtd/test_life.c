@@ -126,8 +126,10 @@ Test(state, of_this_version_and_earlier_ones)
 	static const char first[] = "version 1\nup 1\npersistent 0\nworker 12 34\nstorage 56 78\n";
 	static const char second[] =
 		"version 2\nup 0\npersistent 1\nworker 12 34\nstorage 0 0\nagain 1 2000000000\nbegan 99\n";
-	static const char now[] = "version 4\nup 1\npersistent 1\nworker 12 34\nstorage 0 0\nagain 0 0\nbegan 99\n"
-				  "destroyed 1\ncontrollers 3\n";
+	static const char fourth[] = "version 4\nup 1\npersistent 1\nworker 12 34\nstorage 0 0\nagain 0 0\nbegan 99\n"
+				     "destroyed 0\ncontrollers 5\n";
+	static const char now[] = "version 5\nup 1\npersistent 1\nworker 12 34\nstorage 0 0\nagain 0 0\nbegan 99\n"
+				  "destroyed 1\ncontrollers 3\nnetwork 91 92\n";
 	static const char third[] = "version 3\nup 1\npersistent 1\nworker 12 34\nstorage 0 0\nagain 0 0\nbegan 99\n"
 				    "destroyed 1\n";
 	struct runtime_state state;
@@ -147,6 +149,9 @@ Test(state, of_this_version_and_earlier_ones)
 	cr_assert_eq(runtime_parse_state(now, &state), 0);
 	cr_assert(state.up && !state.again && state.began_ns == 99 && state.destroyed);
 	cr_assert_eq(state.controllers, 3);
+	cr_assert(state.network.pid == 91 && state.network.start_time == 92);
+	cr_assert_eq(runtime_parse_state(fourth, &state), 0);
+	cr_assert(state.controllers == 5 && state.network.pid == 0);
 }
 
 Test(state, written_and_read_again)
@@ -217,12 +222,14 @@ Test(state, nonsense_is_refused)
 					    ("version 3\nup 1\npersistent 0\nworker 12 34\nstorage 56 78\n"
 					     "again 0 0\nbegan 99\n"),
 					    ("version 4\nup 1\npersistent 0\nworker 12 34\nstorage 56 78\n"
-					     "again 0 0\nbegan 99\ndestroyed 0\n")};
+					     "again 0 0\nbegan 99\ndestroyed 0\n"),
+					    ("version 5\nup 1\npersistent 0\nworker 12 34\nstorage 56 78\n"
+					     "again 0 0\nbegan 99\ndestroyed 0\ncontrollers 1\n")};
 	struct runtime_state state;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
 		cr_expect_eq(runtime_parse_state(texts[i], &state), -EINVAL, "%zu", i);
-	cr_assert_eq(runtime_parse_state("version 5\nwhatever\n", &state), -EPROTONOSUPPORT);
+	cr_assert_eq(runtime_parse_state("version 6\nwhatever\n", &state), -EPROTONOSUPPORT);
 	cr_assert_eq(runtime_parse_state("version 0\n", &state), -EPROTONOSUPPORT);
 }
 

@@ -123,7 +123,7 @@ Test(vm_disk, the_definition_gets_a_disk_and_loses_it)
 	cr_assert_str_eq(outcome_target, "sdb");
 	cr_assert_eq(disks(), 2);
 	cr_assert(strstr(kept, "/images/b.raw") && strstr(kept, "sdb"), "%s", kept);
-	cr_assert_eq(detach("sdb", VM_DISK_CONFIG, 0), 0, "%s", outcome_text);
+	cr_assert_eq(detach("sdb", VM_CHANGE_CONFIG, 0), 0, "%s", outcome_text);
 	cr_assert_eq(disks(), 1);
 	cr_assert(!strstr(kept, "/images/b.raw") && strstr(kept, image), "%s", kept);
 }
@@ -175,10 +175,10 @@ Test(vm_disk, of_one_that_has_ended)
 	cr_assert_eq(attach("/images/b.raw", "", 0), -EBADFD);
 	cr_assert_eq(detach("sda", 0, 20), -EBADFD);
 	cr_assert_eq(detach("sda", 0, 0), -EINVAL, "no time at all");
-	cr_assert_eq(detach("sda", 0, VM_DISK_TIMEOUT_MAX_S + 1), -EINVAL);
+	cr_assert_eq(detach("sda", 0, VM_CHANGE_TIMEOUT_MAX_S + 1), -EINVAL);
 	cr_assert_null(vm->change);
 	/* What is kept can change all the same; what runs stays. */
-	cr_assert_eq(attach("/images/b.raw", "", VM_DISK_CONFIG), 0, "%s", outcome_text);
+	cr_assert_eq(attach("/images/b.raw", "", VM_CHANGE_CONFIG), 0, "%s", outcome_text);
 	cr_assert(strstr(kept, "/images/b.raw"));
 	vm->has_folder = false;
 }
@@ -190,8 +190,8 @@ static void set_up_transient(void)
 
 Test(vm_disk_transient, nothing_of_it_is_kept, .init = set_up_transient, .fini = tear_down)
 {
-	cr_assert_eq(attach("/images/b.raw", "", VM_DISK_PERSISTENT), -EBADFD);
-	cr_assert_eq(attach("/images/b.raw", "", VM_DISK_CONFIG), -EBADFD);
-	cr_assert_eq(detach("sda", VM_DISK_CONFIG, 0), -EBADFD);
+	cr_assert_eq(attach("/images/b.raw", "", VM_CHANGE_PERSISTENT), -EBADFD);
+	cr_assert_eq(attach("/images/b.raw", "", VM_CHANGE_CONFIG), -EBADFD);
+	cr_assert_eq(detach("sda", VM_CHANGE_CONFIG, 0), -EBADFD);
 	cr_assert_eq(disks(), 1);
 }

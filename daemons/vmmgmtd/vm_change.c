@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vm_change.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+const struct vm_change_kind vm_change_disks = {
+	.service = VM_SERVICE_STORAGE,
+	.what = "disk",
+	.verb = "disk",
+	.none = "it was started without a disk, and has no disk controller",
+};
+
+const struct vm_change_kind vm_change_nics = {
+	.service = VM_SERVICE_NETWORK,
+	.what = "NIC",
+	.verb = "nic",
+	.none = "it was started without a NIC, and nobody serves one",
+};
+
+static void change_free(struct vm_change *change)
+{
+	domain_done(&change->then);
+	domain_done(&change->kept);
+	free(change);
+}
+
+void vm_change_cleanup(struct vm_change **change)
+{
+	if (*change)
+		change_free(*change);
+}
+
+struct vm_change *vm_change_new(struct vm *vm, const struct vm_change_kind *kind, vm_change_fn done, void *arg)
+{
+	struct vm_change *change = calloc(1, sizeof(*change));
+
+	if (change)
+		*change = (struct vm_change){.vm = vm, .kind = kind, .done = done, .arg = arg};
+	return change;
+}
+
+static void move(struct domain *to, struct domain *from)
+{
+	domain_done(to);
+	*to = *from;
+	*from = (struct domain){0};
+}
+
+/* ---- what is on disk ---- */
+
+/* The change is made: the definitions follow. */
+static void made(struct vm *vm, struct vm_change *change)
+{
+	struct err err = {0};
+	int r = 0;
+
+	if (change->keeps && vm->persistent)
+		r = vm->env->keep(vm, (change->kept.xml ? &change->kept : &change->then)->xml, &err, vm->env->arg);
+	if (r < 0)
+		log_error(vm->domain.name, "%s %s: it runs so, but the definition could not be kept: %s",
+			  change->kind->what, change->name, err.text);
+	r = runtime_plan_made(vm->env->base, vm->domain.uuid);
+	if (r < 0)
+		log_error(vm->domain.name, "runtime folder: the definition cannot be replaced: %s", strerror(-r));
+	if (change->kept.xml)
+		move(&vm->kept, &change->kept);
+	else if (!change->keeps && vm->persistent && !vm->kept.xml)
+		move(&vm->kept, &vm->domain);
+	move(&vm->domain, &change->then);
+	vm_changed(vm);
+}
+
+static void finish(struct vm_change *change, int error, const char *text)
+{
+	struct vm *vm = change->vm;
+
+	vm->change = NULL;
+	change->done(error, error && !*text ? strerror(-error) : text, change->name, change->arg);
+	change_free(change);
+}
+
+static void on_changed(int error, const char *text, void *arg)
+{
+	struct vm_change *change = arg;
+	struct vm *vm = change->vm;
+	char line[REASON_MAX];
+
+	if (error == -ECONNRESET || error == -ECANCELED || error == -EPROTO) {
+		vm_put_text(line, sizeof(line),
+			    "VM %s: its vmworker was lost while it was asked: \"vmctl %s list %s\" tells what it has",
+			    vm->domain.name, change->kind->verb, vm->domain.name);
+		finish(change, error, line);
+		return;
+	}
+	if (error) {
+		vm_put_text(line, sizeof(line), "VM %s: %s", vm->domain.name, *text ? text : strerror(-error));
+		if (change->then.xml)
+			runtime_plan_dropped(vm->env->base, vm->domain.uuid);
+		finish(change, error, line);
+		return;
+	}
+	if (change->then.xml)
+		made(vm, change);
+	finish(change, 0, "");
+}
+
+/* ---- what an earlier vmmgmtd, or connection, left ---- */
+
+static void on_settled(int error, const char *text, bool same, void *arg)
+{
+	struct vm_change *change = arg;
+	struct vm *vm = change->vm;
+
+	vm->change = NULL;
+	if (error && error != -ECANCELED && error != -ECONNRESET)
+		log_error(vm->domain.name, "its vmworker does not tell which %ss it has: %s", change->kind->what,
+			  *text ? text : strerror(-error));
+	if (!error && same)
+		made(vm, change);
+	else if (!error)
+		runtime_plan_dropped(vm->env->base, vm->domain.uuid);
+	if (!error)
+		log_notice(vm->domain.name, "a change of its %ss that was interrupted %s", change->kind->what,
+			   same ? "is made" : "is not");
+	change_free(change);
+}
+
+static int read_plan(struct vm *vm, struct vm_change *change)
+{
+	_cleanup_free_ char *then = NULL, *kept = NULL;
+	struct err err = {0};
+	int r = runtime_plan_load(vm->env->base, vm->domain.uuid, &then, &kept);
+
+	if (r < 0)
+		return r;
+	change->keeps = kept != NULL;
+	r = domain_parse(then, strlen(then), &change->then, NULL, &err);
+	if (r == 0 && kept && strcmp(kept, then) != 0)
+		r = domain_parse(kept, strlen(kept), &change->kept, NULL, &err);
+	if (r < 0)
+		log_error(vm->domain.name, "a planned change is not usable: %s", err.text);
+	return r;
+}
+
+void vm_changes_settle(struct vm *vm)
+{
+	_cleanup_(vm_change_cleanup) struct vm_change *change = vm->change ? NULL : vm_change_new(vm, NULL, NULL, NULL);
+	int r;
+
+	if (!change)
+		return;
+	r = read_plan(vm, change);
+	if (r == 0) {
+		/* Each change is of one kind. */
+		change->kind = worker_same_nics(&vm->domain, &change->then) ? &vm_change_disks : &vm_change_nics;
+		r = worker_has(vm->conn, change->kind->service, &change->then, vm->controllers, on_settled, change);
+	}
+	if (r == 0)
+		vm->change = take_ptr(change);
+	else if (r != -ENOENT)
+		log_error(vm->domain.name, "a change that was interrupted is left as it is: %s", strerror(-r));
+}
+
+/* ---- requests ---- */
+
+int vm_change_check(const struct vm *vm, const struct vm_change_kind *kind, struct err *err)
+{
+	int r = vm_must_run(vm, err);
+
+	if (r == 0 && vm->phase == WORKER_PHASE_CREATED)
+		r = err_set(err, -EBADFD, "VM %s: it has not run yet: resume it first", vm->domain.name);
+	else if (r == 0 && !vm_service_find(vm, kind->service))
+		r = err_set(err, -EOPNOTSUPP, "VM %s: %s: add the first one with --config, and start it anew",
+			    vm->domain.name, kind->none);
+	else if (r == 0 && vm->change)
+		r = err_set(err, -EBUSY, "VM %s: another change of its %ss is under way: try again", vm->domain.name,
+			    vm->change->kind->what);
+	return r;
+}
+
+int vm_change_check_flags(const struct vm *vm, unsigned int flags, struct err *err)
+{
+	if ((flags & (VM_CHANGE_PERSISTENT | VM_CHANGE_CONFIG)) && !vm->persistent)
+		return err_set(err, -EBADFD, "VM %s: it is not defined: nothing of it is kept", vm->domain.name);
+	return 0;
+}
+
+int vm_change_keep_only(struct vm *vm, struct domain *then, struct err *err)
+{
+	int r;
+
+	if (!vm->persistent)
+		return err_set(err, -EBADFD, "VM %s: it is not defined: nothing of it is kept", vm->domain.name);
+	r = vm->env->keep(vm, then->xml, err, vm->env->arg);
+	if (r == 0)
+		vm_redefine(vm, then);
+	return r;
+}
+
+bool vm_change_is_off(const struct vm *vm, unsigned int flags)
+{
+	return !vm->has_folder || (flags & VM_CHANGE_CONFIG);
+}
+
+int vm_change_ask(struct vm_change *change, vm_change_send_fn send, const void *what, struct err *err)
+{
+	struct vm *vm = change->vm;
+	const char *kept = !change->keeps ? NULL : (change->kept.xml ? &change->kept : &change->then)->xml;
+	int r = 0;
+
+	if (change->then.xml) {
+		r = runtime_plan(vm->env->base, vm->domain.uuid, change->then.xml, kept);
+		if (r < 0)
+			return err_set(err, r, "VM %s: runtime folder: the plan cannot be written: %s", vm->domain.name,
+				       strerror(-r));
+	}
+	r = send(vm->conn, what, on_changed, change);
+	if (r == 0) {
+		vm->change = change;
+		return 0;
+	}
+	if (change->then.xml)
+		runtime_plan_dropped(vm->env->base, vm->domain.uuid);
+	return err_set(err, r, "VM %s: its vmworker cannot be asked: %s", vm->domain.name, strerror(-r));
+}

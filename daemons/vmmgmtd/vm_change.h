@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Changes of what a VM has, while it runs or not: disks (vm_disk.c), NICs (vm_nic.c).
+ *
+ * Theory of operation: of a VM that is off only the definition changes. Of one that runs, what runs: what it needs is
+ * opened by vmmgmtd, the worker keeps it for each process that serves it and hands it on. What the VM has, the worker
+ * knows; definition.xml in the runtime folder has to say the same. So before the worker is asked, the plan is written
+ * beside it: what runs then, and what is kept then if that is to change too. After the worker's answer first the kept
+ * definition is replaced, then the plan becomes definition.xml, in one step; or it is dropped. If this process ends, or
+ * the worker's connection, before all of that is done, vm_changes_settle() asks the worker which of both it is, and
+ * does the rest.
+ *
+ * Limits: one change at a time.
+ */
+#ifndef VMMGMTD_VM_CHANGE_H
+#define VMMGMTD_VM_CHANGE_H
+
+#include "vm_int.h"
+
+/* What can change; constant. */
+struct vm_change_kind {
+	const char *service; /* that serves it */
+	const char *what;    /* "disk", for people; "disks": more of them */
+	const char *verb;    /* of vmctl */
+	const char *none;    /* why none can come: for people */
+};
+
+extern const struct vm_change_kind vm_change_disks, vm_change_nics;
+
+struct vm_change {
+	struct vm *vm;
+	const struct vm_change_kind *kind;
+	struct domain then; /* what runs then; xml is NULL: as now */
+	struct domain kept; /* what is kept then; xml is NULL: as it follows */
+	bool keeps;	    /* what is kept changes, too */
+	char name[DOMAIN_ALIAS_MAX];
+	vm_change_fn done;
+	void *arg;
+};
+
+/** vm_change_new - NULL without memory. Owner: the caller, until vm_change_ask() has succeeded. */
+struct vm_change *vm_change_new(struct vm *vm, const struct vm_change_kind *kind, vm_change_fn done, void *arg);
+/** vm_change_cleanup - for _cleanup_(). */
+void vm_change_cleanup(struct vm_change **change);
+
+/** vm_change_check - Return: 0 if what runs can be changed now; else with a line. */
+int vm_change_check(const struct vm *vm, const struct vm_change_kind *kind, struct err *err);
+/** vm_change_check_flags - VM_CHANGE_*. Return: 0; -EBADFD with a line: nothing of the VM is kept. */
+int vm_change_check_flags(const struct vm *vm, unsigned int flags, struct err *err);
+/** vm_change_is_off - whether only the definition changes. */
+bool vm_change_is_off(const struct vm *vm, unsigned int flags);
+/** vm_change_keep_only - replace what is kept of a VM that is off, or of one that runs, by @then, which is taken over
+ * on success. */
+int vm_change_keep_only(struct vm *vm, struct domain *then, struct err *err);
+
+/** vm_change_send_fn - ask the worker: worker_change_disk(), worker_change_nic(). */
+typedef int (*vm_change_send_fn)(struct worker *worker, const void *what, worker_done_fn done, void *arg);
+
+/** vm_change_ask - write the plan, ask the worker. @change is taken over on success, and done once the worker has
+ * answered. Return: 0; a negative errno with a line. */
+int vm_change_ask(struct vm_change *change, vm_change_send_fn send, const void *what, struct err *err);
+
+#endif
