@@ -262,6 +262,7 @@ static int send_start(struct spawner *spawner, const struct spawn_request *reque
 		[SPAWNER_FD_EXE] = request->exe_fd,
 		[SPAWNER_FD_LOG] = request->log_fd >= 0 ? request->log_fd : STDERR_FILENO,
 		[SPAWNER_FD_READY] = ready_fd,
+		[SPAWNER_FD_IN] = request->in_fd,
 	};
 	int r;
 
@@ -274,7 +275,8 @@ static int send_start(struct spawner *spawner, const struct spawn_request *reque
 		r = add_string(start, *arg);
 	if (r < 0)
 		return r;
-	return spawner_send(spawner->fd, start, sizeof(start->msg) + start->msg.len, fds, SPAWNER_FDS);
+	return spawner_send(spawner->fd, start, sizeof(start->msg) + start->msg.len, fds,
+			    request->in_fd > 0 ? SPAWNER_FDS : SPAWNER_FD_IN);
 }
 
 /* Until a message is there. Return: 0 or -ETIMEDOUT. */

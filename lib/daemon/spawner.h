@@ -6,9 +6,9 @@
  * Theory of operation: the helper holds one end of a SOCK_SEQPACKET pair and closes everything else but 0 to 2. A
  * keeper between it and the daemon replaces it if it is killed, and tells of the ends of what it had started. Both end
  * when the other end closes; what it has started goes on. Each process gets a session of its own, / as its folder, no
- * signal blocked or ignored, /dev/null as its input, @log_fd as output and errors, BULKHEAD_READY_FD as daemon_ready()
- * wants it, and no other descriptor. Nothing else of the daemon's is inherited: not its seccomp filter, not its
- * Landlock domain.
+ * signal blocked or ignored, /dev/null, or @in_fd, as its input, @log_fd as output and errors, BULKHEAD_READY_FD as
+ * daemon_ready() wants it, and no other descriptor. Nothing else of the daemon's is inherited: not its seccomp filter,
+ * not its Landlock domain.
  *
  * Limits: SPAWNER_ARGS_MAX arguments, SPAWNER_BYTES_MAX bytes of them. If helper and keeper both die, nothing can be
  * started any more (-EPIPE), and spawn_events.ended of what was started comes by the pidfd, without a status. What a
@@ -47,6 +47,7 @@ struct spawn_request {
 	const char *name;	 /* argv[0] */
 	const char *const *args; /* behind it, NULL-terminated */
 	int log_fd;		 /* stays the caller's; -1: the daemon's own standard error */
+	int in_fd;		 /* its standard input; stays the caller's; 0: /dev/null */
 };
 
 /* On the loop's thread, never from inside spawner_spawn(); the process may be released in both. */

@@ -57,20 +57,21 @@ static void child_signals(void)
 
 static void child_run(char *const *argv, const int *given, int exec_fd)
 {
-	int fds[SPAWNER_FDS], null;
+	int fds[SPAWNER_FDS] = {0}, in;
 
 	setsid();
 	child_signals();
 	exec_fd = fcntl(exec_fd, F_DUPFD_CLOEXEC, CHILD_ABOVE);
 	for (size_t i = 0; i < SPAWNER_FDS; i++) {
-		fds[i] = fcntl(given[i], F_DUPFD_CLOEXEC, CHILD_ABOVE);
+		if (i != SPAWNER_FD_IN || given[i] >= 0)
+			fds[i] = fcntl(given[i], F_DUPFD_CLOEXEC, CHILD_ABOVE);
 		if (fds[i] < 0)
 			child_fail(exec_fd);
 	}
-	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (null < 0 || chdir("/") < 0)
+	in = given[SPAWNER_FD_IN] >= 0 ? fds[SPAWNER_FD_IN] : open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (in < 0 || chdir("/") < 0)
 		child_fail(exec_fd);
-	if (dup2(null, STDIN_FILENO) < 0 || dup2(fds[SPAWNER_FD_LOG], STDOUT_FILENO) < 0 ||
+	if (dup2(in, STDIN_FILENO) < 0 || dup2(fds[SPAWNER_FD_LOG], STDOUT_FILENO) < 0 ||
 	    dup2(fds[SPAWNER_FD_LOG], STDERR_FILENO) < 0 || dup2(fds[SPAWNER_FD_READY], CHILD_READY) < 0)
 		child_fail(exec_fd);
 	close_range(CHILD_READY + 1, UINT_MAX, CLOSE_RANGE_CLOEXEC);
@@ -132,7 +133,7 @@ static int handle_start(int socket, struct spawner_start *request, size_t len, c
 	char *argv[SPAWNER_ARGS_MAX + 2];
 	int r = split(request, len, argv);
 
-	if (r == 0 && fds[SPAWNER_FDS - 1] < 0)
+	if (r == 0 && fds[SPAWNER_FD_READY] < 0)
 		r = -EBADF;
 	if (r == 0)
 		r = start(argv, fds);

@@ -16,7 +16,13 @@ enum spawner_kind {
 	SPAWNER_AGAIN,	   /* from the keeper: the helper was killed, there is another one */
 };
 
-enum spawner_fd { SPAWNER_FD_EXE, SPAWNER_FD_LOG, SPAWNER_FD_READY, SPAWNER_FDS };
+enum spawner_fd {
+	SPAWNER_FD_EXE,
+	SPAWNER_FD_LOG,
+	SPAWNER_FD_READY,
+	SPAWNER_FD_IN,
+	SPAWNER_FDS
+}; /* IN: if there is one */
 
 struct spawner_msg {
 	uint32_t kind;

@@ -116,10 +116,13 @@ static void on_ended(struct spawned *process, int status, void *arg)
 
 static const struct spawn_events events = {.ready = on_ready, .ended = on_ended};
 
+static int input; /* of what is started; 0: none */
+
 static int spawn(const char *path, const char *const *args, int log_fd, struct watched *w)
 {
 	int exe = open(path, O_PATH | O_CLOEXEC), r;
-	const struct spawn_request request = {.exe_fd = exe, .name = path, .args = args, .log_fd = log_fd};
+	const struct spawn_request request = {
+		.exe_fd = exe, .name = path, .args = args, .log_fd = log_fd, .in_fd = input};
 	struct err err = {0};
 
 	*w = (struct watched){0};
@@ -261,6 +264,21 @@ Test(spawner, hands_on_nothing)
 	cr_assert_str_eq(output("exec sed -nE '/^Sig(Blk|Ign)/{s/[0-9a-f]([0-9a-f]{7})$/0\\1/;p}' /proc/self/status"),
 			 "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
 	close(stray);
+}
+
+Test(spawner, hands_on_an_input)
+{
+	int fds[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	cr_assert_eq(write(fds[0], "word\n", 5), 5);
+	input = fds[1];
+	cr_assert_str_eq(output("read x; echo $x; read y <&1 || ls -l /proc/self/fd/0 | grep -o socket"),
+			 "word\nsocket\n");
+	input = 0;
+	close(fds[0]);
+	close(fds[1]);
+	cr_assert_str_eq(output("readlink /proc/self/fd/0"), "/dev/null\n");
 }
 
 Test(spawner, forgets_what_was_released)
