@@ -211,6 +211,7 @@ void msgbus_out_vwrite(struct msgbus_out *out, const char *types, va_list ap)
 		uint32_t u;
 		uint64_t t;
 		double d;
+		msgbus_fill_fn fill;
 
 		switch (*types) {
 		case 's':
@@ -240,6 +241,10 @@ void msgbus_out_vwrite(struct msgbus_out *out, const char *types, va_list ap)
 		case 'd':
 			d = va_arg(ap, double);
 			out_basic(out, *types, &d);
+			break;
+		case '*':
+			fill = va_arg(ap, msgbus_fill_fn);
+			fill(out, va_arg(ap, void *));
 			break;
 		case 'a':
 			if (types[1] == 's') {

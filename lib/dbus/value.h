@@ -60,10 +60,14 @@ void msgbus_strv_free(char **strv);
 /** msgbus_in_error - 0, or what went wrong on this cursor. */
 int msgbus_in_error(const struct msgbus_in *in);
 
+/** msgbus_fill_fn - writes on @out what a string of types cannot say. */
+typedef void (*msgbus_fill_fn)(struct msgbus_out *out, void *arg);
+
 /**
  * msgbus_out_write - append values of basic types: 's', 'o', 'g': const char * (copied; text that is not UTF-8 is
  * cleaned); 'b': int; 'y', 'i', 'u': int or uint32_t; 'x', 't': uint64_t; 'd': double; 'h': int (duplicated, stays the
- * caller's); and "as": const char *const *, NULL-terminated or NULL.
+ * caller's); and "as": const char *const *, NULL-terminated or NULL; '*': a
+ * msgbus_fill_fn and its argument (void *).
  */
 void msgbus_out_write(struct msgbus_out *out, const char *types, ...);
 
