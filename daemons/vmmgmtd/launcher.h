@@ -39,11 +39,14 @@ struct launch_id {
 
 struct launch_request {
 	const char *program;	 /* "vmworker" */
+	const char *path;	 /* of a program that is not ours and never says that it is ready; NULL: ours */
+	const char *unit;	 /* the name of such a one among those of its VM: "net0" */
+	int in_fd;		 /* standard input of such a one; stays the caller's; 0: none */
 	const char *const *args; /* behind the program's name, NULL-terminated */
 	const char *uuid, *vm;	 /* the VM's */
 	const char *unit_args;	 /* what of @args a unit does not know by itself: words; NULL: none */
 	int log_fd;		 /* standard output and error; stays the caller's */
-	unsigned int ready_ms;	 /* how long it may take until it is ready */
+	unsigned int ready_ms;	 /* how long it may take until it is ready; of one that is not ours 0 */
 };
 
 /* Neither comes from inside start or adopt; @process may be released in both. */

@@ -180,10 +180,12 @@ static struct launched *launched_new(struct launcher *launcher, const struct lau
 static int spawn(struct launcher *launcher, const struct launch_request *request, struct launched *p, struct err *err)
 {
 	static const struct spawn_events events = {on_ready, on_ended};
-	struct spawn_request spawn = {.name = request->program, .args = request->args, .log_fd = request->log_fd};
+	struct spawn_request spawn = {
+		.name = request->program, .args = request->args, .log_fd = request->log_fd, .in_fd = request->in_fd};
 	_cleanup_close_ int exe_fd = -1;
-	char path[PATH_MAX];
-	int r = session_program(request->program, path, sizeof(path), err);
+	char own[PATH_MAX];
+	const char *path = request->path ? request->path : own;
+	int r = request->path ? 0 : session_program(request->program, own, sizeof(own), err);
 
 	if (r < 0)
 		return r;
@@ -221,7 +223,8 @@ static int fork_start(struct launcher *launcher, const struct launch_request *re
 	if (read_start_time(p->id.pid, &p->id.start_time) < 0)
 		p->id.start_time = 0;
 	p->ready_ms = request->ready_ms;
-	loop_arm(p->timer, p->ready_ms * NS_PER_MS);
+	if (p->ready_ms)
+		loop_arm(p->timer, p->ready_ms * NS_PER_MS);
 	*ret_process = p;
 	return 0;
 }

@@ -9,6 +9,9 @@
  *	STARTING --job is done--> ASKING (its pid) --> RUNNING --pidfd--> ENDING (how it ended is asked) --> ended
  *	    +-----job has failed----------------------------------------^
  *
+ * What is not ours (passt) is a transient unit of its own, bulkhead-PROGRAM-UUID-NAME.service, which gets its input as
+ *a descriptor.
+ *
  * Answers come late: an object that was released lives until the last call of it is answered (refs).
  *
  * Limits: a unit's instance is the UUID, escaped; who has no such unit is not ours. Spec: org.freedesktop.systemd1(5).
@@ -20,6 +23,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +105,11 @@ static void unit_name(const char *program, const char *uuid, char ret[UNIT_MAX])
 
 	escape_instance(uuid, instance, sizeof(instance));
 	snprintf(ret, UNIT_MAX, "%.20s@%.90s.service", program, instance);
+}
+
+static void transient_name(const struct launch_request *request, char ret[UNIT_MAX])
+{
+	snprintf(ret, UNIT_MAX, "bulkhead-%.16s-%.40s-%.32s.service", request->program, request->uuid, request->unit);
 }
 
 /* Object paths have letters and digits; the rest is _xx. */
@@ -469,22 +478,124 @@ static int write_environment(const struct systemd *systemd, const struct launch_
 	return r < 0 ? err_set(err, r, "%s/%s: cannot be written: %s", folder, name, strerror(-r)) : 0;
 }
 
+/* ---- programs that are not ours: transient units ---- */
+
+/* A property of basic types, or a list. */
+static void put(struct msgbus_out *list, const char *key, const char *type, ...)
+{
+	struct msgbus_out item, variant;
+	va_list ap;
+
+	msgbus_out_open(list, 'r', NULL, &item);
+	msgbus_out_write(&item, "s", key);
+	msgbus_out_open(&item, 'v', type, &variant);
+	va_start(ap, type);
+	if (*type == 's')
+		msgbus_out_write(&variant, "s", va_arg(ap, const char *));
+	else
+		msgbus_out_write(&variant, type, va_arg(ap, int));
+	va_end(ap);
+	msgbus_out_close(&variant);
+	msgbus_out_close(&item);
+}
+
+static void put_strings(struct msgbus_out *list, const char *key, const char *value)
+{
+	const char *const values[] = {value, NULL};
+	struct msgbus_out item, variant;
+
+	msgbus_out_open(list, 'r', NULL, &item);
+	msgbus_out_write(&item, "s", key);
+	msgbus_out_open(&item, 'v', "as", &variant);
+	msgbus_out_write(&variant, "as", values);
+	msgbus_out_close(&variant);
+	msgbus_out_close(&item);
+}
+
+/* ExecStart: one command: path, all its arguments, whether its failure is none. */
+static void put_command(struct msgbus_out *list, const struct launch_request *request)
+{
+	struct msgbus_out item, variant, commands, command, words;
+
+	msgbus_out_open(list, 'r', NULL, &item);
+	msgbus_out_write(&item, "s", "ExecStart");
+	msgbus_out_open(&item, 'v', "a(sasb)", &variant);
+	msgbus_out_open(&variant, 'a', "(sasb)", &commands);
+	msgbus_out_open(&commands, 'r', NULL, &command);
+	msgbus_out_write(&command, "s", request->path);
+	msgbus_out_open(&command, 'a', "s", &words);
+	msgbus_out_write(&words, "s", request->program);
+	for (const char *const *arg = request->args; *arg; arg++)
+		msgbus_out_write(&words, "s", *arg);
+	msgbus_out_close(&words);
+	msgbus_out_write(&command, "b", (int)false);
+	msgbus_out_close(&command);
+	msgbus_out_close(&commands);
+	msgbus_out_close(&variant);
+	msgbus_out_close(&item);
+}
+
+/* It makes a sandbox of its own, for which it needs user namespaces; it ends when its input does. */
+static void fill_transient(struct msgbus_out *out, void *arg)
+{
+	static const struct {
+		const char *key, *value;
+	} words[] = {{"Type", "exec"},
+		     {"User", "bulkhead"},
+		     {"Group", "bulkhead"},
+		     {"CollectMode", "inactive-or-failed"},
+		     {"ProtectSystem", "strict"},
+		     {"ProtectHome", "yes"}};
+	static const char *const flags[] = {"NoNewPrivileges", "PrivateTmp", "PrivateDevices"};
+	const struct launch_request *request = arg;
+	char unit[UNIT_MAX], instance[UNIT_MAX], text[2 * UNIT_MAX];
+	struct msgbus_out list, none;
+
+	transient_name(request, unit);
+	escape_instance(request->uuid, instance, sizeof(instance));
+	msgbus_out_write(out, "ss", unit, "replace");
+	msgbus_out_open(out, 'a', "(sv)", &list);
+	snprintf(text, sizeof(text), "%.20s of NIC %.40s, virtual machine %.40s", request->program, request->unit,
+		 request->uuid);
+	put(&list, "Description", "s", text);
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		put(&list, words[i].key, "s", words[i].value);
+	snprintf(text, sizeof(text), "bulkhead-%.100s.slice", instance);
+	put(&list, "Slice", "s", text);
+	unit_name("vmworker", request->uuid, unit);
+	put_strings(&list, "After", unit);
+	put_strings(&list, "PartOf", unit);
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		put(&list, flags[i], "b", true);
+	put(&list, "StandardInputFileDescriptor", "h", request->in_fd);
+	put_command(&list, request);
+	msgbus_out_close(&list);
+	msgbus_out_open(out, 'a', "(sa(sv))", &none);
+	msgbus_out_close(&none);
+}
+
 static int systemd_start(struct launcher *launcher, const struct launch_request *request,
 			 const struct launch_events *events, void *arg, struct err *err, struct launched **ret_process)
 {
 	struct systemd *systemd = launcher->systemd;
 	struct launched *p;
-	int r = write_environment(systemd, request, err);
+	int r = request->path ? 0 : write_environment(systemd, request, err);
 
 	if (r < 0)
 		return r;
 	p = launched_new(launcher, events, arg);
 	if (!p)
 		return err_set(err, -ENOMEM, "%s: no memory to start it", request->program);
-	unit_name(request->program, request->uuid, p->unit);
 	p->refs++;
-	r = msgbus_call_async(systemd->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StartUnit", 0, on_start_reply,
-			      p, "ss", p->unit, "replace");
+	if (request->path) {
+		transient_name(request, p->unit);
+		r = msgbus_call_async(systemd->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StartTransientUnit",
+				      0, on_start_reply, p, "*", fill_transient, (void *)request);
+	} else {
+		unit_name(request->program, request->uuid, p->unit);
+		r = msgbus_call_async(systemd->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StartUnit", 0,
+				      on_start_reply, p, "ss", p->unit, "replace");
+	}
 	if (r < 0) {
 		p->refs--;
 		systemd_release(p);

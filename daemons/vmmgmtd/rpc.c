@@ -100,7 +100,7 @@ static void read_service(const Bulkhead__Worker__Service *from, struct worker_se
 	if (from->status.len && !strcmp(ret->name, "storage"))
 		read_drives(&from->status, ret);
 	if (from->status.len && !strcmp(ret->name, "network"))
-		rpc_network_status(&from->status, ret);
+		rpc_network_status(from->status.data, from->status.len, ret);
 }
 
 static void read_integration(const Bulkhead__Worker__IntegrationService *from, struct worker_integration *ret)

@@ -3,8 +3,6 @@
 #ifndef VMMGMTD_RPC_INT_H
 #define VMMGMTD_RPC_INT_H
 
-#include <protobuf-c/protobuf-c.h>
-
 #include "worker.h"
 
 /** rpc_copy_text - of a peer's, for terminals: cut off, and cleaned. */
@@ -15,7 +13,7 @@ int rpc_network_config(const struct domain *domain, uint8_t **ret, size_t *ret_l
 /** rpc_network_change - what it is asked. @ret: heap. Return: 0, -ENOMEM. */
 int rpc_network_change(const struct worker_nic_change *change, uint8_t **ret, size_t *ret_len);
 /** rpc_network_status - what it tells. */
-void rpc_network_status(const ProtobufCBinaryData *status, struct worker_service *ret);
+void rpc_network_status(const uint8_t *data, size_t len, struct worker_service *ret);
 /** rpc_network_place - the place of a NIC's first descriptor: each has one for each queue. @index: or their number. */
 size_t rpc_network_place(const struct domain *domain, size_t index);
 

@@ -198,9 +198,9 @@ static void read_nic(const Bulkhead__Network__NicStatus *from, struct worker_nic
 	}
 }
 
-void rpc_network_status(const ProtobufCBinaryData *status, struct worker_service *ret)
+void rpc_network_status(const uint8_t *data, size_t len, struct worker_service *ret)
 {
-	Bulkhead__Network__Status *msg = bulkhead__network__status__unpack(NULL, status->len, status->data);
+	Bulkhead__Network__Status *msg = bulkhead__network__status__unpack(NULL, len, data);
 
 	for (size_t i = 0; msg && msg->version == NETWORK_VERSION && i < msg->n_nics; i++) {
 		if (ret->nic_count == ARRAY_SIZE(ret->nics))

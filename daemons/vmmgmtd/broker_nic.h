@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The broker for NICs: the only code that makes network devices. What it hands back is closed on exec.
+ *
+ * A tap lives as long as a descriptor of it: the worker's, in the end. A macvtap does not: broker_nic_gone() removes
+ * it.
+ */
+#ifndef VMMGMTD_BROKER_NIC_H
+#define VMMGMTD_BROKER_NIC_H
+
+#include "base/err.h"
+#include "base/syscalls.h"
+#include "domain.h"
+
+/** broker_nic_calls - what this needs in the sandbox. */
+extern const struct syscall_list broker_nic_calls;
+
+/**
+ * broker_open_nic - make the device of a NIC that is no stream, and open each of its queues; it is up, has the NIC's
+ * MTU, and is where it belongs.
+ * @ret_fds: room for nic->queues.
+ * Return: 0; a negative errno with one line that says what to do, and nothing is left.
+ */
+int broker_open_nic(const struct domain_nic *nic, struct err *err, int *ret_fds);
+
+/** broker_nic_gone - remove what does not go by itself. */
+void broker_nic_gone(const struct domain_nic *nic);
+
+#endif
