@@ -34,26 +34,18 @@ bool throttle_limits(const struct throttle_settings *settings)
 	return false;
 }
 
-static void leak(double *level, uint64_t rate, double seconds)
-{
-	*level = MAX(*level - (double)rate * seconds, 0.0);
-}
-
 /* The clock may stand, it does not go back. */
 static void pass_time(struct throttle *throttle, uint64_t now_ns)
 {
 	double seconds = (double)(now_ns - throttle->at_ns) / (double)NS_PER_SEC;
 
 	for (unsigned int i = 0; i < THROTTLE_KINDS; i++) {
-		const struct throttle_limit *limit = &throttle->settings.limit[i];
-
-		leak(&throttle->level[i], limit->rate, seconds);
-		leak(&throttle->burst_level[i], limit->burst, seconds);
+		bucket_pass(&throttle->rate[i], seconds);
+		bucket_pass(&throttle->burst[i], seconds);
 	}
 	throttle->at_ns = now_ns;
 }
 
-/* What is over the brim of a limit that is lowered, or new, would be a wait of any length: it starts at the brim. */
 void throttle_set(struct throttle *throttle, const struct throttle_settings *settings, uint64_t now_ns)
 {
 	pass_time(throttle, now_ns);
@@ -61,16 +53,9 @@ void throttle_set(struct throttle *throttle, const struct throttle_settings *set
 	for (unsigned int i = 0; i < THROTTLE_KINDS; i++) {
 		const struct throttle_limit *limit = &settings->limit[i];
 
-		throttle->level[i] = limit->rate ? MIN(throttle->level[i], brim(limit)) : 0;
-		throttle->burst_level[i] =
-			limit->burst ? MIN(throttle->burst_level[i], (double)limit->burst * AT_ONCE) : 0;
+		bucket_set(&throttle->rate[i], limit->rate, brim(limit));
+		bucket_set(&throttle->burst[i], limit->rate ? limit->burst : 0, (double)limit->burst * AT_ONCE);
 	}
-}
-
-/* Seconds until a bucket is down to its brim. */
-static double down_to(double level, double to, uint64_t rate)
-{
-	return level > to ? (level - to) / (double)rate : 0;
 }
 
 uint64_t throttle_wait(struct throttle *throttle, bool write, uint64_t now_ns)
@@ -78,17 +63,10 @@ uint64_t throttle_wait(struct throttle *throttle, bool write, uint64_t now_ns)
 	double wait = 0;
 
 	pass_time(throttle, now_ns);
-	for (unsigned int i = 0; i < THROTTLE_KINDS; i++) {
-		const struct throttle_limit *limit = &throttle->settings.limit[i];
-
-		if (!limit->rate || !concerns(i, write))
-			continue;
-		wait = MAX(wait, down_to(throttle->level[i], brim(limit), limit->rate));
-		if (limit->burst)
-			wait = MAX(wait,
-				   down_to(throttle->burst_level[i], (double)limit->burst * AT_ONCE, limit->burst));
-	}
-	return wait > 0 ? (uint64_t)(wait * (double)NS_PER_SEC) + 1 : 0;
+	for (unsigned int i = 0; i < THROTTLE_KINDS; i++)
+		if (concerns(i, write))
+			wait = MAX(wait, MAX(bucket_wait(&throttle->rate[i]), bucket_wait(&throttle->burst[i])));
+	return bucket_wait_ns(wait);
 }
 
 void throttle_take(struct throttle *throttle, bool write, uint32_t bytes)
@@ -97,13 +75,11 @@ void throttle_take(struct throttle *throttle, bool write, uint32_t bytes)
 	double requests = io_bytes ? (double)MAX((bytes + io_bytes - 1) / io_bytes, UINT64_C(1)) : 1;
 
 	for (unsigned int i = 0; i < THROTTLE_KINDS; i++) {
-		const struct throttle_limit *limit = &throttle->settings.limit[i];
 		double cost = kinds[i].bytes ? bytes : requests;
 
-		if (!limit->rate || !concerns(i, write))
+		if (!concerns(i, write))
 			continue;
-		throttle->level[i] += cost;
-		if (limit->burst)
-			throttle->burst_level[i] += cost;
+		bucket_take(&throttle->rate[i], cost);
+		bucket_take(&throttle->burst[i], cost);
 	}
 }

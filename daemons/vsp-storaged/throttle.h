@@ -3,17 +3,17 @@
  * How much I/O somebody may do: limits of bytes and of requests per second, for reads, for writes and for both, as
  * libvirt's <iotune> names them. Time comes from outside; nothing here waits.
  *
- * Theory of operation: each limit is a bucket that what was let through fills and time empties at its rate. As long as
- * there is something above the brim, nobody may start; who starts may overfill it, so that a request of any size comes
- * through and the rate holds over time. The brim is what may come at once: a tenth of a second's worth, or, where a
- * burst is allowed, what is over after going at the burst's rate for the burst's time. A second bucket holds the burst
- * to its own rate.
+ * Theory of operation: each limit is a bucket (base/bucket.h). What may come at once is a tenth of a second's worth,
+ * or, where a burst is allowed, what is over after going at the burst's rate for the burst's time. A second bucket
+ * holds the burst to its own rate.
  */
 #ifndef STORAGED_THROTTLE_H
 #define STORAGED_THROTTLE_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "base/bucket.h"
 
 enum throttle_kind {
 	THROTTLE_TOTAL_BYTES,
@@ -42,8 +42,8 @@ struct throttle_settings {
 
 struct throttle {
 	struct throttle_settings settings;
-	double level[THROTTLE_KINDS], burst_level[THROTTLE_KINDS];
-	uint64_t at_ns; /* the levels are of this time */
+	struct bucket rate[THROTTLE_KINDS], burst[THROTTLE_KINDS];
+	uint64_t at_ns; /* the buckets are of this time */
 };
 
 /** throttle_limits - whether @settings limit anything. */
