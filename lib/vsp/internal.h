@@ -99,6 +99,7 @@ struct vsp_channel {
 	struct vsp_mapping *mappings; /* see vsp_buffer.c */
 	struct vsp_buffer *buffers;
 	struct vsp_revocation *revocations;
+	uint32_t turns; /* signals in a row during which the guest ran: up to TURNS */
 };
 
 /* What a predecessor left. */

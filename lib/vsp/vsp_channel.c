@@ -6,7 +6,9 @@
  *
  * drain: mask the guest's kicks; while a slot is free: read a packet into the slot, check its page list, accept,
  * ops->packet; after some of them, and at the end, ops->batch_end and one flush: the guest takes what is complete while
- * we go on, and neither side needs to sleep. Then unmask, look once more. Without a free slot the rest stays in the
+ * we go on, and neither side needs to sleep. A guest that shares our CPU takes it from us instead, each time that it is
+ * signalled (TURNS times in a row it had run before the signal was over): it is told once, at the end. Then unmask,
+ * look once more. Without a free slot the rest stays in the
  * ring (masked: the guest would only kick an empty ring) until a completion frees one. After many batches the loop
  * gets its turn first. While the process polls (vsp_poll()) the ring stays masked behind a drain. flush: completions
  * that found no room go into the ring first; then commit record, read_index, write_index, at most one interrupt, slots
@@ -32,6 +34,7 @@
 #define BATCH_PACKETS 12u /* no more than 0.1 interrupts for each; with 16 of 32 under way, guests begin to kick */
 #define BATCH_BYTES   (512u * 1024u)
 #define DRAIN_BATCHES 32u
+#define TURNS	      4u
 
 /* ---- open and close ---- */
 
@@ -370,10 +373,16 @@ static int take_batch(struct vsp_channel *channel, uint32_t most, uint16_t *ret_
 	return 0;
 }
 
+/* How many packets until what is complete is published. */
+static uint32_t batch_packets(const struct vsp_channel *channel)
+{
+	return channel->turns < TURNS ? BATCH_PACKETS : channel->geometry.slots;
+}
+
 /* Batches until the ring is empty and stays so, slots are used up, the turn is over, or the channel fails. */
 static void drain_ring(struct vsp_channel *channel)
 {
-	uint32_t batches = 0, most = BATCH_PACKETS;
+	uint32_t batches = 0, most = batch_packets(channel);
 	uint16_t slots[BLOCK_SLOTS_MAX];
 	bool masked = false;
 	uint32_t given;
@@ -391,7 +400,7 @@ static void drain_ring(struct vsp_channel *channel)
 		if (channel->ops->batch_end)
 			channel->ops->batch_end(channel);
 		/* Where nothing is complete at once, nobody waits for us. */
-		most = channel->written.count > 0 ? BATCH_PACKETS : channel->geometry.slots;
+		most = channel->written.count > 0 ? batch_packets(channel) : channel->geometry.slots;
 		/* What was accepted before the ring turned out to be corrupt is still read and answered. */
 		vsp_channel_flush(channel);
 		if (r == -EAGAIN) {
@@ -514,6 +523,27 @@ static int write_waiting(struct vsp_channel *channel)
 	return 0;
 }
 
+/* As channel_commit(); learns whether the guest runs in our place once it is signalled: it has put more into the ring
+ * before we came back. A corrupt index is the drain's to find. */
+static int commit(struct vsp_channel *channel)
+{
+	uint64_t signals = channel->channel.signals;
+	uint32_t before;
+	int r;
+
+	(void)ring_empty(&channel->channel.in);
+	before = channel->channel.in.write;
+	r = channel_commit(&channel->channel);
+	if (r < 0 || channel->channel.signals == signals)
+		return r;
+	(void)ring_empty(&channel->channel.in);
+	if (channel->channel.in.write == before)
+		channel->turns = 0;
+	else if (channel->turns < TURNS)
+		channel->turns++;
+	return r;
+}
+
 static int publish(struct vsp_channel *channel)
 {
 	struct ring_writer *out = &channel->channel.out;
@@ -527,7 +557,7 @@ static int publish(struct vsp_channel *channel)
 	channel->passed = false;
 	if (news)
 		block_commit_begin(&channel->block, out->published, out->cursor, channel->numbered);
-	r = channel_commit(&channel->channel);
+	r = commit(channel);
 	if (news)
 		block_commit_end(&channel->block);
 	channel->sent = channel->numbered;
