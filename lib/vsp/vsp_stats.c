@@ -203,6 +203,9 @@ void vsp_stats_given(struct vsp_channel *channel, const uint16_t *slots, uint32_
 	if (!channel->stats || count == 0)
 		return;
 	stats_add(&channel->stats->requests, count);
+	/* one is handed on as soon as it is taken */
+	if (count == 1)
+		return;
 	now_ns = stats_tick(channel->vsp->stats);
 	for (uint32_t i = 0; i < count; i++) {
 		struct stats_times *times = &channel->requests[slots[i]].times;
@@ -271,6 +274,7 @@ void vsp_stats_published(struct vsp_channel *channel)
 	if (channel->written.count == 0)
 		return;
 	add_times(channel);
-	/* the clock was just read, and the guest may be putting more */
-	vsp_stats_left(channel);
+	/* the clock was just read, and the guest may be putting more; who polls looks anyway */
+	if (!channel->vsp->polling)
+		vsp_stats_left(channel);
 }
