@@ -286,7 +286,9 @@ struct vsp_page_range {
  * @buffer: the guest's name of that memory, by the device's protocol. @ranges: @count of them, at most
  * VSP_PAGE_RANGES_MAX.
  * @ret_id: its number, by which the guest completes it; of each channel they grow, from 1 on, also over its
- * predecessors' (vsp_sent()). The device stores what a successor must know of it before the batch ends.
+ * predecessors' (vsp_sent()); those of packets that never left are given again, so in recover() the device forgets what
+ * it knows of them. It stores what a successor must know of this one before the batch ends: outside of a batch the
+ * packet is published before this returns.
  * Return: 0; -EAGAIN (ring full, or a predecessor's channels are still being taken over: ops->room() follows); -EPIPE
  * (not open); -EMSGSIZE (the empty ring would not hold it).
  */

@@ -8,55 +8,42 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "abi/ring.h"
 #include "abi/scsi.h"
 #include "abi/vstor.h"
 #include "base/bytes.h"
-#include "base/clock.h"
 #include "base/death.h"
 #include "base/fd.h"
 #include "fake_storage.h"
+#include "life.h"
 #include "vsp/stats_read.h"
 
-#define EXIT_NO_WORKER 4 /* vsp-storaged(8): its worker let go of it */
-#define PROGRAM	       "tests/deaths/vsp-storaged-deaths"
-#define TEXT(s)	       ((char *)(s)) /* argv has no const */
-#define DISK_LEN       (1u << 20)
-#define IO_LEN	       4096u
-#define BURST	       48u /* more than a ring of one page holds */
-#define ROUNDS	       3u
-#define RING_PAGES     2u
-#define PATIENCE       (20 * NS_PER_SEC)
-#define CONTROL_ID     1000u
-#define SWAP_ID	       999u
-#define SWAP_AT	       (DISK_LEN - 512u) /* a block that COMPARE AND WRITE counts up */
-#define RESERVE_ID     998u
-#define SWAP_OUTCOME   6u /* its first outcome is that of the sixth request */
+#define PROGRAM	     "tests/deaths/vsp-storaged-deaths"
+#define DISK_LEN     (1u << 20)
+#define IO_LEN	     4096u
+#define BURST	     48u /* more than a ring of one page holds */
+#define ROUNDS	     3u
+#define RING_PAGES   2u
+#define CONTROL_ID   1000u
+#define SWAP_ID	     999u
+#define SWAP_AT	     (DISK_LEN - 512u) /* a block that COMPARE AND WRITE counts up */
+#define RESERVE_ID   998u
+#define SWAP_OUTCOME 6u /* its first outcome is that of the sixth request */
 
 /* Everything of one run. */
 static struct {
-	struct loop *loop;
 	struct fake_guest guest;
 	struct fake_channel peer;
-	struct fake_worker *worker;
+	struct life life;
 	int image, reservations;
 	uint64_t key; /* with which it is registered */
-	pid_t child;
-	unsigned int deaths, failures;
-	bool was_opened; /* the channel was asked for once: from then on it is recovered */
-	int opened;	 /* outcome of the Open under way: 1 none yet, 0 open */
-	bool open_asked; /* at the process that runs now */
-	struct fake_recovered recovered;
-	uint32_t replayed, refused;
+	uint32_t refused;
 	bool poison; /* successors are cautious: one request is refused, and sent again */
 	int refused_id;
 	uint64_t page[BURST], swap_page;
@@ -67,84 +54,14 @@ static struct {
 	uint8_t model[DISK_LEN];
 } run;
 
-static const char *plan;
-
 static void fail(const char *what, unsigned long number)
 {
-	if (run.failures++ < 10)
-		printf("FAIL: %s: %s (%lu)\n", plan, what, number);
-}
-
-/* ---- the process ---- */
-
-static void spawn(void)
-{
-	run.child = fork();
-	if (run.child == 0) {
-		char *argv[] = {TEXT(PROGRAM),	TEXT("--worker"), TEXT(fake_worker_path(run.worker)),
-				TEXT("--name"), TEXT("deaths"),	  NULL};
-		int null = open("/dev/null", O_WRONLY);
-
-		if (!getenv("BULKHEAD_DEBUG"))
-			dup2(null, STDERR_FILENO);
-		setenv("BULKHEAD_DEATHS", plan, 1);
-		execv(PROGRAM, argv);
-		_exit(127);
-	}
-	run.open_asked = false;
-	run.opened = 1;
-}
-
-static void count_recovered(void)
-{
-	if (run.recovered.lost)
-		fail("requests lost", run.recovered.lost);
-	if (run.recovered.failed > run.poison)
-		fail("requests refused", run.recovered.failed);
-	if (run.recovered.duplicate)
-		fail("completions twice", run.recovered.duplicate);
-	run.replayed += run.recovered.replayed;
-}
-
-/* The worker's part: a process that has died is replaced, and its channel handed to the next. */
-static void supervise(void)
-{
-	int status;
-
-	fake_worker_run(run.worker);
-	if (run.child > 0 && waitpid(run.child, &status, WNOHANG) == run.child) {
-		if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
-			run.deaths++;
-		else
-			fail("the service ended by itself, status", (unsigned long)status);
-		fake_worker_disconnect(run.worker);
-		fake_worker_set_cautious(run.worker, run.poison);
-		spawn();
-	}
-	if (run.was_opened && !run.open_asked && fake_worker_is_ready(run.worker)) {
-		run.open_asked = true;
-		run.recovered = (struct fake_recovered){0};
-		fake_worker_open_begin(run.worker, 0, &run.peer, true, &run.recovered, &run.opened);
-	} else if (run.open_asked && run.opened == 0) {
-		run.opened = -EALREADY; /* counted */
-		count_recovered();
-	}
+	life_fail(&run.life, what, number);
 }
 
 static bool wait_for(bool (*done)(void), const char *what)
 {
-	uint64_t deadline = clock_now_ns() + PATIENCE;
-
-	while (!done()) {
-		supervise();
-		if (clock_now_ns() > deadline || run.failures > 10) {
-			fail(what, 0);
-			return false;
-		}
-		if (!done())
-			poll(NULL, 0, 1);
-	}
-	return true;
+	return life_wait_for(&run.life, done, what);
 }
 
 /* ---- the guest ---- */
@@ -174,16 +91,6 @@ static bool all_answered(void)
 {
 	receive();
 	return run.waiting == 0;
-}
-
-static bool is_open(void)
-{
-	return run.open_asked && run.opened <= 0;
-}
-
-static bool is_ready(void)
-{
-	return fake_worker_is_ready(run.worker);
 }
 
 static void sent(uint64_t id)
@@ -286,9 +193,9 @@ static void put(uint32_t i, uint8_t opcode)
 	put_be32(&srb->cdb[2], i * (IO_LEN / 512));
 	put_be16(&srb->cdb[7], IO_LEN / 512);
 	while (fake_put_pages(&run.peer, i, &run.page[i], 1, 0, IO_LEN, &packet, sizeof(packet)) == -EAGAIN) {
-		supervise();
+		life_step(&run.life);
 		receive();
-		if (run.failures)
+		if (run.life.failures)
 			return;
 	}
 	sent(i);
@@ -297,7 +204,7 @@ static void put(uint32_t i, uint8_t opcode)
 static bool burst(uint8_t opcode)
 {
 	run.refused_id = -1;
-	for (uint32_t i = 0; i < BURST && !run.failures; i++)
+	for (uint32_t i = 0; i < BURST && !run.life.failures; i++)
 		put(i, opcode);
 	if (!wait_for(all_answered, "requests are not answered"))
 		return false;
@@ -334,72 +241,46 @@ static bool one_round(unsigned int round)
 
 static bool shake_hands(void)
 {
-	if (!wait_for(is_ready, "it is never ready"))
-		return false;
-	run.was_opened = run.open_asked = true;
-	fake_worker_open_begin(run.worker, 0, &run.peer, false, &run.recovered, &run.opened);
-	return wait_for(is_open, "it does not open the channel") && control(VSTOR_OPERATION_BEGIN_INITIALIZATION, 0) &&
+	return life_open(&run.life) && control(VSTOR_OPERATION_BEGIN_INITIALIZATION, 0) &&
 	       control(VSTOR_OPERATION_QUERY_PROTOCOL_VERSION, VSTOR_VERSION_WIN10) &&
 	       control(VSTOR_OPERATION_QUERY_PROPERTIES, 0) && control(VSTOR_OPERATION_END_INITIALIZATION, 0) &&
 	       hear_power_on();
 }
 
-/* A planned end: with requests in the ring that nobody has read. */
-static void hand_over(void)
-{
-	int r = fake_worker_hand_over(run.worker), status;
-
-	fake_worker_disconnect(run.worker);
-	if (waitpid(run.child, &status, 0) != run.child)
-		abort();
-	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
-		run.deaths++;
-	else if (r < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != EXIT_NO_WORKER)
-		fail("the hand-over failed", (unsigned long)status);
-	spawn();
-}
-
 /* ---- one run ---- */
 
-static void set_up(void)
+static void set_up(const char *plan)
 {
 	const char *dir = getenv("TMPDIR");
 	char path[256];
 
 	memset(&run, 0, sizeof(run));
+	run.life.program = PROGRAM;
+	run.life.plan = plan;
+	run.life.peer = &run.peer;
 	snprintf(path, sizeof(path), "%s/deaths-XXXXXX", dir ? dir : "/tmp");
 	run.image = mkostemp(path, O_CLOEXEC);
 	run.reservations = open(dir ? dir : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (run.image < 0 || run.reservations < 0 || unlink(path) < 0 || ftruncate(run.image, DISK_LEN) < 0 ||
-	    loop_new(&run.loop) < 0)
+	    loop_new(&run.life.loop) < 0)
 		abort();
 	fake_guest_init(&run.guest, 4u << 20, 2);
 	fake_channel_init(&run.peer, &run.guest, 9, 0, RING_PAGES);
 	for (uint32_t i = 0; i < BURST; i++)
 		run.page[i] = fake_guest_alloc(&run.guest, 1);
 	run.swap_page = fake_guest_alloc(&run.guest, 1);
-	run.worker = fake_storage_new_shared(run.loop, &run.guest, 7, run.image, run.reservations, 1, NULL);
+	run.life.worker = fake_storage_new_shared(run.life.loop, &run.guest, 7, run.image, run.reservations, 1, NULL);
 }
 
 static void tear_down(void)
 {
-	kill(run.child, SIGKILL);
-	waitpid(run.child, NULL, 0);
-	fake_worker_free(run.worker);
+	life_end(&run.life);
+	fake_worker_free(run.life.worker);
 	fake_channel_done(&run.peer);
 	fake_guest_done(&run.guest);
-	loop_free(run.loop);
+	loop_free(run.life.loop);
 	close(run.image);
 	close(run.reservations);
-}
-
-static unsigned int planned(void)
-{
-	unsigned int count = *plan != '-';
-
-	for (const char *at = plan; (at = strchr(at, ',')); at++)
-		count += at[1] != '-';
-	return count;
 }
 
 static void check_image(void)
@@ -424,7 +305,7 @@ static void check_statistics(void)
 	const uint64_t each = (ROUNDS + 1) * BURST, swaps = run.poison ? 0 : ROUNDS + 1;
 	struct stats_copy copy;
 
-	if (stats_read(fake_worker_kept(run.worker, STATS_KEY), &copy) < 0) {
+	if (stats_read(fake_worker_kept(run.life.worker, STATS_KEY), &copy) < 0) {
 		fail("there are no statistics", 0);
 		return;
 	}
@@ -448,33 +329,32 @@ static bool run_plan(const char *text, bool poison, bool *ret_never)
 {
 	bool ok;
 
-	plan = text;
-	set_up();
-	run.poison = poison;
-	spawn();
+	set_up(text);
+	run.life.poison = run.poison = poison;
+	life_spawn(&run.life);
 	ok = shake_hands();
 	for (unsigned int round = 0; ok && round < ROUNDS; round++)
 		ok = one_round(round);
 	if (ok) {
-		hand_over();
+		life_hand_over(&run.life);
 		ok = one_round(ROUNDS);
 	}
 	if (ok)
 		check_image();
 	if (ok)
 		check_statistics();
-	ok = ok && run.failures == 0;
-	*ret_never = ok && run.deaths < planned();
-	if (ok && run.deaths > planned()) {
-		fail("died more often than it should", run.deaths);
+	ok = ok && run.life.failures == 0;
+	*ret_never = ok && run.life.deaths < life_planned(&run.life);
+	if (ok && run.life.deaths > life_planned(&run.life)) {
+		fail("died more often than it should", run.life.deaths);
 		ok = false;
 	}
 	if (ok && poison && run.refused != 1) {
 		fail("refused requests, not one", run.refused);
 		ok = false;
 	}
-	printf("%s: %s: %u deaths, %u requests done again%s\n", ok ? "ok" : "FAIL", plan, run.deaths, run.replayed,
-	       *ret_never ? " (not passed so often)" : "");
+	printf("%s: %s: %u deaths, %u requests done again%s\n", ok ? "ok" : "FAIL", text, run.life.deaths,
+	       run.life.replayed, *ret_never ? " (not passed so often)" : "");
 	fflush(stdout);
 	tear_down();
 	return ok;
