@@ -22,7 +22,7 @@
 #include "daemon/daemon.h"
 #include "daemon/sandbox.h"
 #include "disk.h"
-#include "drives.h"
+#include "tell.h"
 #include "engine.h"
 #include "fence.h"
 #include "ipc/loop.h"
@@ -51,7 +51,7 @@ struct server {
 	struct vsp *vsp;
 	struct storaged *storaged;
 	struct changes *changes; /* NULL until it serves */
-	struct drives *drives;	 /* NULL until it serves */
+	struct tell *tell;	 /* NULL until it serves */
 	uint32_t poll_max_ns;
 	bool gone; /* the worker */
 };
@@ -280,7 +280,7 @@ static int open_disks(struct server *server, const struct options *options, stru
 	engine_set_batch(server->storaged->engine, batch_begin, batch_end, server->vsp);
 	r = changes_new(server->loop, server->storaged, &server->changes);
 	if (r == 0)
-		r = drives_new(server->loop, server->vsp, server->storaged, &server->drives);
+		r = tell_new(server->loop, server->vsp, server->storaged, &server->tell);
 	return r < 0 ? err_set(err, r, "event loop: %s", strerror(-r)) : 0;
 }
 
@@ -348,8 +348,8 @@ static int offer_controllers(struct server *server, struct err *err)
 	for (size_t i = 0; r == 0 && i < storaged->controllers; i++) {
 		struct storaged_controller *controller = &storaged->controller[i];
 
-		controller->storvsp.units_changed = drives_look;
-		controller->storvsp.units_arg = server->drives;
+		controller->storvsp.units_changed = tell_look;
+		controller->storvsp.units_arg = server->tell;
 		controller->storvsp.sub_channels = storvsp_sub_channels(storaged->controllers, vsp_cpus(server->vsp));
 		r = offer_controller(server, controller, err);
 	}
@@ -428,7 +428,7 @@ static void stop(struct server *server)
 	/* The I/O ends before the memory goes; what it completes is not taken up again. */
 	if (server->storaged)
 		engine_set_batch(server->storaged->engine, NULL, NULL, NULL);
-	drives_free(server->drives);
+	tell_free(server->tell);
 	changes_free(server->changes);
 	storaged_free(server->storaged);
 	vsp_free(server->vsp);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "drives.h"
+#include "tell.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "proto/methods.h"
 
-struct drives {
+struct tell {
 	struct vsp *vsp;
 	struct storaged *storaged;
 	struct loop_source *timer;
@@ -44,56 +44,56 @@ static size_t list_drives(const struct storaged *storaged, struct drive_status *
 static void on_timer(void *arg)
 {
 	struct drive_status list[SETTINGS_DRIVES_MAX];
-	struct drives *drives = arg;
+	struct tell *tell = arg;
 	uint8_t now[VSP_STATUS_MAX];
 	size_t count, len;
 
-	drives->armed = false;
-	count = list_drives(drives->storaged, list);
-	if (count == 0 && drives->told_len == 0)
+	tell->armed = false;
+	count = list_drives(tell->storaged, list);
+	if (count == 0 && tell->told_len == 0)
 		return;
 	len = settings_pack_drives(list, count, now, sizeof(now));
 	if (len == 0) {
 		log_warn(NULL, "the manager does not hear of %zu drives: there is no room for as many", count);
 		return;
 	}
-	if (len == drives->told_len && !memcmp(now, drives->told, len))
+	if (len == tell->told_len && !memcmp(now, tell->told, len))
 		return;
-	if (vsp_tell(drives->vsp, now, len) < 0)
+	if (vsp_tell(tell->vsp, now, len) < 0)
 		return; /* it ends */
-	memcpy(drives->told, now, len);
-	drives->told_len = len;
+	memcpy(tell->told, now, len);
+	tell->told_len = len;
 }
 
-void drives_look(void *arg)
+void tell_look(void *arg)
 {
-	struct drives *drives = arg;
+	struct tell *tell = arg;
 
-	if (!drives || drives->armed)
+	if (!tell || tell->armed)
 		return;
-	drives->armed = true;
-	loop_arm(drives->timer, DRIVES_PAUSE_NS);
+	tell->armed = true;
+	loop_arm(tell->timer, TELL_PAUSE_NS);
 }
 
-int drives_new(struct loop *loop, struct vsp *vsp, struct storaged *storaged, struct drives **ret_drives)
+int tell_new(struct loop *loop, struct vsp *vsp, struct storaged *storaged, struct tell **ret_tell)
 {
-	struct drives *drives = calloc(1, sizeof(*drives));
-	int r = drives ? loop_add_timer(loop, on_timer, drives, &drives->timer) : -ENOMEM;
+	struct tell *tell = calloc(1, sizeof(*tell));
+	int r = tell ? loop_add_timer(loop, on_timer, tell, &tell->timer) : -ENOMEM;
 
 	if (r < 0) {
-		free(drives);
+		free(tell);
 		return r;
 	}
-	drives->vsp = vsp;
-	drives->storaged = storaged;
-	*ret_drives = drives;
+	tell->vsp = vsp;
+	tell->storaged = storaged;
+	*ret_tell = tell;
 	return 0;
 }
 
-void drives_free(struct drives *drives)
+void tell_free(struct tell *tell)
 {
-	if (!drives)
+	if (!tell)
 		return;
-	loop_remove(&drives->timer);
-	free(drives);
+	loop_remove(&tell->timer);
+	free(tell);
 }
