@@ -106,13 +106,18 @@ static int parse(int argc, char **argv, const struct disk_option *table, struct 
 /* [target, image, type, read-only] */
 static const char *const columns[] = {"target", "image", "type", "readonly"};
 
-/* Of the disk of this row; NULL: none. */
-static struct json_object *settings_of(struct json_object *disk, struct json_object *settings)
+/* The properties that say more of the disks; each may be NULL: an older manager's. */
+struct disk_facts {
+	struct json_object *settings, *drives, *errors;
+};
+
+/* What @dict, of targets, has of the disk of this row; NULL: nothing. */
+static struct json_object *find_by_target(struct json_object *disk, struct json_object *dict)
 {
 	struct json_object *own = NULL;
 
-	if (settings)
-		json_object_object_get_ex(settings, json_object_get_string(json_object_array_get_idx(disk, 0)), &own);
+	if (dict)
+		json_object_object_get_ex(dict, json_object_get_string(json_object_array_get_idx(disk, 0)), &own);
 	return own;
 }
 
@@ -151,31 +156,52 @@ static void print_drive(struct json_object *drive)
 	       json_object_get_boolean(json_object_array_get_idx(drive, 3)) ? ", locked by the guest" : "");
 }
 
-static struct json_object *list_json(struct json_object *disks, struct json_object *settings,
-				     struct json_object *drives)
+/* @error: one of "DiskErrors"; NULL: it works. */
+static void print_error(struct json_object *error)
+{
+	static const struct {
+		const char *kind, *text;
+	} texts[] = {
+		{"no-space", "there is no space for what the guest writes"},
+		{"read-only", "the host does not let it be written"},
+		{"shrunk", "the image is shorter than it was"},
+		{"gone", "the image is gone"},
+		{"error", "I/O errors, see the VM's log"},
+	};
+	const char *kind = error ? json_object_get_string(error) : NULL;
+
+	for (size_t i = 0; kind && i < ARRAY_SIZE(texts); i++) {
+		if (!strcmp(texts[i].kind, kind)) {
+			printf(" (error: %s)", texts[i].text);
+			return;
+		}
+	}
+	if (kind)
+		printf(" (error: %s)", kind);
+}
+
+static struct json_object *list_json(struct json_object *disks, const struct disk_facts *facts)
 {
 	struct json_object *list = json_object_new_array();
 
 	for (size_t i = 0; i < json_object_array_length(disks); i++) {
-		struct json_object *disk = json_object_new_object();
+		struct json_object *row = json_object_array_get_idx(disks, i), *disk = json_object_new_object();
 
 		for (size_t c = 0; c < ARRAY_SIZE(columns); c++)
-			json_object_object_add(
-				disk, columns[c],
-				json_object_get(json_object_array_get_idx(json_object_array_get_idx(disks, i), c)));
-		json_object_object_add(disk, "settings",
-				       disk_settings_json(settings_of(json_object_array_get_idx(disks, i), settings)));
-		add_drive(disk, drive_of(json_object_array_get_idx(disks, i), drives));
+			json_object_object_add(disk, columns[c], json_object_get(json_object_array_get_idx(row, c)));
+		json_object_object_add(disk, "settings", disk_settings_json(find_by_target(row, facts->settings)));
+		add_drive(disk, drive_of(row, facts->drives));
+		json_object_object_add(disk, "error", json_object_get(find_by_target(row, facts->errors)));
 		json_object_array_add(list, disk);
 	}
 	return list;
 }
 
-static void list_lines(struct json_object *disks, struct json_object *settings, struct json_object *drives)
+static void list_lines(struct json_object *disks, const struct disk_facts *facts)
 {
 	printf("%-8s %-5s %-3s %s\n", "TARGET", "TYPE", "", "IMAGE");
 	for (size_t i = 0; i < json_object_array_length(disks); i++) {
-		struct json_object *disk = json_object_array_get_idx(disks, i), *drive = drive_of(disk, drives);
+		struct json_object *disk = json_object_array_get_idx(disks, i), *drive = drive_of(disk, facts->drives);
 		const char *image = json_object_get_string(json_object_array_get_idx(disk, 1));
 
 		printf("%-8s %-5s %-3s %s", json_object_get_string(json_object_array_get_idx(disk, 0)),
@@ -183,14 +209,16 @@ static void list_lines(struct json_object *disks, struct json_object *settings, 
 		       json_object_get_boolean(json_object_array_get_idx(disk, 3)) ? "ro" : "rw", *image ? image : "-");
 		if (drive)
 			print_drive(drive);
-		disk_settings_print(settings_of(disk, settings));
+		print_error(find_by_target(disk, facts->errors));
+		disk_settings_print(find_by_target(disk, facts->settings));
 		putchar('\n');
 	}
 }
 
 static int disk_list(const struct cli *cli, int argc, char **argv)
 {
-	struct json_object *properties = NULL, *disks, *settings = NULL, *drives = NULL;
+	struct json_object *properties = NULL, *disks;
+	struct disk_facts facts = {NULL, NULL, NULL};
 	char path[CLIENT_PATH_MAX];
 	struct client client;
 	struct err err = {0};
@@ -204,13 +232,14 @@ static int disk_list(const struct cli *cli, int argc, char **argv)
 	client_close(&client);
 	if (r < 0)
 		return cli_fail(&err);
-	json_object_object_get_ex(properties, "disk_settings", &settings);
-	json_object_object_get_ex(properties, "drives", &drives);
+	json_object_object_get_ex(properties, "disk_settings", &facts.settings);
+	json_object_object_get_ex(properties, "drives", &facts.drives);
+	json_object_object_get_ex(properties, "disk_errors", &facts.errors);
 	if (json_object_object_get_ex(properties, "disks", &disks)) {
 		if (cli->json)
-			json_print(list_json(disks, settings, drives));
+			json_print(list_json(disks, &facts));
 		else
-			list_lines(disks, settings, drives);
+			list_lines(disks, &facts);
 	}
 	json_object_put(properties);
 	return EXIT_OK;

@@ -441,6 +441,35 @@ static void get_drives(void *object, struct msgbus_out *out)
 	msgbus_out_close(&list);
 }
 
+/* NULL: it works, as far as is known. */
+static const char *find_disk_error(const struct vm_info *info, const char *target)
+{
+	for (size_t s = 0; s < info->service_count; s++)
+		for (size_t i = 0; i < info->services[s].error_count; i++)
+			if (!strcmp(info->services[s].errors[i].target, target))
+				return info->services[s].errors[i].kind;
+	return NULL;
+}
+
+static void get_disk_errors(void *object, struct msgbus_out *out)
+{
+	const struct domain *d = domain_of(object);
+	const struct vm_info info = info_of(object);
+	struct msgbus_out dict, entry;
+
+	msgbus_out_open(out, 'a', "{ss}", &dict);
+	for (size_t i = 0; i < d->disk_count; i++) {
+		const char *error = find_disk_error(&info, d->disks[i].target);
+
+		if (!error)
+			continue;
+		msgbus_out_open(&dict, 'e', NULL, &entry);
+		msgbus_out_write(&entry, "ss", d->disks[i].target, error);
+		msgbus_out_close(&entry);
+	}
+	msgbus_out_close(&dict);
+}
+
 static void get_console_pty(void *object, struct msgbus_out *out)
 {
 	msgbus_out_write(out, "s", info_of(object).console_pty);
@@ -556,6 +585,7 @@ static const struct msgbus_property properties[] = {
 	{"Disks", "a(sssb)", MSGBUS_EMITS, get_disks},
 	{"DiskSettings", "a{sas}", MSGBUS_EMITS, get_disk_settings},
 	{"Drives", "a(ssbb)", MSGBUS_EMITS, get_drives},
+	{"DiskErrors", "a{ss}", MSGBUS_EMITS, get_disk_errors},
 	{"ConsolePty", "s", MSGBUS_EMITS, get_console_pty},
 	{"ConsoleLog", "s", MSGBUS_EMITS, get_console_log},
 	{"LogFile", "s", MSGBUS_EMITS, get_log_file},
@@ -578,9 +608,10 @@ const struct msgbus_interface dbus_vm_interface = {
 void dbus_vm_changed(struct vm_face *face)
 {
 	static const char *const names[] = {
-		"State",     "StateReason",	    "GuestMessage", "Persistent", "Autostart", "Memory",     "CPUs",
-		"Disks",     "ConsolePty",	    "ConsoleLog",   "Resets",	  "WorkerPID", "StoragePID", "Services",
-		"Heartbeat", "IntegrationServices", "DiskSettings", "Drives",	  NULL,
+		"State",      "StateReason", "GuestMessage", "Persistent",	    "Autostart",    "Memory",
+		"CPUs",	      "Disks",	     "ConsolePty",   "ConsoleLog",	    "Resets",	    "WorkerPID",
+		"StoragePID", "Services",    "Heartbeat",    "IntegrationServices", "DiskSettings", "Drives",
+		"DiskErrors", NULL,
 	};
 
 	msgbus_object_changed(face->object, BULKHEAD_VM_INTERFACE, names);

@@ -52,20 +52,47 @@ void rpc_copy_text(char *ret, size_t size, const char *text)
 	text_clean(ret);
 }
 
-static void read_drives(const ProtobufCBinaryData *status, struct worker_service *ret)
+static void read_drives(const Bulkhead__Storage__Status *msg, struct worker_service *ret)
 {
-	Bulkhead__Storage__Status *msg = bulkhead__storage__status__unpack(NULL, status->len, status->data);
-
-	for (size_t i = 0; msg && msg->version == STORAGE_CONFIG_VERSION && i < msg->n_drives; i++) {
+	ret->drive_count = MIN(msg->n_drives, ARRAY_SIZE(ret->drives));
+	for (size_t i = 0; i < ret->drive_count; i++) {
 		const Bulkhead__Storage__Drive *from = msg->drives[i];
-		struct worker_drive *drive = &ret->drives[ret->drive_count];
+		struct worker_drive *drive = &ret->drives[i];
 
-		if (ret->drive_count == ARRAY_SIZE(ret->drives))
-			break;
 		rpc_copy_text(drive->target, sizeof(drive->target), from->alias);
 		drive->open = from->open;
 		drive->locked = from->locked;
-		ret->drive_count++;
+	}
+}
+
+static void read_disk_errors(const Bulkhead__Storage__Status *msg, struct worker_service *ret)
+{
+	static const char *const kinds[] = {
+		[BULKHEAD__STORAGE__ERROR_KIND__ERROR_KIND_UNKNOWN] = "error",
+		[BULKHEAD__STORAGE__ERROR_KIND__ERROR_KIND_NO_SPACE] = "no-space",
+		[BULKHEAD__STORAGE__ERROR_KIND__ERROR_KIND_READ_ONLY] = "read-only",
+		[BULKHEAD__STORAGE__ERROR_KIND__ERROR_KIND_IO] = "error",
+		[BULKHEAD__STORAGE__ERROR_KIND__ERROR_KIND_SHRUNK] = "shrunk",
+		[BULKHEAD__STORAGE__ERROR_KIND__ERROR_KIND_GONE] = "gone",
+	};
+
+	ret->error_count = MIN(msg->n_errors, ARRAY_SIZE(ret->errors));
+	for (size_t i = 0; i < ret->error_count; i++) {
+		const Bulkhead__Storage__DiskError *from = msg->errors[i];
+		struct worker_disk_error *error = &ret->errors[i];
+
+		rpc_copy_text(error->target, sizeof(error->target), from->alias);
+		error->kind = (unsigned int)from->kind < ARRAY_SIZE(kinds) ? kinds[from->kind] : "error";
+	}
+}
+
+static void read_storage(const ProtobufCBinaryData *status, struct worker_service *ret)
+{
+	Bulkhead__Storage__Status *msg = bulkhead__storage__status__unpack(NULL, status->len, status->data);
+
+	if (msg && msg->version == STORAGE_CONFIG_VERSION) {
+		read_drives(msg, ret);
+		read_disk_errors(msg, ret);
 	}
 	if (msg)
 		bulkhead__storage__status__free_unpacked(msg, NULL);
@@ -98,7 +125,7 @@ static void read_service(const Bulkhead__Worker__Service *from, struct worker_se
 	rpc_copy_text(ret->message, sizeof(ret->message), from->message);
 	rpc_copy_text(ret->program, sizeof(ret->program), from->program);
 	if (from->status.len && !strcmp(ret->name, "storage"))
-		read_drives(&from->status, ret);
+		read_storage(&from->status, ret);
 	if (from->status.len && !strcmp(ret->name, "network"))
 		rpc_network_status(from->status.data, from->status.len, ret);
 }

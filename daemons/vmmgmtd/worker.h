@@ -56,6 +56,12 @@ struct worker_nic {
 	uint64_t dropped; /* frames, by the deaths of its processes */
 };
 
+/* A disk that "storage" serves and that does not work. */
+struct worker_disk_error {
+	char target[8];
+	const char *kind; /* "no-space", "read-only", "error", "shrunk", "gone"; static */
+};
+
 /* A process that serves the guest for the worker, as the worker tells: text is cleaned, numbers are its word only. */
 struct worker_service {
 	char name[32]; /* "storage" */
@@ -71,6 +77,8 @@ struct worker_service {
 	size_t drive_count;
 	struct worker_nic nics[DOMAIN_NICS_MAX];
 	size_t nic_count;
+	struct worker_disk_error errors[DOMAIN_DISKS_MAX];
+	size_t error_count;
 };
 
 enum worker_heartbeat {

@@ -209,7 +209,7 @@ static int attach(struct changes *changes, struct storaged_controller *controlle
 }
 
 /* A guest that uses the disk hears of its size with its next command; one that does not is made to look. */
-static int resize(struct changes *changes, struct storaged_controller *controller, const struct scsi_lun *lun,
+static int resize(struct changes *changes, struct storaged_controller *controller, struct scsi_lun *lun,
 		  const struct change_settings *change, struct err *err)
 {
 	struct disk *disk = lun->disk;
@@ -233,6 +233,7 @@ static int resize(struct changes *changes, struct storaged_controller *controlle
 		return err_set(err, r, "disk %s: it cannot be made of %" PRIu64 " bytes: %s", lun->alias, change->bytes,
 			       r == -ENOSPC ? "what is behind it is smaller" : strerror(-r));
 	log_info(lun->object, "%" PRIu64 " blocks of %u bytes now", disk->blocks, disk->block_bytes);
+	scsi_lun_works(lun);
 	(void)tell(changes, controller);
 	return 0;
 }

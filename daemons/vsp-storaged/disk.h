@@ -99,6 +99,7 @@ struct disk {
 	bool readonly;
 	bool write_through; /* a write is on the medium when it completes: there is no cache to flush */
 	bool discard;	    /* the guest may be told that it can give blocks back */
+	bool lost;	    /* opened again, and nothing is left of it: requests fail */
 };
 
 extern const struct disk_ops disk_raw;

@@ -410,6 +410,7 @@ static int set_capacity(struct raw *raw, const struct disk_config *config, uint6
 	if (bytes < (config->pad_tail ? 1 : config->block_bytes) && config->again) {
 		log_error(object, "nothing is left of %s: the guest gets errors until it is back", config->image);
 		raw->disk.blocks = 1;
+		raw->disk.lost = true;
 		return 0;
 	}
 	if (bytes < (config->pad_tail ? 1 : config->block_bytes))

@@ -393,6 +393,7 @@ static int serve(struct server *server, const struct options *options, struct er
 		r = offer_controllers(server, err);
 	if (r < 0 || server->gone)
 		return r;
+	tell_look(server->tell);
 	snprintf(status, sizeof(status), "%zu disk%s", server->storaged->disks,
 		 server->storaged->disks == 1 ? "" : "s");
 	if (daemon_watchdog(server->loop) < 0)

@@ -13,6 +13,7 @@
 
 #include "abi/guid.h"
 #include "abi/scsi.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "disk.h"
 
@@ -142,6 +143,26 @@ enum scsi_type {
 	SCSI_DVD, /* a drive whose medium comes and goes */
 };
 
+/* What is wrong with a disk, from the least to the worst. */
+enum scsi_error_kind {
+	SCSI_ERROR_NONE,
+	SCSI_ERROR_NO_SPACE,
+	SCSI_ERROR_READ_ONLY,
+	SCSI_ERROR_IO,	   /* anything else */
+	SCSI_ERROR_SHRUNK, /* it is shorter than it was */
+	SCSI_ERROR_GONE,
+};
+
+#define SCSI_ERROR_QUIET_NS (10 * NS_PER_SEC)
+
+/* The error state of a LUN (scsi_error.c), and the request that met it last. */
+struct scsi_error {
+	enum scsi_error_kind kind;
+	enum disk_op op;
+	uint64_t offset, len;
+	uint64_t met_ns;
+};
+
 /* A disk at an address. Made by scsi_lun_init(). */
 struct scsi_lun {
 	uint8_t target, lun;
@@ -160,6 +181,9 @@ struct scsi_lun {
 	struct disk *disk;
 	struct reservation *reservation; /* the caller's; NULL: nobody shares the disk */
 	struct log_limit errors;
+	struct scsi_error error;
+	void (*error_changed)(void *arg); /* error.kind is another; NULL: nobody wants to know */
+	void *error_arg;
 	struct stats_unit *stats; /* what it counts, the caller's; NULL: nothing */
 	struct scsi_lun_state state;
 	struct scsi_request *lane_head, *lane_tail; /* see scsi_lane.c */
@@ -228,6 +252,11 @@ uint16_t scsi_medium(const struct scsi_lun *lun);
 /** scsi_tray_open, scsi_tray_locked - of a drive. */
 bool scsi_tray_open(const struct scsi_lun *lun);
 bool scsi_tray_locked(const struct scsi_lun *lun);
+
+/** scsi_lun_works, scsi_lun_lost - its error state is: none, which is logged if there was one; nothing is left of it.
+ */
+void scsi_lun_works(struct scsi_lun *lun);
+void scsi_lun_lost(struct scsi_lun *lun);
 
 /** scsi_lun_power_on, scsi_lun_reset - modes as at the start, and a unit attention that says why. */
 void scsi_lun_power_on(struct scsi_lun *lun);

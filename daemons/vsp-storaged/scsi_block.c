@@ -78,6 +78,7 @@ static void disk_done(struct disk_request *disk, int result)
 		scsi_host_failed(request, result);
 		return;
 	}
+	scsi_host_did(request);
 	request->transferred = (uint32_t)disk->len;
 	scsi_good(request);
 }

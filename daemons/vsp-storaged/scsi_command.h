@@ -61,6 +61,18 @@ void scsi_invalid_field(struct scsi_request *request, unsigned int byte, unsigne
 void scsi_invalid_parameter(struct scsi_request *request, unsigned int byte, unsigned int bit);
 /** scsi_host_failed - CHECK CONDITION: what the host refused, logged. */
 void scsi_host_failed(struct scsi_request *request, int error);
+/** scsi_error_met - the host has refused request->disk, with a negative errno: part of scsi_host_failed(). */
+void scsi_error_met(struct scsi_request *request, int error);
+/** scsi_error_retry - request->disk has gone well, and its LUN is in an error state. */
+void scsi_error_retry(const struct scsi_request *request);
+
+/** scsi_host_did - request->disk has gone well. */
+static inline void scsi_host_did(const struct scsi_request *request)
+{
+	if (request->unit->error.kind != SCSI_ERROR_NONE)
+		scsi_error_retry(request);
+}
+
 /** scsi_end - the outcomes that have no SCSI status. */
 void scsi_end(struct scsi_request *request, enum scsi_outcome outcome);
 /**

@@ -20,6 +20,8 @@ static void lane_io_done(struct disk_request *disk, int result)
 	struct scsi_request *request = CONTAINER_OF(disk, struct scsi_request, disk);
 
 	request->on_disk = false;
+	if (result == 0)
+		scsi_host_did(request);
 	if (result < 0 && result != -EOPNOTSUPP)
 		scsi_host_failed(request, result);
 	else if (request->abort)

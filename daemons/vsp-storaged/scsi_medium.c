@@ -44,6 +44,7 @@ struct disk *scsi_lun_set_medium(struct scsi_lun *lun, struct disk *disk, uint32
 	lun->disk = disk;
 	lun->medium = name_of(number);
 	lun->changing = lun->eject_wanted = false;
+	scsi_lun_works(lun);
 	return before;
 }
 

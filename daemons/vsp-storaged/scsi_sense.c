@@ -137,6 +137,7 @@ static void log_failure(struct scsi_request *request, int error)
 void scsi_host_failed(struct scsi_request *request, int error)
 {
 	log_failure(request, error);
+	scsi_error_met(request, error);
 	for (size_t i = 0; i < ARRAY_SIZE(host_errors); i++) {
 		if (host_errors[i].error == error) {
 			scsi_check(request, host_errors[i].key, host_errors[i].asc);

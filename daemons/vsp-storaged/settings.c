@@ -422,20 +422,47 @@ int settings_parse_change(const void *bytes, size_t len, size_t fds, struct chan
 
 /* ---- what the manager hears ---- */
 
-size_t settings_pack_drives(const struct drive_status *drives, size_t count, uint8_t *bytes, size_t size)
+static void put_drive(Bulkhead__Storage__Drive *msg, const struct lun_status *lun)
+{
+	bulkhead__storage__drive__init(msg);
+	msg->alias = (char *)lun->alias;
+	msg->open = lun->open;
+	msg->locked = lun->locked;
+}
+
+static void put_error(Bulkhead__Storage__DiskError *msg, const struct lun_status *lun)
+{
+	static const Bulkhead__Storage__ErrorKind kinds[] = {
+		[SCSI_ERROR_NO_SPACE] = BULKHEAD__STORAGE__ERROR_KIND__ERROR_KIND_NO_SPACE,
+		[SCSI_ERROR_READ_ONLY] = BULKHEAD__STORAGE__ERROR_KIND__ERROR_KIND_READ_ONLY,
+		[SCSI_ERROR_IO] = BULKHEAD__STORAGE__ERROR_KIND__ERROR_KIND_IO,
+		[SCSI_ERROR_SHRUNK] = BULKHEAD__STORAGE__ERROR_KIND__ERROR_KIND_SHRUNK,
+		[SCSI_ERROR_GONE] = BULKHEAD__STORAGE__ERROR_KIND__ERROR_KIND_GONE,
+	};
+
+	bulkhead__storage__disk_error__init(msg);
+	msg->alias = (char *)lun->alias;
+	msg->kind = kinds[lun->error];
+}
+
+size_t settings_pack_status(const struct lun_status *luns, size_t count, uint8_t *bytes, size_t size)
 {
 	Bulkhead__Storage__Status msg = BULKHEAD__STORAGE__STATUS__INIT;
-	Bulkhead__Storage__Drive list[SETTINGS_DRIVES_MAX], *at[SETTINGS_DRIVES_MAX];
+	Bulkhead__Storage__Drive drives[SETTINGS_TOLD_MAX], *drive_at[SETTINGS_TOLD_MAX];
+	Bulkhead__Storage__DiskError errors[SETTINGS_TOLD_MAX], *error_at[SETTINGS_TOLD_MAX];
 
 	msg.version = SETTINGS_VERSION;
-	msg.n_drives = MIN(count, (size_t)SETTINGS_DRIVES_MAX);
-	msg.drives = at;
-	for (size_t i = 0; i < msg.n_drives; i++) {
-		bulkhead__storage__drive__init(&list[i]);
-		list[i].alias = (char *)drives[i].alias;
-		list[i].open = drives[i].open;
-		list[i].locked = drives[i].locked;
-		at[i] = &list[i];
+	msg.drives = drive_at;
+	msg.errors = error_at;
+	for (size_t i = 0; i < MIN(count, (size_t)SETTINGS_TOLD_MAX); i++) {
+		if (luns[i].drive) {
+			drive_at[msg.n_drives] = &drives[msg.n_drives];
+			put_drive(&drives[msg.n_drives++], &luns[i]);
+		}
+		if (luns[i].error != SCSI_ERROR_NONE) {
+			error_at[msg.n_errors] = &errors[msg.n_errors];
+			put_error(&errors[msg.n_errors++], &luns[i]);
+		}
 	}
 	return bulkhead__storage__status__get_packed_size(&msg) <= size ? bulkhead__storage__status__pack(&msg, bytes)
 									: 0;

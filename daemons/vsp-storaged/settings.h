@@ -13,6 +13,7 @@
 #include "fault.h"
 #include "layer_throttle.h"
 #include "reservation.h"
+#include "scsi.h"
 
 #define SETTINGS_VERSION	 1u
 #define SETTINGS_CONTROLLERS_MAX 64u
@@ -96,15 +97,21 @@ int settings_parse(const void *bytes, size_t len, size_t fds, struct settings **
  * Return: 0; as settings_parse(). */
 int settings_parse_change(const void *bytes, size_t len, size_t fds, struct change_settings *ret, struct err *err);
 
-#define SETTINGS_DRIVES_MAX 220u /* of a VM: as many as it can have disks */
+#define SETTINGS_TOLD_MAX 220u /* disks of a VM: as many as it can have */
 
-/* What the manager hears of a drive. */
-struct drive_status {
+/* What the manager hears of a disk. */
+struct lun_status {
 	const char *alias; /* the LUN's */
+	bool drive;
 	bool open, locked; /* its tray */
+	enum scsi_error_kind error;
 };
 
-/** settings_pack_drives - proto/storage.proto Status, into @size bytes. Return: its length; 0: it has no room. */
-size_t settings_pack_drives(const struct drive_status *drives, size_t count, uint8_t *bytes, size_t size);
+/**
+ * settings_pack_status - proto/storage.proto Status, into @size bytes.
+ * @luns: @count of them, at most SETTINGS_TOLD_MAX; those that are no drive and have no error are left out.
+ * Return: its length; 0: it has no room.
+ */
+size_t settings_pack_status(const struct lun_status *luns, size_t count, uint8_t *bytes, size_t size);
 
 #endif

@@ -181,6 +181,11 @@ static void log_disk(const struct storaged_controller *controller, const struct 
 			 settings->unsafe_flush ? ", flushes are not done" : "", lun->reservation ? ", shared" : "");
 }
 
+static void on_error_changed(void *arg)
+{
+	storvsp_units_changed(arg);
+}
+
 /* The engine's numbers of a disk's descriptors. */
 struct files {
 	unsigned int image, reservations;
@@ -217,6 +222,10 @@ static int open_disk(struct storaged *storaged, struct storaged_controller *cont
 	if (settings->dvd)
 		scsi_lun_make_drive(lun, settings->medium);
 	snprintf(lun->image, sizeof(lun->image), "%s", settings->image);
+	lun->error_changed = on_error_changed;
+	lun->error_arg = &controller->storvsp;
+	if (disk->lost)
+		scsi_lun_lost(lun);
 	storvsp_lun_comes(&controller->storvsp, lun);
 	storvsp_units_changed(&controller->storvsp);
 	controller->fd[place] = fds.image;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tells the manager which drives have their tray open, or locked by the guest.
+ * Tells the manager which drives have their tray open, or locked by the guest, and which disks are in an error state.
  *
- * Theory of operation: the controllers say that the state of a LUN has changed; TELL_PAUSE_NS later the drives are
- * looked at, and what is another than before is told. So a guest that plays with its tray tells at most so often.
+ * Theory of operation: the controllers say that the state of a LUN has changed; TELL_PAUSE_NS later, and not sooner
+ * than TELL_EVERY_NS after the last time, the LUNs are looked at, and what is another than before is told. So a guest
+ * that plays with its tray, or writes where there is no space and where there is some, tells at most so often.
  */
 #ifndef STORAGED_TELL_H
 #define STORAGED_TELL_H
@@ -12,6 +13,7 @@
 #include "vsp/vsp.h"
 
 #define TELL_PAUSE_NS (50 * NS_PER_MS)
+#define TELL_EVERY_NS (300 * NS_PER_MS)
 
 struct tell;
 

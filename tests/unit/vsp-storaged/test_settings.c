@@ -327,19 +327,27 @@ Test(settings, drives)
 	cr_assert(change.kind == CHANGE_MEDIUM && change.force && change.lun.medium == 70000);
 }
 
-Test(settings, what_is_told_of_drives)
+Test(settings, what_is_told)
 {
-	const struct drive_status drives[] = {{"sdb", true, false}, {"sdc", false, true}};
+	const struct lun_status luns[] = {
+		{"sda", false, false, false, SCSI_ERROR_NO_SPACE},
+		{"sdb", true, true, false, SCSI_ERROR_NONE},
+		{"sdc", true, false, true, SCSI_ERROR_GONE},
+	};
 	Bulkhead__Storage__Status *msg;
 	uint8_t bytes[64];
-	size_t len = settings_pack_drives(drives, 2, bytes, sizeof(bytes));
+	size_t len = settings_pack_status(luns, 3, bytes, sizeof(bytes));
 
 	msg = bulkhead__storage__status__unpack(NULL, len, bytes);
 	cr_assert(msg && msg->version == 1 && msg->n_drives == 2);
 	cr_assert_str_eq(msg->drives[1]->alias, "sdc");
 	cr_assert(msg->drives[0]->open && !msg->drives[0]->locked && !msg->drives[1]->open && msg->drives[1]->locked);
+	cr_assert_eq(msg->n_errors, 2);
+	cr_assert_str_eq(msg->errors[0]->alias, "sda");
+	cr_assert_eq(msg->errors[0]->kind, BULKHEAD__STORAGE__ERROR_KIND__ERROR_KIND_NO_SPACE);
+	cr_assert_eq(msg->errors[1]->kind, BULKHEAD__STORAGE__ERROR_KIND__ERROR_KIND_GONE);
 	bulkhead__storage__status__free_unpacked(msg, NULL);
-	cr_assert_eq(settings_pack_drives(drives, 2, bytes, len - 1), 0);
+	cr_assert_eq(settings_pack_status(luns, 3, bytes, len - 1), 0);
 }
 
 Test(settings, changes)
