@@ -24,6 +24,10 @@
 #define MSRS_MAX	 1024u
 #define MSI_ADDRESS	 0xfee00000u
 
+#define CR0_PE	     1u
+#define INIT_CS_BASE 0xffff0000u
+#define INIT_RIP     0xfff0u
+
 #define MSR_IA32_TSC	  0x10u
 #define KVM_MSR_OLD_FIRST 0x11u /* KVM's own clock MSRs, of a feature that we do not offer */
 #define KVM_MSR_OLD_LAST  0x12u
@@ -750,4 +754,17 @@ int kvm_vcpu_regs_changed(struct kvm_vcpu *vcpu)
 		return 0;
 	}
 	return kvm_ioctl(vcpu->fd, KVM_SET_REGS, &vcpu->regs);
+}
+
+bool kvm_vcpu_where(struct kvm_vcpu *vcpu, struct kvm_where *ret_where)
+{
+	const struct kvm_regs *regs = kvm_vcpu_regs(vcpu);
+	struct kvm_sregs sregs;
+
+	if (!regs || kvm_ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) < 0)
+		return false;
+	if (!(sregs.cr0 & CR0_PE) && sregs.cs.base == INIT_CS_BASE && regs->rip == INIT_RIP)
+		return false;
+	*ret_where = (struct kvm_where){.rip = regs->rip, .rsp = regs->rsp, .cr2 = sregs.cr2, .cr3 = sregs.cr3};
+	return true;
 }

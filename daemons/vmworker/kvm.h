@@ -111,4 +111,14 @@ void kvm_vcpu_unkick(struct kvm_vcpu *vcpu);
 struct kvm_regs *kvm_vcpu_regs(struct kvm_vcpu *vcpu);
 int kvm_vcpu_regs_changed(struct kvm_vcpu *vcpu);
 
+/* Where a vCPU was when it could not go on. */
+struct kvm_where {
+	uint64_t rip, rsp, cr2, cr3;
+};
+/**
+ * kvm_vcpu_where - for people to read, after the exit KVM_EXIT_SHUTDOWN.
+ * Return: false: nobody knows: on AMD's processors KVM has put the vCPU into the state that INIT gives it.
+ */
+bool kvm_vcpu_where(struct kvm_vcpu *vcpu, struct kvm_where *ret_where);
+
 #endif

@@ -132,7 +132,10 @@ static void exit_wrmsr(struct vcpu *vcpu, struct kvm_run *run)
 
 static void exit_shutdown(struct vcpu *vcpu, struct kvm_run *run)
 {
-	vcpu->all->host.triple_fault(vcpu->all->host.arg, vcpu->index);
+	struct kvm_where where;
+	bool known = kvm_vcpu_where(vcpu->kvm, &where);
+
+	vcpu->all->host.triple_fault(vcpu->all->host.arg, vcpu->index, known ? &where : NULL);
 }
 
 static void exit_fail_entry(struct vcpu *vcpu, struct kvm_run *run)

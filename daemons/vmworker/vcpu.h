@@ -25,7 +25,8 @@ struct vcpu_host {
 	int (*msr_read)(void *arg, uint32_t vp, uint32_t msr, uint64_t *ret_value);
 	int (*msr_write)(void *arg, uint32_t vp, uint32_t msr, uint64_t value);
 	uint64_t (*hypercall)(void *arg, uint32_t vp, const struct hv_hypercall *call);
-	void (*triple_fault)(void *arg, uint32_t vp);
+	/* @where: NULL: not known */
+	void (*triple_fault)(void *arg, uint32_t vp, const struct kvm_where *where);
 	/* KVM cannot go on with this vCPU; @why is one line. */
 	void (*failed)(void *arg, uint32_t vp, const char *why);
 	void *arg;

@@ -7,6 +7,7 @@
 
 #include "abi/vmbus.h"
 #include "base/bytes.h"
+#include "base/log.h"
 #include "vm_int.h"
 
 /* ---- the Hyper-V interface ---- */
@@ -145,8 +146,18 @@ static uint64_t exit_hypercall(void *arg, uint32_t vp, const struct hv_hypercall
 	return hv_hypercall(vm->hv, vp, call);
 }
 
-static void exit_triple_fault(void *arg, uint32_t vp)
+/* The guest's own fault, or its processor's: where it was is all that there is to find out by. */
+static void exit_triple_fault(void *arg, uint32_t vp, const struct kvm_where *where)
 {
+	static struct log_limit limit;
+	bool say = log_allowed(&limit, "vm");
+
+	if (say && where)
+		log_notice(NULL, "vCPU %u: triple fault at rip %#llx, rsp %#llx, cr2 %#llx, cr3 %#llx", vp,
+			   (unsigned long long)where->rip, (unsigned long long)where->rsp,
+			   (unsigned long long)where->cr2, (unsigned long long)where->cr3);
+	else if (say)
+		log_notice(NULL, "vCPU %u: triple fault; this host's processor does not keep where", vp);
 	vm_note(arg, VM_EV_TRIPLE_FAULT, NULL);
 }
 
