@@ -66,6 +66,12 @@
 	X(RECOVER_TRIAL, "recover-trial", "a request is marked as on trial")                                           \
 	X(RECOVER_REPLAY, "recover-replay", "a request was given to the device")                                       \
 	X(RECOVER_SIGNALLED, "recover-signalled", "the guest was signalled")                                           \
+	X(NET_ANSWER_WRITTEN, "net-answer-written", "an RNDIS answer is in the ring, its number not stored")           \
+	X(NET_ANSWER_NUMBERED, "net-answer-numbered", "the number is stored, the answer not published")                \
+	X(NET_LINK_WRITTEN, "net-link-written", "the guest is told of the link, that is not stored")                   \
+	X(NET_FRAME_SENT, "net-frame-sent", "the port has a frame of the guest's")                                     \
+	X(NET_FRAME_RECEIVED, "net-frame-received", "a frame for the guest is in its sections")                        \
+	X(NET_FRAMES_GIVEN, "net-frames-given", "a packet with frames is in the ring")                                 \
 	X(HAND_OVER, "hand-over", "the last request in flight is done")
 
 enum death_point {

@@ -371,10 +371,10 @@ static bool is_of_recovery(size_t i)
 	return strncmp(points[i], "recover-", 8) == 0;
 }
 
-/* A disk sends nothing by itself: test_deaths_own.c. */
+/* A disk sends nothing by itself: test_deaths_own.c; it is no NIC: test_deaths_net.c. */
 static bool is_of_own_packets(size_t i)
 {
-	return strncmp(points[i], "own-", 4) == 0;
+	return strncmp(points[i], "own-", 4) == 0 || strncmp(points[i], "net-", 4) == 0;
 }
 
 /* @first: points of a recovery are reached after a first death only. */

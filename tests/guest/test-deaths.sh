@@ -63,7 +63,7 @@ for point in $points; do
 		grep -aq '^storage: deaths 1 upgrades 1 ' "$out" || fail "no upgrade: $point"
 		;;
 	reserve-*) ;; # of a disk that others share: test_deaths
-	own-*) ;; # of a device that sends packets of its own: test_deaths_own
+	own-* | net-*) ;; # of a device that sends packets of its own: test_deaths_own, test_deaths_net
 	*) die "$(plan "$point" 30)" ;;
 	esac
 done
@@ -119,7 +119,7 @@ while read -r spoil said; do
 done < <($storaged --spoils)
 unset BULKHEAD_DEATHS_SPOIL
 [ "${BULKHEAD_CHECK_LONG:-0}" != 1 ] || for point in $points; do
-	case $point in attached | offered | ready | open-* | opened | outcome-st* | outcome-seq* | recover-* | hand-over | reserve-* | own-*) continue ;; esac
+	case $point in attached | offered | ready | open-* | opened | outcome-st* | outcome-seq* | recover-* | hand-over | reserve-* | own-* | net-*) continue ;; esac
 	die "$(plan "$point" 1)"
 	die "$(plan "$point" 30)"
 	for second in attached offered ready open-mapped opened recover-checked recover-accept recover-published recover-signalled; do
