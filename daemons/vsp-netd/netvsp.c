@@ -695,6 +695,14 @@ void netvsp_init(struct netvsp *netvsp, struct vsp *vsp, struct port *port, cons
 	netvsp->sub_channels = sub_channels;
 }
 
+void netvsp_done(struct netvsp *netvsp)
+{
+	if (netvsp->channel[0])
+		port_connect(netvsp->port, NULL);
+	sections_done(&netvsp->sections);
+	drop_send_buffer(netvsp);
+}
+
 void netvsp_set(struct netvsp *netvsp, const struct nic_settings *settings)
 {
 	bool speed = settings->speed != netvsp->settings.speed;

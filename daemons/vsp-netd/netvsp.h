@@ -78,6 +78,9 @@ extern const struct vsp_device_ops netvsp_ops, netvsp_sub_ops;
 void netvsp_init(struct netvsp *netvsp, struct vsp *vsp, struct port *port, const struct nic_settings *settings,
 		 uint32_t sub_channels);
 
+/** netvsp_done - before vsp_free() and port_free(). A zeroed one is allowed. */
+void netvsp_done(struct netvsp *netvsp);
+
 /** netvsp_sub_channels - how many sub-channels a NIC of a VM with @cpus vCPUs offers. */
 uint32_t netvsp_sub_channels(uint32_t cpus);
 
