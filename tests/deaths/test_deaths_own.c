@@ -169,7 +169,7 @@ static bool count_sections(void)
 
 static void set_up(const char *plan)
 {
-	const struct fake_provider provider = {.name = "own"};
+	const struct fake_provider provider = {.name = OWN_PROVIDER};
 	struct guest_range ranges[2];
 
 	memset(&run, 0, sizeof(run));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A VSP for test_deaths_own: its device sends numbered packets in sections of memory that the guest has lent, and keeps
- * in its table which packet holds which section. It dies where it is told to.
+ * A VSP for test_deaths_own and guest_lent: its device sends numbered packets in sections of memory that the guest has
+ * lent, and keeps in its table which packet holds which section. It dies where it is told to.
  */
 #include "tests/deaths/vsp_own.h"
 
@@ -28,6 +28,7 @@ static struct vsp *vsp;
 static struct vsp_buffer *buffer;
 static struct vsp_request *lending; /* waits for it */
 static uint64_t numbered;	    /* the last packet that was sent */
+static uint64_t lives;
 static bool gone;
 
 static struct state state_of(const struct vsp_channel *channel)
@@ -141,6 +142,8 @@ static void own_packet(struct vsp_channel *channel, struct vsp_request *request)
 		packet.value = 0;
 		for (uint32_t i = 0; i < OWN_SECTIONS; i++)
 			packet.value += vsp_channel_table(channel)[i] != 0;
+	} else if (packet.command == OWN_LIVES) {
+		packet.value = lives++;
 	}
 	vsp_complete_state(request, &packet, sizeof(packet), &state);
 	pump(channel);
@@ -197,8 +200,8 @@ static void worker_gone(void *arg, const char *why)
 
 int main(int argc, char **argv)
 {
-	const struct vsp_offer_desc desc = {.interface_guid = {{1}}, .instance_guid = {{2}}, .name = "own0"};
-	struct vsp_config config = {.name = "own", .worker_gone = worker_gone};
+	const struct vsp_offer_desc desc = {.interface_guid = OWN_TYPE, .instance_guid = {{2}}, .name = "own0"};
+	struct vsp_config config = {.name = OWN_PROVIDER, .worker_gone = worker_gone};
 	struct err err = {0};
 	int r;
 
