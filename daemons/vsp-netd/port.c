@@ -155,19 +155,84 @@ void port_offloads(const struct port *port, struct oid_nic *nic)
 	nic->coalescing = port->net->ops->set_offloads != NULL;
 }
 
-/* ---- listening ---- */
+/* ---- listening, waiting ---- */
 
 /* While nobody is served, the port takes what comes, and drops it. */
+static void apply_listen_of(struct port *port, unsigned int queue)
+{
+	bool wanted = port->queue[queue].listening && !port->way[PORT_IN].waits;
+
+	port->net->ops->listen(port->net, queue, !port_serves(port) || wanted);
+}
+
 static void apply_listen(struct port *port)
 {
 	for (unsigned int i = 0; i < port->net->queues; i++)
-		port->net->ops->listen(port->net, i, !port_serves(port) || port->queue[i].listening);
+		apply_listen_of(port, i);
 }
 
 void port_listen(struct port *port, unsigned int queue, bool listen)
 {
 	port->queue[queue].listening = listen;
-	port->net->ops->listen(port->net, queue, !port_serves(port) || listen);
+	apply_listen_of(port, queue);
+}
+
+bool port_must_wait(struct port *port, unsigned int number)
+{
+	struct port_way *way = &port->way[number];
+	uint64_t wait;
+
+	if (!bandwidth_limits(&way->bandwidth))
+		return false;
+	wait = bandwidth_wait(&way->bandwidth, clock_now_ns());
+	if (wait && !way->waits) {
+		way->waits = true;
+		loop_arm(way->timer, wait);
+		if (number == PORT_IN)
+			apply_listen(port);
+	}
+	return wait != 0;
+}
+
+static void on_in_timer(void *arg)
+{
+	struct port *port = arg;
+
+	port->way[PORT_IN].waits = false;
+	apply_listen(port);
+}
+
+static void on_out_timer(void *arg)
+{
+	struct port *port = arg;
+
+	port->way[PORT_OUT].waits = false;
+	for (unsigned int i = 0; i < port->net->queues; i++) {
+		if (!port->queue[i].told_wait)
+			continue;
+		port->queue[i].told_wait = false;
+		on_writable(port, i);
+	}
+}
+
+/* What waits for limits that are no more looks again. */
+static void apply_bandwidth(struct port *port)
+{
+	const struct nic_bandwidth *limits[] = {&port->settings.inbound, &port->settings.outbound};
+
+	for (unsigned int i = 0; i < PORT_WAYS; i++) {
+		bandwidth_set(&port->way[i].bandwidth, limits[i], clock_now_ns());
+		if (port->way[i].waits)
+			loop_arm(port->way[i].timer, 0);
+	}
+}
+
+size_t port_addresses(const struct port *port, struct port_address *ret, size_t max)
+{
+	size_t count = MIN(port->addresses.count, max);
+
+	memcpy(ret, port->addresses.address, count * sizeof(*ret));
+	return count;
 }
 
 /* ---- life ---- */
@@ -178,6 +243,7 @@ static void apply_all(struct port *port)
 		   port->settings.may_be_promiscuous);
 	apply_filter(port);
 	apply_offloads(port);
+	apply_bandwidth(port);
 	apply_listen(port);
 }
 
@@ -187,7 +253,7 @@ void port_connect(struct port *port, const struct port_client *client)
 	port->client = client ? *client : (struct port_client){0};
 	port->told_link = port_link(port);
 	for (unsigned int i = 0; i < SETTINGS_QUEUES_MAX; i++)
-		port->queue[i].listening = false;
+		port->queue[i] = (struct port_queue){0};
 	if (!client)
 		port->guest = (struct oid_settings){0};
 	apply_all(port);
@@ -204,6 +270,15 @@ static int plug_in(struct port *port, const struct nic_settings *settings, int *
 			       ret_net, err);
 }
 
+static int add_timers(struct loop *loop, struct port *port)
+{
+	int r = loop_add_timer(loop, on_teller, port, &port->teller);
+
+	if (r == 0)
+		r = loop_add_timer(loop, on_in_timer, port, &port->way[PORT_IN].timer);
+	return r < 0 ? r : loop_add_timer(loop, on_out_timer, port, &port->way[PORT_OUT].timer);
+}
+
 int port_new(struct loop *loop, const struct nic_settings *settings, int *fds, size_t nfds, void *memory,
 	     struct port **ret_port, struct err *err)
 {
@@ -214,7 +289,7 @@ int port_new(struct loop *loop, const struct nic_settings *settings, int *fds, s
 		return err_set(err, -EINVAL, "%s: its descriptors are not there", settings->alias);
 	fds += settings->fd_index;
 	port = calloc(1, sizeof(*port));
-	r = port ? loop_add_timer(loop, on_teller, port, &port->teller) : -ENOMEM;
+	r = port ? add_timers(loop, port) : -ENOMEM;
 	if (r < 0) {
 		err_set(err, r, "%s: %s", settings->alias, err_name(r));
 	} else {
@@ -241,6 +316,8 @@ void port_free(struct port *port)
 	if (port->net)
 		port->net->ops->close(port->net);
 	loop_remove(&port->teller);
+	for (unsigned int i = 0; i < PORT_WAYS; i++)
+		loop_remove(&port->way[i].timer);
 	free(port);
 }
 

@@ -3,6 +3,8 @@
 #ifndef NETD_PORT_INT_H
 #define NETD_PORT_INT_H
 
+#include "addresses.h"
+#include "bandwidth.h"
 #include "filter.h"
 #include "net.h"
 #include "port.h"
@@ -14,10 +16,20 @@ struct port_queue {
 	 * frame is there any more that was let through by other rules. */
 	bool settled;
 	bool listening; /* the client wants ops->readable() */
+	bool told_wait; /* -EAGAIN of port_transmit() for the sake of the bandwidth */
 	/* The frame that is being cut: a next port_transmit() of the same one goes on behind what was sent. */
 	size_t segments_sent;
 	size_t cut_len;
 	uint8_t cut_head[PORT_HEAD_MAX];
+};
+
+enum { PORT_IN, PORT_OUT, PORT_WAYS }; /* to the guest, from the guest */
+
+/* What one direction is held to. */
+struct port_way {
+	struct bandwidth bandwidth;
+	struct loop_source *timer;
+	bool waits; /* until the timer fires */
 };
 
 struct port {
@@ -35,10 +47,21 @@ struct port {
 	bool filtered;			/* the kernel runs it */
 	bool guest_checks, guest_joins; /* received frames may have partial checksums; may be LSO frames */
 	struct oid_counters counters;
+	struct addresses addresses;
+	struct port_way way[PORT_WAYS];
 	struct port_queue queue[SETTINGS_QUEUES_MAX];
 };
 
 /** port_serves - whether frames pass at all. */
 bool port_serves(const struct port *port);
+
+/** port_must_wait - whether no frame may pass this way now; then the one who asked is told when it may. */
+bool port_must_wait(struct port *port, unsigned int way);
+/** port_passed - a frame of @len bytes has passed. */
+static inline void port_passed(struct port *port, unsigned int way, size_t len)
+{
+	if (bandwidth_limits(&port->way[way].bandwidth))
+		bandwidth_take(&port->way[way].bandwidth, len);
+}
 
 #endif

@@ -4,9 +4,11 @@
 
 #include "base/bytes.h"
 #include "offload.h"
+#include "policy.h"
 #include "port_int.h"
 
 #define IOVS_MAX (NET_PIECES_MAX - 3u)
+#define TAG_LEN	 4u
 
 static size_t room_in(const struct iovec *iov, unsigned int iovs)
 {
@@ -52,7 +54,7 @@ static int drop(struct port *port)
 	return 0;
 }
 
-/* What the guest has not asked for it cannot read: frames from before it changed its mind, a peer that is no tap. */
+/* What the guest has not asked for it cannot read: frames from before it changed its mind. */
 static bool understood(const struct port *port, const struct virtio_net_hdr *hdr)
 {
 	if (hdr->gso_type != VIRTIO_NET_HDR_GSO_NONE)
@@ -103,15 +105,53 @@ static void take_head(const struct net_incoming *frame, struct port_received *re
 		memcpy(ret->head + first, frame->piece[1].iov_base, ret->head_len - first);
 }
 
-static void copy_out(const struct net_incoming *frame, const struct iovec *iov, unsigned int iovs)
+/* The sender has left it out, and the guest does not do without. */
+static void finish(const struct port *port, struct net_incoming *frame)
 {
-	struct iovec rest[IOVS_MAX];
+	const struct virtio_net_hdr *hdr = &frame->hdr;
 
-	scatter(iov, frame->piece[0].iov_base, frame->piece[0].iov_len);
-	if (frame->pieces < 2)
+	if (port->guest_checks || !(hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) ||
+	    hdr->gso_type != VIRTIO_NET_HDR_GSO_NONE ||
+	    !range_fits((size_t)hdr->csum_start + hdr->csum_offset, 2, frame->piece[0].iov_len))
 		return;
-	behind(iov, iovs, frame->piece[0].iov_len, rest);
-	scatter(rest, frame->piece[1].iov_base, frame->piece[1].iov_len);
+	offload_checksum(frame->piece, frame->pieces, frame->len, hdr);
+	frame->hdr.flags &= (uint8_t)~VIRTIO_NET_HDR_F_NEEDS_CSUM;
+}
+
+static void moved(uint16_t *place)
+{
+	*place = (uint16_t)(*place - MIN(*place, TAG_LEN));
+}
+
+/* What the guest gets of its VLAN's tag. Return: whether it gets the frame. */
+static bool untag(const struct port *port, struct port_received *ret)
+{
+	enum policy_vlan vlan = policy_vlan_in(&port->settings, ret->headers.tagged, ret->headers.tag);
+
+	if (vlan != POLICY_UNTAGGED || !ret->headers.tagged)
+		return vlan != POLICY_DROP;
+	memmove(ret->head + 12, ret->head + 12 + TAG_LEN, ret->head_len - 12 - TAG_LEN);
+	ret->head_len -= TAG_LEN;
+	ret->len -= TAG_LEN;
+	moved(&ret->hdr.csum_start);
+	moved(&ret->hdr.hdr_len);
+	return headers_parse(ret->head, ret->head_len, &ret->headers) == 0;
+}
+
+/* The head, and what is behind it in @frame. */
+static void copy_out(const struct net_incoming *frame, size_t head_len, const struct port_received *ret,
+		     const struct iovec *iov, unsigned int iovs)
+{
+	struct iovec from[2], to[IOVS_MAX];
+	unsigned int pieces = behind(frame->piece, frame->pieces, head_len, from);
+	size_t done = ret->head_len;
+
+	scatter(iov, ret->head, ret->head_len);
+	for (unsigned int i = 0; i < pieces; i++) {
+		behind(iov, iovs, done, to);
+		scatter(to, from[i].iov_base, from[i].iov_len);
+		done += from[i].iov_len;
+	}
 }
 
 /* By way of private memory. */
@@ -119,22 +159,44 @@ static int receive_after_look(struct port *port, unsigned int queue, const struc
 			      struct port_received *ret)
 {
 	struct net_incoming frame;
+	size_t head_len;
 	int r = port->net->ops->receive(port->net, queue, &frame);
 
 	if (r == 0)
 		port->counters.receive_errors++;
 	if (r <= 0)
 		return r;
+	finish(port, &frame);
 	take_head(&frame, ret);
-	if (frame.len > room_in(iov, iovs) || !for_guest(port, ret))
+	head_len = ret->head_len;
+	if (!for_guest(port, ret) || !untag(port, ret) || ret->len > room_in(iov, iovs))
 		return drop(port);
-	copy_out(&frame, iov, iovs);
+	copy_out(&frame, head_len, ret, iov, iovs);
 	return 1;
+}
+
+/* A server's answer. What is behind the head the guest may change meanwhile: it is for people to read. */
+static void see_dhcp(struct port *port, const struct iovec *iov, unsigned int iovs, const struct port_received *ret)
+{
+	uint8_t frame[ADDRESSES_DHCP_LEN];
+	size_t len = 0;
+
+	if (!addresses_dhcp(ret->head, &ret->headers))
+		return;
+	for (unsigned int i = 0; i < iovs; i++) {
+		size_t n = MIN(iov[i].iov_len, MIN(ret->len, sizeof(frame)) - len);
+
+		memcpy(frame + len, iov[i].iov_base, n);
+		len += n;
+	}
+	memcpy(frame, ret->head, ret->head_len);
+	addresses_given(&port->addresses, frame, len, &ret->headers, port->filter.mac);
 }
 
 static bool may_receive_into(const struct port *port, unsigned int queue, size_t room)
 {
-	return port->filtered && port->queue[queue].settled && room > PORT_HEAD_MAX;
+	return port->filtered && port->queue[queue].settled && port->settings.vlan == NIC_VLAN_NONE &&
+	       room > PORT_HEAD_MAX;
 }
 
 int port_receive(struct port *port, unsigned int queue, const struct iovec *iov, unsigned int iovs,
@@ -142,7 +204,7 @@ int port_receive(struct port *port, unsigned int queue, const struct iovec *iov,
 {
 	int r;
 
-	if (!port_serves(port))
+	if (!port_serves(port) || port_must_wait(port, PORT_IN))
 		return -EAGAIN;
 	if (iovs > IOVS_MAX)
 		return -EINVAL;
@@ -158,5 +220,7 @@ int port_receive(struct port *port, unsigned int queue, const struct iovec *iov,
 	if (port->net->ops->checksums_good)
 		ret->hdr.flags |= VIRTIO_NET_HDR_F_DATA_VALID;
 	port->counters.received++;
+	port_passed(port, PORT_IN, ret->len);
+	see_dhcp(port, iov, iovs, ret);
 	return 1;
 }

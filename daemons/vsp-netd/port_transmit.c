@@ -4,9 +4,11 @@
 
 #include "base/bytes.h"
 #include "offload.h"
+#include "policy.h"
 #include "port_int.h"
 
-#define TAG_LEN 4u
+#define TAG_LEN	   4u
+#define TYPE_8021Q 0x8100u
 
 /* One frame on its way: a private head, and what is behind it. */
 struct transfer {
@@ -98,23 +100,40 @@ static int send_finished(struct transfer *transfer, const struct port_frame *fra
 
 /* ---- a frame ---- */
 
-/* The head, with the tag that was beside it. */
-static void build(struct transfer *transfer, const struct port_frame *frame)
+/* The head as it is sent: with a tag, or without. Return: whether the guest may send in this VLAN. */
+static bool build_head(struct transfer *transfer, const struct port_frame *frame)
+{
+	const uint8_t *head = frame->head;
+	bool within = !frame->tagged && frame->head_len >= 18 && get_be16(head + 12) == TYPE_8021Q;
+	uint16_t tag = within ? get_be16(head + 14) : frame->tag;
+	enum policy_vlan vlan = policy_vlan_out(&transfer->port->settings, within || frame->tagged, tag, &tag);
+	size_t skip = within ? 16 : 12, to = vlan == POLICY_TAGGED ? 16 : 12;
+
+	if (vlan == POLICY_DROP)
+		return false;
+	memcpy(transfer->head, head, 12);
+	if (vlan == POLICY_TAGGED) {
+		put_be16(transfer->head + 12, TYPE_8021Q);
+		put_be16(transfer->head + 14, tag);
+	}
+	memcpy(transfer->head + to, head + skip, frame->head_len - skip);
+	transfer->head_len = frame->head_len - skip + to;
+	return true;
+}
+
+static bool build(struct transfer *transfer, const struct port_frame *frame)
 {
 	struct net_outgoing *out = &transfer->out;
 
-	memcpy(transfer->head, frame->head, frame->head_len);
-	transfer->head_len = frame->head_len;
-	if (frame->tagged) {
-		memmove(transfer->head + 16, transfer->head + 12, frame->head_len - 12);
-		put_be16(transfer->head + 12, 0x8100);
-		put_be16(transfer->head + 14, frame->tag);
-		transfer->head_len += TAG_LEN;
-	}
+	if (!build_head(transfer, frame))
+		return false;
 	out->piece[1] = (struct iovec){transfer->head, transfer->head_len};
 	memcpy(&out->piece[2], frame->rest, frame->rests * sizeof(frame->rest[0]));
 	out->pieces = 2 + frame->rests;
-	out->len = frame->len + (frame->tagged ? TAG_LEN : 0);
+	out->len = frame->len - frame->head_len + transfer->head_len;
+	(void)headers_parse(transfer->head, transfer->head_len, &transfer->headers);
+	return policy_may_send(&transfer->port->settings, transfer->port->filter.mac, transfer->head,
+			       MIN(transfer->head_len, PORT_HEAD_MAX), out->len, &transfer->headers);
 }
 
 /* What is on the wire in the end is no longer than the MTU. */
@@ -134,10 +153,14 @@ int port_transmit(struct port *port, unsigned int queue, const struct port_frame
 	if (!port_serves(port) || frame->head_len < ETHERNET_HEADER_LEN || frame->head_len > PORT_HEAD_MAX ||
 	    frame->rests > ARRAY_SIZE(frame->rest))
 		return drop(port);
+	if (port_must_wait(port, PORT_OUT)) {
+		port->queue[queue].told_wait = true;
+		return -EAGAIN;
+	}
 	transfer.port = port;
 	transfer.queue = queue;
-	build(&transfer, frame);
-	(void)headers_parse(transfer.head, transfer.head_len, &transfer.headers);
+	if (!build(&transfer, frame))
+		return drop(port);
 	r = offload_prepare(transfer.head, MIN(transfer.head_len, PORT_HEAD_MAX), transfer.out.len, &transfer.headers,
 			    &frame->hdr, &hdr);
 	if (r < 0 || !fits(&transfer, &hdr))
@@ -149,6 +172,8 @@ int port_transmit(struct port *port, unsigned int queue, const struct port_frame
 	if (r < 0)
 		return drop(port);
 	port->counters.sent++;
+	port_passed(port, PORT_OUT, transfer.out.len);
+	addresses_sent(&port->addresses, transfer.head, MIN(transfer.head_len, PORT_HEAD_MAX), &transfer.headers);
 	return 0;
 }
 
