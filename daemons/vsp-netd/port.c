@@ -235,6 +235,27 @@ size_t port_addresses(const struct port *port, struct port_address *ret, size_t 
 	return count;
 }
 
+int port_capture(struct port *port, int fd, const struct sock_filter *filter, size_t filter_len, uint32_t snap_len,
+		 struct err *err)
+{
+	struct capture *capture = NULL;
+	int r;
+
+	if (fd >= 0) {
+		r = capture_new(port->loop, &fd, port->settings.alias, filter, filter_len, snap_len, &capture, err);
+		if (r < 0)
+			return r;
+	}
+	capture_free(port->capture);
+	port->capture = capture;
+	return 0;
+}
+
+bool port_capturing(const struct port *port)
+{
+	return port->capture && !capture_over(port->capture);
+}
+
 /* ---- life ---- */
 
 static void apply_all(struct port *port)
@@ -315,6 +336,7 @@ void port_free(struct port *port)
 		return;
 	if (port->net)
 		port->net->ops->close(port->net);
+	capture_free(port->capture);
 	loop_remove(&port->teller);
 	for (unsigned int i = 0; i < PORT_WAYS; i++)
 		loop_remove(&port->way[i].timer);

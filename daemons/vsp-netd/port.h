@@ -91,11 +91,15 @@ void port_connect(struct port *port, const struct port_client *client);
 int port_change(struct port *port, const struct nic_settings *settings, int *fd, struct err *err);
 
 /**
- * port_capture - what passes is written to @fd as pcapng, from now on; taken over. A write that would wait is dropped,
- * and counted. -1: no more. @filter: a classic BPF program of @filter_len instructions, already checked; 0: everything.
+ * port_capture - what passes is written to @fd as pcapng, from now on; taken over, also on failure. What does not fit
+ * into a buffer while nobody reads is dropped, and counted. -1: no more. @filter: a classic BPF program over the frame,
+ * @filter_len instructions, checked here; 0: everything. @snap_len: bytes of each frame; 0: all.
+ * Return: 0; -EINVAL: no filter that can be run; another negative errno; with a line: what was captured before goes on.
  */
 int port_capture(struct port *port, int fd, const struct sock_filter *filter, size_t filter_len, uint32_t snap_len,
 		 struct err *err);
+/** port_capturing - whether somebody still reads. */
+bool port_capturing(const struct port *port);
 
 /** port_offloads - what the back end can do, and so the guest may be told: in the words of struct oid_nic. */
 void port_offloads(const struct port *port, struct oid_nic *nic);

@@ -5,6 +5,7 @@
 
 #include "addresses.h"
 #include "bandwidth.h"
+#include "capture.h"
 #include "filter.h"
 #include "net.h"
 #include "port.h"
@@ -49,6 +50,7 @@ struct port {
 	struct oid_counters counters;
 	struct addresses addresses;
 	struct port_way way[PORT_WAYS];
+	struct capture *capture; /* NULL: none */
 	struct port_queue queue[SETTINGS_QUEUES_MAX];
 };
 

@@ -193,6 +193,15 @@ static void see_dhcp(struct port *port, const struct iovec *iov, unsigned int io
 	addresses_given(&port->addresses, frame, len, &ret->headers, port->filter.mac);
 }
 
+static void capture_received(struct port *port, const struct iovec *iov, unsigned int iovs,
+			     const struct port_received *ret)
+{
+	struct iovec piece[IOVS_MAX + 1] = {{(void *)ret->head, ret->head_len}};
+	unsigned int pieces = 1 + behind(iov, iovs, ret->head_len, &piece[1]);
+
+	capture_frame(port->capture, CAPTURE_IN, piece, pieces, ret->len);
+}
+
 static bool may_receive_into(const struct port *port, unsigned int queue, size_t room)
 {
 	return port->filtered && port->queue[queue].settled && port->settings.vlan == NIC_VLAN_NONE &&
@@ -222,5 +231,7 @@ int port_receive(struct port *port, unsigned int queue, const struct iovec *iov,
 	port->counters.received++;
 	port_passed(port, PORT_IN, ret->len);
 	see_dhcp(port, iov, iovs, ret);
+	if (port->capture)
+		capture_received(port, iov, iovs, ret);
 	return 1;
 }

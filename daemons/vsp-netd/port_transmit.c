@@ -173,6 +173,9 @@ int port_transmit(struct port *port, unsigned int queue, const struct port_frame
 		return drop(port);
 	port->counters.sent++;
 	port_passed(port, PORT_OUT, transfer.out.len);
+	if (port->capture)
+		capture_frame(port->capture, CAPTURE_OUT, &transfer.out.piece[1], transfer.out.pieces - 1,
+			      transfer.out.len);
 	addresses_sent(&port->addresses, transfer.head, MIN(transfer.head_len, PORT_HEAD_MAX), &transfer.headers);
 	return 0;
 }
