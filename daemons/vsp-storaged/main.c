@@ -11,15 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "abi/vstor.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "changes.h"
-#include "daemon/daemon.h"
 #include "daemon/sandbox.h"
 #include "disk.h"
 #include "tell.h"
@@ -29,31 +26,22 @@
 #include "ipc/rpc.h"
 #include "spin.h"
 #include "storaged.h"
-#include "vsp/end.h"
+#include "vsp/program.h"
 #include "vsp/vsp.h"
 
-#define PROGRAM	       "vsp-storaged"
-#define PROVIDER       "storage"
-#define PATH_LEN       512
-#define STATUS_LEN     64
-#define EXIT_NO_WORKER 4    /* there is none, or none any more: who restarts us need not */
-#define OFFER_FLAGS    0x1u /* the guest may talk to the device */
-
-struct options {
-	const char *worker, *runtime_dir, *name, *engine;
-	bool tell_end;
-	int poll_max_ns;     /* -1: as the configuration says */
-	char path[PATH_LEN]; /* of the worker's socket */
-};
+#define PROGRAM	    "vsp-storaged"
+#define PROVIDER    "storage"
+#define OFFER_FLAGS 0x1u /* the guest may talk to the device */
 
 struct server {
 	struct loop *loop;
 	struct vsp *vsp;
+	const char *engine;
+	int poll_option_ns; /* -1: as the configuration says */
 	struct storaged *storaged;
 	struct changes *changes; /* NULL until it serves */
 	struct tell *tell;	 /* NULL until it serves */
 	uint32_t poll_max_ns;
-	bool gone; /* the worker */
 };
 
 /* To attach, and to open the disks: no path can be read in it, nothing executed, nobody reached but the worker. */
@@ -64,41 +52,11 @@ static const struct sandbox setup_sandbox = {
 	.narrows_later = true,
 };
 
-/* To tell of a predecessor's end. */
-static const struct sandbox tell_sandbox = {
-	.calls = (const struct syscall_list *const[]){&rpc_connect_calls, NULL},
-};
-
 /* What is left before the first byte of a guest or an image is read. */
 static const struct sandbox service_sandbox = {
 	.calls = (const struct syscall_list *const[]){&disk_raw_calls, &reservation_calls, &uring_calls, &threads_calls,
 						      NULL},
 };
-
-static const struct option long_options[] = {
-	{"worker", required_argument, NULL, 'w'},
-	{"runtime-dir", required_argument, NULL, 'r'},
-	{"name", required_argument, NULL, 'n'},
-	{"engine", required_argument, NULL, 'e'},
-	{"poll-max-ns", required_argument, NULL, 's'},
-	{"tell-end", no_argument, NULL, 't'},
-	{"probe", no_argument, NULL, 'p'},
-	{"help", no_argument, NULL, 'h'},
-	{0},
-};
-
-static void usage(FILE *to)
-{
-	fprintf(to,
-		"Usage: %s --worker SOCKET | --runtime-dir DIR  [--name VM] [--engine io_uring|threads]\n"
-		"           [--poll-max-ns NS]\n"
-		"       %s --tell-end --runtime-dir DIR\n"
-		"       %s --probe\n"
-		"Serve a VM's disks, as its worker says. vmmgmtd starts it.\n"
-		"  --tell-end  tell the worker how its process has ended instead, as ExecStopPost= of systemd\n"
-		"  --probe     look at the host instead: a line for each check, \"ID ok|warn|fail TEXT\"\n",
-		PROGRAM, PROGRAM, PROGRAM);
-}
 
 /* What `vmctl doctor` asks. */
 static void probe(void)
@@ -136,66 +94,25 @@ static int parse_budget(const char *text, int *ret_ns)
 	return 0;
 }
 
-/* Return: 0; 1: what was asked for is done; -EINVAL: told on stderr. */
-static int parse_options(int argc, char **argv, struct options *options)
-{
-	int c, n;
+enum {
+	OPTION_ENGINE = 1,
+	OPTION_POLL,
+};
 
-	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		switch (c) {
-		case 'w':
-			options->worker = optarg;
-			break;
-		case 'r':
-			options->runtime_dir = optarg;
-			break;
-		case 'n':
-			options->name = optarg;
-			break;
-		case 'e':
-			options->engine = optarg;
-			break;
-		case 's':
-			if (parse_budget(optarg, &options->poll_max_ns) < 0)
-				return -EINVAL;
-			break;
-		case 't':
-			options->tell_end = true;
-			break;
-		case 'p':
-			probe();
-			return 1;
-		case 'h':
-			usage(stdout);
-			return 1;
-		default:
-			usage(stderr);
-			return -EINVAL;
-		}
-	}
-	if (optind < argc || !options->worker == !options->runtime_dir) {
-		usage(stderr);
-		return -EINVAL;
-	}
-	if (options->worker)
-		n = snprintf(options->path, sizeof(options->path), "%s", options->worker);
-	else
-		n = snprintf(options->path, sizeof(options->path), "%s/worker.sock", options->runtime_dir);
-	if (n < 0 || (size_t)n >= sizeof(options->path)) {
-		fprintf(stderr, "%s: the path of the worker's socket is too long\n", PROGRAM);
-		return -EINVAL;
-	}
+static const struct option own_options[] = {
+	{"engine", required_argument, NULL, OPTION_ENGINE},
+	{"poll-max-ns", required_argument, NULL, OPTION_POLL},
+	{0},
+};
+
+static int take_option(struct vsp_server *vsp_server, int val, const char *text)
+{
+	struct server *server = vsp_server->arg;
+
+	if (val == OPTION_POLL)
+		return parse_budget(text, &server->poll_option_ns);
+	server->engine = text;
 	return 0;
-}
-
-static void worker_gone(void *arg, const char *why)
-{
-	struct server *server = arg;
-
-	if (!server->gone)
-		log_notice(NULL, "the worker went away (%s): ending", why);
-	server->gone = true;
-	loop_stop(server->loop);
 }
 
 static void batch_begin(void *arg)
@@ -257,7 +174,7 @@ static int keep_fence(struct server *server, struct err *err)
 
 /* ---- disks and controllers ---- */
 
-static int open_disks(struct server *server, const struct options *options, struct err *err)
+static int open_disks(struct server *server, struct err *err)
 {
 	_cleanup_free_ struct settings *settings = NULL;
 	int fds[ENGINE_FILES_MAX];
@@ -271,10 +188,10 @@ static int open_disks(struct server *server, const struct options *options, stru
 	if (r < 0)
 		return r;
 	settings->again = vsp_generation(server->vsp) > 0;
-	server->poll_max_ns = options->poll_max_ns < 0 ? settings->poll_max_ns : (uint32_t)options->poll_max_ns;
+	server->poll_max_ns = server->poll_option_ns < 0 ? settings->poll_max_ns : (uint32_t)server->poll_option_ns;
 	for (size_t i = 0; i < count; i++)
 		fds[i] = vsp_take_config_fd(server->vsp, i);
-	r = storaged_open(server->loop, settings, options->engine, fds, count, &server->storaged, err);
+	r = storaged_open(server->loop, settings, server->engine, fds, count, &server->storaged, err);
 	if (r < 0)
 		return r;
 	engine_set_batch(server->storaged->engine, batch_begin, batch_end, server->vsp);
@@ -302,7 +219,7 @@ static void on_changed(void *arg, const struct err *err)
 
 static void on_change(void *arg, const void *bytes, size_t len, int *fds, size_t nfds, struct vsp_change *call)
 {
-	struct server *server = arg;
+	struct server *server = ((struct vsp_server *)arg)->arg;
 	struct storaged_fds taken = {nfds > 0 ? take_fd(&fds[0]) : -1, nfds > 1 ? take_fd(&fds[1]) : -1};
 	struct change_settings change;
 	struct err err = {0};
@@ -356,115 +273,80 @@ static int offer_controllers(struct server *server, struct err *err)
 	return r < 0 ? r : vsp_ready(server->vsp, err);
 }
 
-static int serve(struct server *server, const struct options *options, struct err *err)
+/* ---- the program ---- */
+
+static int program_open(struct vsp_server *vsp_server, struct err *err)
 {
-	struct vsp_config config = {
-		.name = PROVIDER,
-		.program = PROGRAM " " PACKAGE_VERSION,
-		.state_version = STORVSP_STATE_VERSION,
-		.worker_path = options->path,
-		.invocation = getenv("INVOCATION_ID"),
-		.worker_gone = worker_gone,
-		.change = on_change,
-		.arg = server,
-	};
-	char status[STATUS_LEN];
+	struct server *server = vsp_server->arg;
 	int r;
 
-	r = daemon_drop_privileges(getuid(), getgid(), err);
-	if (r == 0)
-		r = sandbox_enter(&setup_sandbox, err);
-	if (r == 0)
-		r = vsp_attach(server->loop, &config, &server->vsp, err);
-	if (r < 0)
-		return r;
-	log_init(PROGRAM, vsp_vm_name(server->vsp));
+	server->loop = vsp_server->loop;
+	server->vsp = vsp_server->vsp;
 	r = wait_for_fence(server, err);
 	if (r < 0 || loop_stopping(server->loop))
 		return r;
-	r = open_disks(server, options, err);
+	r = open_disks(server, err);
 	if (r == 0)
 		begin_statistics(server);
-	if (r == 0)
-		r = keep_fence(server, err);
-	if (r == 0)
-		r = sandbox_enter(&service_sandbox, err);
-	if (r == 0)
-		r = offer_controllers(server, err);
-	if (r < 0 || server->gone)
+	return r < 0 ? r : keep_fence(server, err);
+}
+
+static int program_offer(struct vsp_server *vsp_server, char *status, struct err *err)
+{
+	struct server *server = vsp_server->arg;
+	int r = offer_controllers(server, err);
+
+	if (r < 0)
 		return r;
 	tell_look(server->tell);
-	snprintf(status, sizeof(status), "%zu disk%s", server->storaged->disks,
+	snprintf(status, VSP_STATUS_LEN, "%zu disk%s", server->storaged->disks,
 		 server->storaged->disks == 1 ? "" : "s");
-	if (daemon_watchdog(server->loop) < 0)
-		log_warn(NULL, "no signs of life are given to the service manager");
-	daemon_ready(status);
+	return 0;
+}
+
+static int program_run(struct vsp_server *vsp_server)
+{
+	struct server *server = vsp_server->arg;
+
 	if (server->poll_max_ns > 0)
 		return spin_run(server->loop, server->vsp, server->storaged->engine, server->poll_max_ns);
 	return loop_run(server->loop);
 }
 
-/* ---- its predecessor's end ---- */
-
-static int tell_end(struct loop *loop, const struct options *options, struct err *err)
+static void program_stop(struct vsp_server *vsp_server)
 {
-	struct vsp_end end;
-	int r = daemon_drop_privileges(getuid(), getgid(), err);
+	struct server *server = vsp_server->arg;
 
-	if (r == 0)
-		r = sandbox_enter(&tell_sandbox, err);
-	if (r == 0)
-		r = vsp_end_read(getenv, &end, err);
-	return r < 0 ? r : vsp_end_tell(loop, options->path, PROVIDER, &end, err);
-}
-
-/* It has ended, or ends: the VM is over. */
-static bool no_worker(int error)
-{
-	return error == -ENOENT || error == -ECONNREFUSED || error == -ECONNRESET;
-}
-
-static void stop(struct server *server)
-{
 	/* The I/O ends before the memory goes; what it completes is not taken up again. */
 	if (server->storaged)
 		engine_set_batch(server->storaged->engine, NULL, NULL, NULL);
 	tell_free(server->tell);
 	changes_free(server->changes);
 	storaged_free(server->storaged);
-	vsp_free(server->vsp);
-	loop_free(server->loop);
 }
+
+static const struct vsp_program program = {
+	.name = PROGRAM,
+	.provider = PROVIDER,
+	.version = PROGRAM " " PACKAGE_VERSION,
+	.usage = " [--engine io_uring|threads]\n           [--poll-max-ns NS]",
+	.serves = "Serve a VM's disks",
+	.state_version = STORVSP_STATE_VERSION,
+	.setup = &setup_sandbox,
+	.service = &service_sandbox,
+	.options = own_options,
+	.option = take_option,
+	.probe = probe,
+	.open = program_open,
+	.offer = program_offer,
+	.run = program_run,
+	.stop = program_stop,
+	.change = on_change,
+};
 
 int main(int argc, char **argv)
 {
-	struct options options = {.poll_max_ns = -1};
-	struct server server = {0};
-	struct err err = {0};
-	int r;
+	struct server server = {.poll_option_ns = -1};
 
-	r = parse_options(argc, argv, &options);
-	if (r != 0)
-		return r < 0 ? 2 : 0;
-	r = daemon_init(PROGRAM, options.name, &err);
-	if (r == 0) {
-		r = loop_new(&server.loop);
-		if (r == 0)
-			r = daemon_stop_on_signals(server.loop);
-		if (r < 0)
-			err_set(&err, r, "cannot make an event loop: %s", strerror(-r));
-	}
-	if (r == 0 && options.tell_end) {
-		r = tell_end(server.loop, &options, &err);
-		if (no_worker(r))
-			r = 0;
-	} else if (r == 0) {
-		r = serve(&server, &options, &err);
-	}
-	if (r < 0)
-		log_error(NULL, "%s", err.text[0] ? err.text : strerror(-r));
-	stop(&server);
-	if (server.gone || no_worker(r))
-		return EXIT_NO_WORKER;
-	return r < 0 ? 1 : 0;
+	return vsp_program_main(argc, argv, &program, &server);
 }
