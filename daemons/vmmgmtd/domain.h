@@ -149,8 +149,7 @@ static inline bool domain_reserves(const struct domain_disk *disk)
 #define DOMAIN_MTU_MAX	       9000u
 #define DOMAIN_TRUNK_MAX       64u
 #define DOMAIN_ADDRESSES_MAX   16u
-#define DOMAIN_FORWARDS_MAX    32u
-#define DOMAIN_FORWARD_RANGES  64u		    /* of a NIC */
+#define DOMAIN_FORWARDS_MAX    20u		    /* what passt takes of arguments */
 #define DOMAIN_BANDWIDTH_MAX   UINT64_C(4294967295) /* KiB, and KiB a second */
 #define DOMAIN_DESCRIPTORS_MAX 234u		    /* of disks and NICs together: what one RPC frame takes */
 
@@ -336,6 +335,9 @@ int domain_set_nic(const struct domain *from, size_t index, const char *const *s
 /** domain_nic_settings - tell what is set of a NIC: what domain_set_nic() takes. What is as it is by itself is left
  * out. */
 void domain_nic_settings(const struct domain_nic *nic, domain_setting_fn fn, void *arg);
+
+/** domain_nic_xml - the <interface> at @index of its list. Heap; NULL without memory. */
+char *domain_nic_xml(const struct domain *domain, size_t index);
 
 /** domain_find_nic - the index of the NIC with this alias. Return: -ENOENT with a line. */
 int domain_find_nic(const struct domain *domain, const char *alias, size_t *ret_index, struct err *err);

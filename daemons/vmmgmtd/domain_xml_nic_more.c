@@ -204,6 +204,9 @@ static void read_forward(struct domain_parser *p, struct domain_nic *nic, xmlNod
 	for (xmlNode *range = xmlFirstElementChild(node); range; range = xmlNextElementSibling(range))
 		if (!strcmp((const char *)range->name, "range"))
 			read_range(p, &forward, range, where);
+	if ((address || dev) && (!forward.range_count || forward.ranges[0].exclude))
+		domain_refuse(p, -EOPNOTSUPP, where,
+			      "portForward with an address or dev: begin with a range that says which ports");
 	if (nic->forward_count == DOMAIN_FORWARDS_MAX) {
 		domain_refuse(p, -EOPNOTSUPP, where, "more than %u portForwards are not supported",
 			      DOMAIN_FORWARDS_MAX);

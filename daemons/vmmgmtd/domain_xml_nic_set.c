@@ -53,6 +53,20 @@ int domain_remove_nic(const struct domain *from, size_t index, struct domain *re
 	return domain_xml_read_again(doc, ret, err);
 }
 
+char *domain_nic_xml(const struct domain *domain, size_t index)
+{
+	_cleanup_(cleanup_xml_doc) xmlDoc *doc = NULL;
+	xmlBuffer *buffer = xmlBufferCreate();
+	struct err err = {0};
+	char *text = NULL;
+	xmlNode *node;
+
+	if (buffer && open_nic(domain, index, &doc, &node, &err) == 0 && xmlNodeDump(buffer, doc, node, 0, 0) >= 0)
+		text = strdup((const char *)xmlBufferContent(buffer));
+	xmlBufferFree(buffer);
+	return text;
+}
+
 /* ---- single settings: each changes the element; 0, -ENOMEM, or -EINVAL: that is no value ---- */
 
 static xmlNode *get_child(xmlNode *node, const char *name)

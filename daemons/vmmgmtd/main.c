@@ -22,11 +22,13 @@
 #include "daemon/daemon.h"
 #include "daemon/sandbox.h"
 #include "daemon/spawner.h"
+#include "broker_nic.h"
 #include "dbus_faces.h"
 #include "ipc/rpc.h"
 #include "reservations.h"
 #include "session.h"
 #include "store.h"
+#include "vm_peer.h"
 
 #define PROGRAM	       "vmmgmtd"
 #define IDLE_DEFAULT_S 30
@@ -240,15 +242,16 @@ static int make_folders(struct instance *in, struct err *err)
  * Any path may be a VM's image, kernel or log, so any file can be opened, but nothing executed, and nothing made or
  * removed but files in our own folders; other processes are signalled, but not through kill(). A user's own instance
  * keeps no capability. The host's opens images of any owner in folders of any owner, and ends the daemons of VMs, which
- * have a user of their own: that is all that it may do as root; its own folders are root's, /dev/kvm is too, and
- * chown() or ACLs are used nowhere.
+ * have a user of their own, and makes network devices: that is all that it may do as root; its own folders are root's,
+ * /dev/kvm is too, and chown() or ACLs are used nowhere.
  */
 static int enter_sandbox(const struct instance *in, struct err *err)
 {
-	static const struct syscall_list *const calls[] = {&rpc_connect_calls, &msgbus_calls,	     &broker_calls,
-							   &store_calls,       &runtime_calls,	     &ended_calls,
-							   &vm_calls,	       &launcher_fork_calls, &session_calls,
-							   &domain_calls,      &reservations_calls,  NULL};
+	static const struct syscall_list *const calls[] = {
+		&rpc_connect_calls, &msgbus_calls, &broker_calls,	&store_calls,
+		&runtime_calls,	    &ended_calls,  &vm_calls,		&launcher_fork_calls,
+		&session_calls,	    &domain_calls, &reservations_calls, &broker_nic_calls,
+		&vm_peer_calls,	    NULL};
 	const struct sandbox_path paths[] = {
 		{.path = "/", .images = true},
 		{.path = in->base, .write = true, .folders = true},
@@ -258,7 +261,7 @@ static int enter_sandbox(const struct instance *in, struct err *err)
 		{0},
 	};
 	const struct sandbox sandbox = {.calls = calls, .paths = paths, .signals = true};
-	const uint64_t keep = UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_KILL;
+	const uint64_t keep = UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_KILL | UINT64_C(1) << CAP_NET_ADMIN;
 	int r = daemon_keep_capabilities(in->options->system ? keep : 0, err);
 
 	return r < 0 ? r : sandbox_enter(&sandbox, err);

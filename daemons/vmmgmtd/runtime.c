@@ -195,6 +195,34 @@ void runtime_plan_dropped(const char *base, const char *uuid)
 	(void)unlinkat(fd, "kept.xml", 0);
 }
 
+#define NICS_VERSION "version 1\n"
+
+int runtime_save_nics(const char *base, const char *uuid, const char *lines)
+{
+	_cleanup_close_ int fd = open_folder(base, uuid);
+	_cleanup_free_ char *text = NULL;
+
+	if (fd < 0)
+		return fd;
+	if (asprintf(&text, NICS_VERSION "%s", lines) < 0)
+		return -ENOMEM;
+	return file_replace(fd, "nics", text, strlen(text), 0600);
+}
+
+int runtime_load_nics(const char *base, const char *uuid, char **ret)
+{
+	_cleanup_close_ int fd = open_folder(base, uuid);
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+	int r = fd < 0 ? fd : read_file(fd, "nics", STATE_MAX, &text, &len);
+
+	if (r == 0 && strncmp(text, NICS_VERSION, strlen(NICS_VERSION)) != 0)
+		r = -EPROTONOSUPPORT;
+	if (r == 0)
+		r = (*ret = strdup(text + strlen(NICS_VERSION))) ? 0 : -ENOMEM;
+	return r;
+}
+
 int runtime_parse_last(const char *text, bool *ret_crashed, char *ret_reason, size_t size)
 {
 	static const char *const words[] = {"off\n", "crashed\n"};

@@ -6,6 +6,7 @@
  *	state		struct runtime_state, as lines "name value", the first of them the version
  *	then.xml	while its disks change: what it runs with then
  *	kept.xml	beside that: the definition that is kept then, if that changes too
+ *	nics		what has been behind its NICs: the version, and "alias generation" lines
  *	worker.sock ...	of its daemons
  *	worker.last	written by a worker that ends in order: "off" or "crashed", and in a second line the reason
  */
@@ -59,6 +60,11 @@ int runtime_plan_load(const char *base, const char *uuid, char **ret_then, char 
 int runtime_plan_made(const char *base, const char *uuid);
 /** runtime_plan_dropped - nothing has changed. */
 void runtime_plan_dropped(const char *base, const char *uuid);
+
+/** runtime_save_nics, runtime_load_nics - what has been behind NICs, as lines of vm_peer.c's; @ret: heap. Return: 0 or
+ * a negative errno. */
+int runtime_save_nics(const char *base, const char *uuid, const char *lines);
+int runtime_load_nics(const char *base, const char *uuid, char **ret);
 
 /** runtime_parse_state - the text of the file "state", of this version or an earlier one. Return: as above. */
 int runtime_parse_state(const char *text, struct runtime_state *ret);

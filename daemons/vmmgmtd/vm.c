@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "vm_int.h"
+#include "vm_peer.h"
 
 #define LOG_MAX	     (1024 * 1024) /* a log that has grown over this starts anew with the VM */
 #define LOG_TAIL_MAX 4096
@@ -168,6 +169,7 @@ void vm_free(struct vm *vm)
 	vm_waiters_done(vm, -ECANCELED, why);
 	if (vm->worker)
 		vm->env->launcher->ops->release(vm->worker);
+	vm_peers_close(vm);
 	for (struct vm_process *server; (server = vm_server_serving(vm)); server->launched = NULL)
 		vm->env->launcher->ops->release(server->launched);
 	loop_remove(&vm->kill_timer);

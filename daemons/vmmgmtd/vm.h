@@ -172,6 +172,25 @@ void vm_set_disk(struct vm *vm, const char *target, const char *const *settings,
  */
 void vm_set_disk_faults(struct vm *vm, const char *target, const char *faults, vm_change_fn done, void *arg);
 
+/** vm_attach_nic - one NIC more: as vm_attach_disk(). @xml: an <interface> element. */
+void vm_attach_nic(struct vm *vm, const char *xml, unsigned int flags, vm_change_fn done, void *arg);
+/** vm_detach_nic - one NIC less: as vm_detach_disk(). */
+void vm_detach_nic(struct vm *vm, const char *alias, unsigned int flags, uint32_t timeout_s, vm_change_fn done,
+		   void *arg);
+/** vm_set_nic - link, bandwidth and the like: @settings as domain_set_nic() takes them. */
+void vm_set_nic(struct vm *vm, const char *alias, const char *const *settings, unsigned int flags, vm_change_fn done,
+		void *arg);
+
+struct vm_capture {
+	int fd; /* where to; stays the caller's; -1: no more */
+	uint32_t snap_len;
+	const struct worker_filter *filter;
+	size_t filter_len; /* at most WORKER_FILTER_MAX */
+};
+
+/** vm_capture_nic - what passes a NIC of what runs is written down as pcapng, from when it is done on. */
+void vm_capture_nic(struct vm *vm, const char *alias, const struct vm_capture *capture, vm_change_fn done, void *arg);
+
 /* @stats: @count providers'; valid during the call. Else as vm_done_fn. */
 struct stats_copy;
 typedef void (*vm_stats_fn)(int error, const char *text, const struct stats_copy *stats, size_t count, void *arg);

@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "vm_peer.h"
 
 const struct vm_change_kind vm_change_disks = {
 	.service = VM_SERVICE_STORAGE,
@@ -59,6 +60,7 @@ static void made(struct vm *vm, struct vm_change *change)
 	struct err err = {0};
 	int r = 0;
 
+	vm_nics_changed(vm, &vm->domain, &change->then);
 	if (change->keeps && vm->persistent)
 		r = vm->env->keep(vm, (change->kept.xml ? &change->kept : &change->then)->xml, &err, vm->env->arg);
 	if (r < 0)
@@ -99,8 +101,10 @@ static void on_changed(int error, const char *text, void *arg)
 	}
 	if (error) {
 		vm_put_text(line, sizeof(line), "VM %s: %s", vm->domain.name, *text ? text : strerror(-error));
-		if (change->then.xml)
+		if (change->then.xml) {
+			vm_nics_changed(vm, &change->then, &vm->domain);
 			runtime_plan_dropped(vm->env->base, vm->domain.uuid);
+		}
 		finish(change, error, line);
 		return;
 	}
@@ -156,6 +160,7 @@ void vm_changes_settle(struct vm *vm)
 		return;
 	r = read_plan(vm, change);
 	if (r == 0) {
+		vm_nics_carry(&change->then, &vm->domain);
 		/* Each change is of one kind. */
 		change->kind = worker_same_nics(&vm->domain, &change->then) ? &vm_change_disks : &vm_change_nics;
 		r = worker_has(vm->conn, change->kind->service, &change->then, vm->controllers, on_settled, change);
@@ -213,6 +218,7 @@ int vm_change_ask(struct vm_change *change, vm_change_send_fn send, const void *
 	const char *kept = !change->keeps ? NULL : (change->kept.xml ? &change->kept : &change->then)->xml;
 	int r = 0;
 
+	vm_nics_carry(&change->then, &vm->domain);
 	if (change->then.xml) {
 		r = runtime_plan(vm->env->base, vm->domain.uuid, change->then.xml, kept);
 		if (r < 0)

@@ -82,6 +82,7 @@ struct vm {
 	struct waiter *waiters;
 
 	unsigned int controllers; /* that it was started with: while it runs none comes or goes */
+	struct vm_peer *peers;	  /* of NICs that are streams: vm_peer.c */
 	struct vm_change *change; /* of its disks or NICs, under way; NULL: none. Owner: the request to the worker */
 
 	/* on_crash=restart */
@@ -143,6 +144,16 @@ int vm_open_disk(const struct vm *vm, const struct domain_disk *disk, struct err
 
 /** vm_changes_settle - if a change was interrupted, ask the worker how it has ended. */
 void vm_changes_settle(struct vm *vm);
+
+/* ---- vm_nic.c ---- */
+
+/** vm_nics_open - what is behind the NICs of a VM that starts, into vm->files. Return: 0; a negative errno with a line:
+ * vm_nics_gone() follows. */
+int vm_nics_open(struct vm *vm, struct err *err);
+/** vm_nics_gone - its end. */
+void vm_nics_gone(struct vm *vm);
+/** vm_nics_changed - NICs that @before has and @after has not are gone. */
+void vm_nics_changed(struct vm *vm, const struct domain *before, const struct domain *after);
 
 /* ---- vm_service.c ---- */
 

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "vm_int.h"
+#include "vm_peer.h"
 
 /* From STOP, or the guest's end, to SIGKILL: more than the worker itself waits for its providers, so that it leaves
  * word of the end, for a vmmgmtd that did not ask for it. */
@@ -83,6 +84,7 @@ static void end_finish(struct vm *vm)
 	loop_disarm(vm->drain_timer);
 	vm->killed_ns = 0;
 	vm_files_close(vm);
+	vm_nics_gone(vm);
 	vm_log_close(vm);
 	vm_again_plan(vm);
 	vm_record_end(vm);
@@ -464,6 +466,8 @@ static int prepare(struct vm *vm, struct err *err)
 	vm->has_folder = true;
 	r = vm_log_open(vm, err);
 	if (r == 0)
+		r = vm_nics_open(vm, err);
+	if (r == 0)
 		r = launch_worker(vm, err);
 	if (r < 0)
 		return r;
@@ -655,6 +659,7 @@ void vm_adopt(struct vm *vm, const struct runtime_state *state)
 	vm->began_ns = state->began_ns;
 	vm->controllers = state->controllers ? state->controllers : domain_controllers(&vm->domain);
 	adopt_log(vm);
+	vm_peers_adopt(vm);
 	if (ops->adopt(vm->env->launcher, &state->worker, &worker_launch_events, vm, &vm->worker) == 0)
 		vm->worker_pid = state->worker.pid;
 	adopt_server(vm, VM_STORAGED, &state->storage);

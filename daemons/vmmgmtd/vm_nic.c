@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* NICs of a VM. */
+/* NICs that come, go, and are set otherwise; what is behind them at a start. vm_change.h has the theory. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "vm_int.h"
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "broker_nic.h"
+#include "vm_change.h"
+#include "vm_peer.h"
 
 /* ---- MAC addresses ---- */
 
@@ -31,4 +37,275 @@ int vm_check_mac(const struct vm_env *env, const struct vm *vm, const struct dom
 			       "NIC %s: MAC address %s is that of a NIC of VM %s: give it another, or leave it out",
 			       nic->alias, text, owner)
 		     : 0;
+}
+
+/* ---- what is behind them ---- */
+
+static int open_nic(struct vm *vm, const struct domain_nic *nic, struct err *err, int *ret_fds)
+{
+	return domain_nic_streams(nic) ? vm_peer_open(vm, nic, err, &ret_fds[0]) : broker_open_nic(nic, err, ret_fds);
+}
+
+/* It was not attached, or is detached. */
+static void close_nic(struct vm *vm, const struct domain_nic *nic)
+{
+	vm_peer_close(vm, nic->alias);
+	broker_nic_gone(nic);
+}
+
+int vm_nics_open(struct vm *vm, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < vm->domain.nic_count; i++)
+		r = open_nic(vm, &vm->domain.nics[i], err, vm->files.nics[i]);
+	return r;
+}
+
+void vm_nics_gone(struct vm *vm)
+{
+	vm_peers_close(vm);
+	for (size_t i = 0; i < vm->domain.nic_count; i++)
+		broker_nic_gone(&vm->domain.nics[i]);
+}
+
+/* ---- changes ---- */
+
+/* What is asked; valid during the request. */
+struct nic_edit {
+	const char *xml;	     /* of one more */
+	const char *alias;	     /* else of which */
+	const char *const *settings; /* that is set otherwise; else it goes */
+};
+
+static int edit(const struct domain *from, const struct nic_edit *what, struct domain *ret, struct err *err)
+{
+	size_t index;
+	int r;
+
+	if (what->xml)
+		return domain_add_nic(from, what->xml, ret, err);
+	r = domain_find_nic(from, what->alias, &index, err);
+	if (r < 0)
+		return r;
+	return what->settings ? domain_set_nic(from, index, what->settings, ret, err)
+			      : domain_remove_nic(from, index, ret, err);
+}
+
+static int send_nic(struct worker *worker, const void *what, worker_done_fn done, void *arg)
+{
+	return worker_change_nic(worker, what, done, arg);
+}
+
+static const struct domain_nic *last_nic(const struct domain *d)
+{
+	return &d->nics[d->nic_count - 1];
+}
+
+/* Both get the same NIC: what is made for it is made once. */
+static int edit_kept(struct vm_change *change, const struct nic_edit *what, struct err *err)
+{
+	struct vm *vm = change->vm;
+	_cleanup_free_ char *xml = NULL;
+	struct nic_edit again = *what;
+
+	if (!change->keeps || !vm->kept.xml)
+		return 0;
+	if (what->xml) {
+		xml = domain_nic_xml(&change->then, change->then.nic_count - 1);
+		if (!xml)
+			return err_set(err, -ENOMEM, "no memory");
+		again.xml = xml;
+	}
+	return edit(&vm->kept, &again, &change->kept, err);
+}
+
+static int edit_running(struct vm_change *change, const struct nic_edit *what, unsigned int flags, struct err *err)
+{
+	struct vm *vm = change->vm;
+	int r = vm_change_check(vm, &vm_change_nics, err);
+
+	change->keeps = flags & VM_CHANGE_PERSISTENT;
+	if (r == 0)
+		r = edit(&vm->domain, what, &change->then, err);
+	if (r == 0 && what->xml)
+		r = vm_check_mac(vm->env, vm, last_nic(&change->then), err);
+	return r < 0 ? r : edit_kept(change, what, err);
+}
+
+static int edit_off(struct vm_change *change, const struct nic_edit *what, struct err *err)
+{
+	struct vm *vm = change->vm;
+	int r = edit(vm_kept(vm), what, &change->then, err);
+
+	if (r == 0 && what->xml)
+		r = vm_check_mac(vm->env, vm, last_nic(&change->then), err);
+	if (r == 0 && what->xml)
+		strcpy(change->name, last_nic(&change->then)->alias);
+	return r < 0 ? r : vm_change_keep_only(vm, &change->then, err);
+}
+
+/* Whether the worker was asked is told by vm->change. */
+static void answer(struct vm_change **change, int r, const struct err *err)
+{
+	struct vm_change *own = *change;
+
+	if (r == 0 && own->vm->change == own)
+		*change = NULL;
+	else
+		own->done(r, err->text, own->name, own->arg);
+}
+
+/* ---- attach ---- */
+
+static int attach_running(struct vm_change *change, const struct nic_edit *edited, unsigned int flags, struct err *err)
+{
+	struct vm *vm = change->vm;
+	int fds[DOMAIN_NIC_QUEUES_MAX], r = edit_running(change, edited, flags, err);
+	struct worker_nic_change what = {
+		.kind = WORKER_NIC_ATTACH, .domain = &change->then, .then = &change->then, .fds = fds};
+	const struct domain_nic *nic;
+
+	if (r < 0)
+		return r;
+	nic = last_nic(&change->then);
+	what.index = change->then.nic_count - 1;
+	what.nfds = nic->queues;
+	strcpy(change->name, nic->alias);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = -1;
+	r = open_nic(vm, nic, err, fds);
+	if (r < 0)
+		return r;
+	r = vm_change_ask(change, send_nic, &what, err);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		fd_close(&fds[i]);
+	if (r < 0)
+		close_nic(vm, nic);
+	return r;
+}
+
+void vm_attach_nic(struct vm *vm, const char *xml, unsigned int flags, vm_change_fn done, void *arg)
+{
+	_cleanup_(vm_change_cleanup) struct vm_change *change = vm_change_new(vm, &vm_change_nics, done, arg);
+	const struct nic_edit what = {.xml = xml};
+	struct err err = {0};
+	int r;
+
+	if (!change) {
+		done(-ENOMEM, "no memory", "", arg);
+		return;
+	}
+	r = vm_change_check_flags(vm, flags, &err);
+	if (r == 0)
+		r = vm_change_is_off(vm, flags) ? edit_off(change, &what, &err)
+						: attach_running(change, &what, flags, &err);
+	answer(&change, r, &err);
+}
+
+/* ---- detach, set ---- */
+
+static int ask_running(struct vm_change *change, const struct nic_edit *edited, unsigned int flags, uint32_t timeout_s,
+		       struct err *err)
+{
+	struct vm *vm = change->vm;
+	struct worker_nic_change what = {
+		.kind = edited->settings ? WORKER_NIC_SET : WORKER_NIC_DETACH,
+		.domain = edited->settings ? &change->then : &vm->domain,
+		.then = &change->then,
+		.timeout_ms = flags & VM_CHANGE_FORCE ? 0 : timeout_s * 1000,
+	};
+	int r = edit_running(change, edited, flags, err);
+
+	if (r == 0)
+		r = domain_find_nic(&vm->domain, edited->alias, &what.index, err);
+	if (r == 0 && !edited->settings && vm->state == VM_PAUSED && !(flags & VM_CHANGE_FORCE))
+		r = err_set(
+			err, -EBADFD,
+			"VM %s: it is paused, and its guest cannot let go of NIC %s: resume it first, or use --force",
+			vm->domain.name, edited->alias);
+	return r < 0 ? r : vm_change_ask(change, send_nic, &what, err);
+}
+
+static void change_nic(struct vm *vm, const struct nic_edit *what, unsigned int flags, uint32_t timeout_s,
+		       vm_change_fn done, void *arg)
+{
+	_cleanup_(vm_change_cleanup) struct vm_change *change = vm_change_new(vm, &vm_change_nics, done, arg);
+	struct err err = {0};
+	int r;
+
+	if (!change) {
+		done(-ENOMEM, "no memory", what->alias, arg);
+		return;
+	}
+	snprintf(change->name, sizeof(change->name), "%s", what->alias);
+	r = vm_change_check_flags(vm, flags, &err);
+	if (r == 0)
+		r = vm_change_is_off(vm, flags) ? edit_off(change, what, &err)
+						: ask_running(change, what, flags, timeout_s, &err);
+	answer(&change, r, &err);
+}
+
+void vm_detach_nic(struct vm *vm, const char *alias, unsigned int flags, uint32_t timeout_s, vm_change_fn done,
+		   void *arg)
+{
+	const struct nic_edit what = {.alias = alias};
+	char text[ERR_TEXT_MAX];
+
+	if (!vm_change_is_off(vm, flags) && !(flags & VM_CHANGE_FORCE) &&
+	    (timeout_s < 1 || timeout_s > VM_CHANGE_TIMEOUT_MAX_S)) {
+		vm_put_text(text, sizeof(text), "timeout: %u s: 1 to %u", timeout_s, VM_CHANGE_TIMEOUT_MAX_S);
+		done(-EINVAL, text, alias, arg);
+		return;
+	}
+	change_nic(vm, &what, flags, timeout_s, done, arg);
+}
+
+void vm_set_nic(struct vm *vm, const char *alias, const char *const *settings, unsigned int flags, vm_change_fn done,
+		void *arg)
+{
+	const struct nic_edit what = {.alias = alias, .settings = settings};
+
+	change_nic(vm, &what, flags, 0, done, arg);
+}
+
+/* ---- capture ---- */
+
+void vm_capture_nic(struct vm *vm, const char *alias, const struct vm_capture *capture, vm_change_fn done, void *arg)
+{
+	_cleanup_(vm_change_cleanup) struct vm_change *change = vm_change_new(vm, &vm_change_nics, done, arg);
+	struct worker_nic_change what = {
+		.kind = WORKER_NIC_CAPTURE,
+		.domain = &vm->domain,
+		.fds = &capture->fd,
+		.nfds = capture->fd >= 0,
+		.snap_len = capture->snap_len,
+		.filter = capture->filter,
+		.filter_len = capture->filter_len,
+	};
+	struct err err = {0};
+	int r;
+
+	if (!change) {
+		done(-ENOMEM, "no memory", alias, arg);
+		return;
+	}
+	snprintf(change->name, sizeof(change->name), "%s", alias);
+	r = vm_change_check(vm, &vm_change_nics, &err);
+	if (r == 0)
+		r = domain_find_nic(&vm->domain, alias, &what.index, &err);
+	if (r == 0)
+		r = vm_change_ask(change, send_nic, &what, &err);
+	answer(&change, r, &err);
+}
+
+/* ---- after a change ---- */
+
+void vm_nics_changed(struct vm *vm, const struct domain *before, const struct domain *after)
+{
+	size_t index;
+
+	for (size_t i = 0; i < before->nic_count; i++)
+		if (domain_find_nic(after, before->nics[i].alias, &index, NULL) < 0)
+			close_nic(vm, &before->nics[i]);
 }

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "dbus/session.h"
 #include "vm_int.h"
+#include "vm_peer.h"
 
 /* Which installed program serves what. */
 static const struct {
@@ -112,6 +113,8 @@ void vm_services_set(struct vm *vm, const struct worker_status *status)
 		if (service && vm->has_folder)
 			follow(vm, &vm->servers[i], service);
 	}
+	if (!over)
+		vm_peers_told(vm);
 }
 
 /* ---- upgrade ---- */

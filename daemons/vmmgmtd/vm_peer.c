@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is behind a NIC that is a stream socket: passt, or whoever connects to a socket, or listens on one.
+ *
+ * Theory of operation: the worker keeps the socket's end for vsp-netd; so what is behind it goes on when this process
+ * ends, and ends with the VM. vsp-netd tells when it has gone (peer_gone). Then another one is wanted: passt is started
+ * again, the socket is connected again, or the next one is accepted; and handed over by a change, with another
+ * generation. At a start passt must be there; of the others none need be: what they get first is a socket whose other
+ * end is closed, and so the way to the first real one is that to any later one.
+ *
+ *	here --told that it has gone--> WANTED --passt, connect() or accept()--> (fd) --change--> here
+ *	             after a pause, longer each time ^-------- refused, ended -------------+
+ *
+ * The generations are in the runtime folder ("nics"), written before the worker is asked: a number may be left out, but
+ * none comes twice.
+ *
+ * Limits: one at a time; who comes to a server meanwhile waits until the first one has gone.
+ */
+#include "vm_peer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "passt.h"
+#include "vm_change.h"
+
+#define PAUSE_FIRST_NS (100 * NS_PER_MS)
+#define PAUSE_MAX_NS   (10 * NS_PER_SEC)
+#define LIVED_NS       (30 * NS_PER_SEC) /* whoever was there so long has worked */
+#define BUSY_NS	       (200 * NS_PER_MS) /* another change is under way */
+#define CONNECT_NS     (1 * NS_PER_SEC)
+#define SOCKETS	       "sockets"
+
+static const struct syscall_rule rules[] = {
+	{SYS_socket, 0, UINT32_MAX, AF_UNIX},
+	{SYS_socketpair},
+	{SYS_connect},
+	{SYS_bind},
+	{SYS_listen},
+	{SYS_accept4},
+	{SYS_mkdir},
+	{SYS_unlink},
+	{-1},
+};
+
+const struct syscall_list vm_peer_calls = {.name = "streams of NICs", .rules = rules};
+
+struct vm_peer {
+	struct vm_peer *next;
+	struct vm *vm;
+	char alias[DOMAIN_ALIAS_MAX];
+	enum domain_nic_type type;
+	struct launched *passt; /* that this process has started, as long as it lives */
+	int listen_fd, fd;	/* fd: a new one, to be handed over */
+	struct loop_source *accepting, *timer;
+	bool wanted, asked; /* asked: the worker is */
+	uint64_t pause_ns, since_ns;
+};
+
+/* ---- the NIC ---- */
+
+static struct domain_nic *nic_of(const struct vm_peer *peer)
+{
+	for (size_t i = 0; i < peer->vm->domain.nic_count; i++) {
+		if (!strcmp(peer->vm->domain.nics[i].alias, peer->alias))
+			return &peer->vm->domain.nics[i];
+	}
+	return NULL;
+}
+
+static void save_generations(struct vm *vm)
+{
+	char text[64 * DOMAIN_NICS_MAX] = "";
+	size_t len = 0;
+	int r;
+
+	for (size_t i = 0; i < vm->domain.nic_count; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s %u\n", vm->domain.nics[i].alias,
+					vm->domain.nics[i].generation);
+	r = runtime_save_nics(vm->env->base, vm->domain.uuid, text);
+	if (r < 0)
+		log_error(vm->domain.name, "runtime folder: what is behind NICs cannot be written: %s", strerror(-r));
+}
+
+static void load_generations(struct vm *vm)
+{
+	_cleanup_free_ char *text = NULL;
+	char *at = NULL;
+
+	if (runtime_load_nics(vm->env->base, vm->domain.uuid, &text) < 0)
+		return;
+	for (char *line = strtok_r(text, "\n", &at); line; line = strtok_r(NULL, "\n", &at)) {
+		char *blank = strchr(line, ' ');
+
+		for (size_t i = 0; blank && i < vm->domain.nic_count; i++)
+			if (!strncmp(vm->domain.nics[i].alias, line, (size_t)(blank - line)) &&
+			    !vm->domain.nics[i].alias[blank - line])
+				vm->domain.nics[i].generation = (unsigned int)strtoul(blank + 1, NULL, 10);
+	}
+}
+
+/* ---- passt ---- */
+
+static void want(struct vm_peer *peer, uint64_t pause_ns);
+
+static void on_passt_ready(struct launched *process, void *arg)
+{
+}
+
+static void on_passt_ended(struct launched *process, const char *why, void *arg)
+{
+	struct vm_peer *peer = arg;
+	struct vm *vm = peer->vm;
+
+	vm->env->launcher->ops->release(process);
+	peer->passt = NULL;
+	if (!vm->ending && !vm->destroyed && log_allowed(&vm->told, vm->domain.name))
+		log_warn(vm->domain.name, "NIC %s: passt %s: see %s", peer->alias, why, vm->log_path);
+}
+
+static int start_passt(struct vm_peer *peer, const struct domain_nic *nic, struct err *err, int *ret_fd)
+{
+	static const struct launch_events events = {on_passt_ready, on_passt_ended};
+	struct vm *vm = peer->vm;
+	_cleanup_close_ int ours = -1, its = -1;
+	struct passt_arguments arguments;
+	char path[PATH_MAX];
+	int fds[2], r = passt_find(path, sizeof(path));
+
+	if (r < 0)
+		return err_set(
+			err, r,
+			"NIC %s: passt is not installed: install it (Debian's package passt), or use another type of "
+			"interface",
+			nic->alias);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+		return err_set(err, -errno, "NIC %s: %s", nic->alias, strerror(errno));
+	ours = fds[0];
+	its = fds[1];
+	passt_arguments(nic, &arguments);
+	if (peer->passt) /* nobody reads what it writes any more */
+		vm->env->launcher->ops->release(take_ptr(peer->passt));
+	r = vm->env->launcher->ops->start(vm->env->launcher,
+					  &(struct launch_request){.program = "passt",
+								   .path = path,
+								   .args = arguments.list,
+								   .uuid = vm->domain.uuid,
+								   .vm = vm->domain.name,
+								   .unit = nic->alias,
+								   .log_fd = vm->log_fd,
+								   .in_fd = its},
+					  &events, peer, err, &peer->passt);
+	if (r == 0)
+		*ret_fd = take_fd(&ours);
+	return r;
+}
+
+/* ---- sockets ---- */
+
+static int socket_path(const struct vm_peer *peer, const struct domain_nic *nic, struct sockaddr_un *ret)
+{
+	int n;
+
+	*ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (nic->source[0] == '/')
+		n = snprintf(ret->sun_path, sizeof(ret->sun_path), "%s", nic->source);
+	else
+		n = snprintf(ret->sun_path, sizeof(ret->sun_path), "%s/" SOCKETS "/%s", peer->vm->env->base,
+			     nic->source);
+	return n < 0 || (size_t)n >= sizeof(ret->sun_path) ? -ENAMETOOLONG : 0;
+}
+
+static int try_connect(struct vm_peer *peer, const struct domain_nic *nic, int *ret_fd)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un address;
+	int r = fd < 0 ? -errno : socket_path(peer, nic, &address);
+
+	if (r == 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		r = -errno;
+	if (r == 0)
+		*ret_fd = take_fd(&fd);
+	return r;
+}
+
+static void on_client(int fd, unsigned int events, void *arg);
+
+static int start_listen(struct vm_peer *peer, const struct domain_nic *nic, struct err *err)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	char folder[PATH_MAX];
+	struct sockaddr_un address;
+	int other, r = fd < 0 ? -errno : socket_path(peer, nic, &address);
+
+	snprintf(folder, sizeof(folder), "%s/" SOCKETS, peer->vm->env->base);
+	if (r == 0 && mkdir(folder, 0700) < 0 && errno != EEXIST)
+		r = -errno;
+	if (r == 0 && try_connect(peer, nic, &other) == 0) {
+		close(other);
+		return err_set(err, -EADDRINUSE, "NIC %s: socket %s has a server already: name another", nic->alias,
+			       nic->source);
+	}
+	if (r == 0)
+		unlink(address.sun_path); /* of one that has ended */
+	if (r == 0 && (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 1) < 0))
+		r = -errno;
+	if (r < 0)
+		return err_set(err, r, "NIC %s: socket %s: %s", nic->alias, nic->source, strerror(-r));
+	peer->listen_fd = take_fd(&fd);
+	return 0;
+}
+
+/* One whose other end is closed. */
+static int open_nobody(const struct domain_nic *nic, struct err *err, int *ret_fd)
+{
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+		return err_set(err, -errno, "NIC %s: %s", nic->alias, strerror(errno));
+	close(fds[1]);
+	*ret_fd = fds[0];
+	return 0;
+}
+
+/* ---- another one ---- */
+
+static void on_handed(int error, const char *text, const char *name, void *arg)
+{
+	struct vm_peer *peer = arg;
+	struct vm *vm = peer->vm;
+
+	(void)name;
+	peer->asked = false;
+	fd_close(&peer->fd);
+	if (!error) {
+		peer->wanted = false;
+		peer->since_ns = clock_now_ns();
+		log_info(vm->domain.name, "NIC %s: there is somebody behind it again", peer->alias);
+		return;
+	}
+	if (error == -ECANCELED || error == -ECONNRESET)
+		return; /* whoever connects again is told what has gone */
+	if (log_allowed(&vm->told, vm->domain.name))
+		log_error(vm->domain.name, "NIC %s: what is to be behind it is refused: %s", peer->alias, text);
+	want(peer, PAUSE_MAX_NS);
+}
+
+static int send_peer(struct worker *worker, const void *what, worker_done_fn done, void *arg)
+{
+	return worker_change_nic(worker, what, done, arg);
+}
+
+static int hand_over(struct vm_peer *peer, struct domain_nic *nic, struct err *err)
+{
+	struct vm *vm = peer->vm;
+	_cleanup_(vm_change_cleanup) struct vm_change *change = vm_change_new(vm, &vm_change_nics, on_handed, peer);
+	const struct worker_nic_change what = {
+		.kind = WORKER_NIC_PEER,
+		.domain = &vm->domain,
+		.then = &vm->domain,
+		.index = (size_t)(nic - vm->domain.nics),
+		.fds = &peer->fd,
+		.nfds = 1,
+	};
+	int r = change ? vm_change_check(vm, &vm_change_nics, err) : err_set(err, -ENOMEM, "no memory");
+
+	if (r < 0)
+		return r;
+	strcpy(change->name, peer->alias);
+	nic->generation++;
+	save_generations(vm);
+	r = vm_change_ask(change, send_peer, &what, err);
+	if (r < 0)
+		return r;
+	(void)take_ptr(change);
+	peer->asked = true;
+	return 0;
+}
+
+/* Return: 0 with peer->fd; -EAGAIN: nobody is there now. */
+static int find_another(struct vm_peer *peer, const struct domain_nic *nic, struct err *err)
+{
+	int r;
+
+	if (peer->type == DOMAIN_NIC_USER)
+		return start_passt(peer, nic, err, &peer->fd);
+	if (peer->type == DOMAIN_NIC_CLIENT) {
+		r = try_connect(peer, nic, &peer->fd);
+		return r < 0 ? err_set(err, -EAGAIN, "socket %s: %s", nic->source, strerror(-r)) : 0;
+	}
+	r = peer->listen_fd < 0 ? start_listen(peer, nic, err) : 0;
+	if (r == 0 && !peer->accepting)
+		r = loop_add_fd(peer->vm->env->loop, peer->listen_fd, LOOP_READ, on_client, peer, &peer->accepting);
+	return r < 0 ? r : -EAGAIN;
+}
+
+static void on_timer(void *arg)
+{
+	struct vm_peer *peer = arg;
+	struct domain_nic *nic = nic_of(peer);
+	struct vm *vm = peer->vm;
+	struct err err = {0};
+	int r;
+
+	if (!peer->wanted || peer->asked || !nic || vm->ending || vm->destroyed)
+		return;
+	if (vm->change || !vm->conn || vm_change_check(vm, &vm_change_nics, &err) < 0) {
+		loop_arm(peer->timer, BUSY_NS);
+		return;
+	}
+	r = peer->fd >= 0 ? 0 : find_another(peer, nic, &err);
+	if (r == 0)
+		r = hand_over(peer, nic, &err);
+	if (r == -EAGAIN) {
+		if (peer->type == DOMAIN_NIC_CLIENT)
+			loop_arm(peer->timer, CONNECT_NS);
+	} else if (r < 0) {
+		if (log_allowed(&vm->told, vm->domain.name))
+			log_error(vm->domain.name, "NIC %s: %s", peer->alias, err.text);
+		want(peer, PAUSE_MAX_NS);
+	}
+}
+
+static void on_client(int fd, unsigned int events, void *arg)
+{
+	struct vm_peer *peer = arg;
+
+	peer->fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (peer->fd < 0)
+		return;
+	loop_remove(&peer->accepting);
+	on_timer(peer);
+}
+
+static void want(struct vm_peer *peer, uint64_t pause_ns)
+{
+	peer->wanted = true;
+	loop_arm(peer->timer, pause_ns);
+}
+
+/* After one that was there: the shorter, the longer the pause. */
+static void want_another(struct vm_peer *peer)
+{
+	uint64_t lived = clock_now_ns() - peer->since_ns;
+
+	peer->pause_ns = lived >= LIVED_NS || !peer->pause_ns ? PAUSE_FIRST_NS : MIN(2 * peer->pause_ns, PAUSE_MAX_NS);
+	if (log_allowed(&peer->vm->told, peer->vm->domain.name))
+		log_info(peer->vm->domain.name, "NIC %s: nobody is behind it any more", peer->alias);
+	want(peer, peer->pause_ns);
+}
+
+/* ---- the set ---- */
+
+static struct vm_peer *find(const struct vm *vm, const char *alias)
+{
+	struct vm_peer *peer = vm->peers;
+
+	while (peer && strcmp(peer->alias, alias) != 0)
+		peer = peer->next;
+	return peer;
+}
+
+static void peer_free(struct vm_peer *peer)
+{
+	loop_remove(&peer->accepting);
+	loop_remove(&peer->timer);
+	fd_close(&peer->fd);
+	fd_close(&peer->listen_fd);
+	if (peer->passt)
+		peer->vm->env->launcher->ops->release(peer->passt);
+	free(peer);
+}
+
+static struct vm_peer *peer_new(struct vm *vm, const struct domain_nic *nic)
+{
+	struct vm_peer *peer = calloc(1, sizeof(*peer));
+
+	if (!peer)
+		return NULL;
+	*peer = (struct vm_peer){.vm = vm, .type = nic->type, .listen_fd = -1, .fd = -1, .since_ns = clock_now_ns()};
+	strcpy(peer->alias, nic->alias);
+	if (loop_add_timer(vm->env->loop, on_timer, peer, &peer->timer) < 0) {
+		free(peer);
+		return NULL;
+	}
+	peer->next = vm->peers;
+	vm->peers = peer;
+	return peer;
+}
+
+int vm_peer_open(struct vm *vm, const struct domain_nic *nic, struct err *err, int *ret_fd)
+{
+	struct vm_peer *peer = peer_new(vm, nic);
+	int r = peer ? 0 : err_set(err, -ENOMEM, "no memory");
+
+	if (r == 0 && peer->type == DOMAIN_NIC_SERVER)
+		r = start_listen(peer, nic, err);
+	if (r == 0 && peer->type == DOMAIN_NIC_USER)
+		r = start_passt(peer, nic, err, ret_fd);
+	else if (r == 0 && (peer->type == DOMAIN_NIC_SERVER || try_connect(peer, nic, ret_fd) < 0))
+		r = open_nobody(nic, err, ret_fd);
+	if (r < 0 && peer)
+		vm_peer_close(vm, nic->alias);
+	return r;
+}
+
+void vm_peer_close(struct vm *vm, const char *alias)
+{
+	struct vm_peer **at = &vm->peers, *peer;
+
+	while (*at && strcmp((*at)->alias, alias) != 0)
+		at = &(*at)->next;
+	peer = *at;
+	if (!peer)
+		return;
+	*at = peer->next;
+	peer_free(peer);
+}
+
+void vm_peers_close(struct vm *vm)
+{
+	while (vm->peers)
+		vm_peer_close(vm, vm->peers->alias);
+}
+
+void vm_peers_adopt(struct vm *vm)
+{
+	load_generations(vm);
+	for (size_t i = 0; i < vm->domain.nic_count; i++) {
+		const struct domain_nic *nic = &vm->domain.nics[i];
+		struct vm_peer *peer = domain_nic_streams(nic) ? peer_new(vm, nic) : NULL;
+		struct err err = {0};
+
+		if (peer && peer->type == DOMAIN_NIC_SERVER && start_listen(peer, nic, &err) < 0)
+			log_error(vm->domain.name, "%s", err.text);
+	}
+}
+
+void vm_peers_told(struct vm *vm)
+{
+	const struct worker_service *service = vm_service_find(vm, VM_SERVICE_NETWORK);
+
+	for (size_t i = 0; service && i < service->nic_count; i++) {
+		struct vm_peer *peer = find(vm, service->nics[i].alias);
+
+		if (peer && service->nics[i].peer_gone && !peer->wanted && !peer->asked)
+			want_another(peer);
+	}
+}
+
+void vm_nics_carry(struct domain *to, const struct domain *from)
+{
+	for (size_t i = 0; i < to->nic_count; i++)
+		for (size_t k = 0; k < from->nic_count; k++)
+			if (!strcmp(to->nics[i].alias, from->nics[k].alias))
+				to->nics[i].generation = from->nics[k].generation;
+}
