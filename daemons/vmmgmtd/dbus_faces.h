@@ -35,4 +35,13 @@ void dbus_stats_reply(struct vm *vm, struct msgbus_call *call);
 /** dbus_vm_changed - tell what may have changed. */
 void dbus_vm_changed(struct vm_face *face);
 
+/* ---- dbus_nic.c: methods of VM1, and how it tells its property Interfaces ---- */
+
+void dbus_nic_attach(struct msgbus_call *call, void *arg);
+void dbus_nic_detach(struct msgbus_call *call, void *arg);
+void dbus_nic_set(struct msgbus_call *call, void *arg);
+void dbus_nic_capture(struct msgbus_call *call, void *arg);
+void dbus_nic_stop_capture(struct msgbus_call *call, void *arg);
+void dbus_nic_get_all(void *object, struct msgbus_out *out);
+
 #endif

@@ -308,6 +308,11 @@ static const struct msgbus_method methods[] = {
 	{"SetDisk", "s target, as settings, u flags", "", MSGBUS_OWNER, vm1_set_disk},
 	{"SetDiskFaults", "s target, s faults", "", MSGBUS_OWNER, vm1_set_disk_faults},
 	{"ChangeMedium", "s target, s image, u flags", "", MSGBUS_OWNER, vm1_change_medium},
+	{"AttachInterface", "s interface, u flags", "s nic", MSGBUS_OWNER, dbus_nic_attach},
+	{"DetachInterface", "s nic, u flags, u timeout", "", MSGBUS_OWNER, dbus_nic_detach},
+	{"SetInterface", "s nic, as settings, u flags", "", MSGBUS_OWNER, dbus_nic_set},
+	{"CaptureInterface", "s nic, h file, u length, as filter", "", MSGBUS_OWNER, dbus_nic_capture},
+	{"StopCapture", "s nic", "", MSGBUS_OWNER, dbus_nic_stop_capture},
 	{NULL},
 };
 
@@ -585,6 +590,7 @@ static const struct msgbus_property properties[] = {
 	{"Disks", "a(sssb)", MSGBUS_EMITS, get_disks},
 	{"DiskSettings", "a{sas}", MSGBUS_EMITS, get_disk_settings},
 	{"Drives", "a(ssbb)", MSGBUS_EMITS, get_drives},
+	{"Interfaces", "a{sa{sv}}", MSGBUS_EMITS, dbus_nic_get_all},
 	{"DiskErrors", "a{ss}", MSGBUS_EMITS, get_disk_errors},
 	{"ConsolePty", "s", MSGBUS_EMITS, get_console_pty},
 	{"ConsoleLog", "s", MSGBUS_EMITS, get_console_log},
@@ -611,7 +617,7 @@ void dbus_vm_changed(struct vm_face *face)
 		"State",      "StateReason", "GuestMessage", "Persistent",	    "Autostart",    "Memory",
 		"CPUs",	      "Disks",	     "ConsolePty",   "ConsoleLog",	    "Resets",	    "WorkerPID",
 		"StoragePID", "Services",    "Heartbeat",    "IntegrationServices", "DiskSettings", "Drives",
-		"DiskErrors", NULL,
+		"Interfaces", "DiskErrors",  NULL,
 	};
 
 	msgbus_object_changed(face->object, BULKHEAD_VM_INTERFACE, names);

@@ -35,6 +35,11 @@
 #define BULKHEAD_DISK_FORCE	   4u
 #define BULKHEAD_DISK_SHRINK	   8u
 
+/* AttachInterface, DetachInterface, SetInterface: as they apply */
+#define BULKHEAD_NIC_PERSISTENT	   1u
+#define BULKHEAD_NIC_CONFIG	   2u
+#define BULKHEAD_NIC_FORCE	   4u
+
 #define DBUS_PROPERTIES_INTERFACE "org.freedesktop.DBus.Properties"
 
 struct msgbus;

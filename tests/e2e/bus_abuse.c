@@ -54,6 +54,8 @@ static const struct good {
 	{"property", "s", "State"},  {"value", "v", "x"},
 	{"disk", "s", "<disk/>"},    {"target", "s", "sdz"},
 	{"bytes", "t", NULL},	     {"settings", "as", NULL},
+	{"nic", "s", "net9"},	     {"file", "h", NULL},
+	{"length", "u", NULL},	     {"filter", "as", NULL},
 	{"faults", "s", "power=on"}, {"image", "s", "/none.iso"},
 };
 
