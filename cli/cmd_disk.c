@@ -2,7 +2,6 @@
 /* vmctl disk: the disks of a VM. */
 #include "config.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -16,6 +15,7 @@
 #include "cli/client.h"
 #include "cli/cmd_disk.h"
 #include "cli/json.h"
+#include "cli/options.h"
 #include "cli/run_options.h"
 #include "cli/vmctl.h"
 
@@ -30,17 +30,9 @@ struct disk_options {
 	const char *target, *device, *cache, *sector, *serial;
 };
 
-/* One option. */
-struct disk_option {
-	const char *name;
-	size_t text;   /* offset of a string in struct disk_options, or 0 */
-	size_t yes;    /* offset of a bool, or 0 */
-	uint32_t flag; /* or 0 */
-};
-
 #define AT(member) offsetof(struct disk_options, member)
 
-static const struct disk_option attach_options[] = {
+static const struct cli_option attach_options[] = {
 	{"target", AT(target), 0, 0},
 	{"device", AT(device), 0, 0},
 	{"readonly", 0, AT(readonly), 0},
@@ -52,20 +44,20 @@ static const struct disk_option attach_options[] = {
 	{"config", 0, 0, BULKHEAD_DISK_CONFIG},
 	{NULL, 0, 0, 0},
 };
-static const struct disk_option detach_options[] = {
+static const struct cli_option detach_options[] = {
 	{"timeout", AT(serial), AT(timeout), 0},
 	{"force", 0, 0, BULKHEAD_DISK_FORCE},
 	{"persistent", 0, 0, BULKHEAD_DISK_PERSISTENT},
 	{"config", 0, 0, BULKHEAD_DISK_CONFIG},
 	{NULL, 0, 0, 0},
 };
-static const struct disk_option resize_options[] = {
+static const struct cli_option resize_options[] = {
 	{"rescan", 0, AT(rescan), 0},
 	{"shrink", 0, 0, BULKHEAD_DISK_SHRINK},
 	{NULL, 0, 0, 0},
 };
 
-static const struct disk_option medium_options[] = {
+static const struct cli_option medium_options[] = {
 	{"eject", 0, AT(eject), 0},
 	{"force", 0, 0, BULKHEAD_DISK_FORCE},
 	{"persistent", 0, 0, BULKHEAD_DISK_PERSISTENT},
@@ -73,29 +65,13 @@ static const struct disk_option medium_options[] = {
 	{NULL, 0, 0, 0},
 };
 
-#define OPTIONS_MAX 16
-
 /* Return: 0; or an exit code, and it was told. */
-static int parse(int argc, char **argv, const struct disk_option *table, struct disk_options *options)
+static int parse(int argc, char **argv, const struct cli_option *table, struct disk_options *options)
 {
-	struct option known[OPTIONS_MAX + 1] = {{0}};
-	int option;
+	int r = cli_options_parse("disk", argc, argv, table, options, &options->flags);
 
-	for (int i = 0; i < OPTIONS_MAX && table[i].name; i++)
-		known[i] = (struct option){table[i].name, table[i].text ? required_argument : no_argument, NULL,
-					   0x100 + i};
-	while ((option = getopt_long(argc, argv, ":", known, NULL)) != -1) {
-		const struct disk_option *row = &table[option - 0x100];
-
-		if (option < 0x100)
-			return cli_usage("disk", option == ':' ? "option '%s' needs a value" : "unknown option '%s'",
-					 argv[optind - 1]);
-		if (row->text)
-			*(const char **)((char *)options + row->text) = optarg;
-		if (row->yes)
-			*(bool *)((char *)options + row->yes) = true;
-		options->flags |= row->flag;
-	}
+	if (r)
+		return r;
 	if ((options->flags & BULKHEAD_DISK_PERSISTENT) && (options->flags & BULKHEAD_DISK_CONFIG))
 		return cli_usage("disk", "--persistent and --config contradict each other");
 	return 0;
@@ -348,17 +324,6 @@ static int disk_attach(const struct cli *cli, int argc, char **argv)
 
 /* ---- detach ---- */
 
-static int parse_timeout(const char *text, uint32_t *ret_s)
-{
-	char *end;
-	unsigned long n = strtoul(text, &end, 10);
-
-	if (!isdigit((unsigned char)text[0]) || *end || n < 1 || n > TIMEOUT_MAX_S)
-		return -EINVAL;
-	*ret_s = (uint32_t)n;
-	return 0;
-}
-
 static int disk_detach(const struct cli *cli, int argc, char **argv)
 {
 	struct disk_options options = {.timeout_s = TIMEOUT_DEFAULT_S};
@@ -373,7 +338,7 @@ static int disk_detach(const struct cli *cli, int argc, char **argv)
 		return cli_usage("disk", "detach: the name of a VM and the target of a disk are needed");
 	if (options.timeout && (options.flags & BULKHEAD_DISK_FORCE))
 		return cli_usage("disk", "--force and --timeout contradict each other");
-	if (options.timeout && parse_timeout(options.serial, &options.timeout_s) < 0)
+	if (options.timeout && cli_options_timeout(options.serial, TIMEOUT_MAX_S, &options.timeout_s) < 0)
 		return cli_usage("disk", "--timeout '%s' is not a number of seconds from 1 to %u", options.serial,
 				 TIMEOUT_MAX_S);
 	if (client_open_vm(cli, argv[optind], &client, path, &err) < 0)

@@ -67,6 +67,35 @@ static void check_bus(struct report *report)
 		report_add(report, "dbus", "fail", "dbus-daemon is missing: install the package dbus-daemon");
 }
 
+static bool is_in_path(const char *program)
+{
+	const char *at = getenv("PATH");
+	char path[512];
+
+	for (at = at ? at : "/usr/bin"; *at; at += strcspn(at, ":"), at += *at == ':') {
+		int n = snprintf(path, sizeof(path), "%.*s/%s", (int)strcspn(at, ":"), at, program);
+
+		if (n > 0 && n < (int)sizeof(path) && access(path, X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What is behind NICs: without either VMs run, but without a network of that kind. */
+static void check_network(struct report *report)
+{
+	if (access("/dev/net/tun", F_OK) == 0)
+		report_add(report, "tun", "ok", "/dev/net/tun is there: NICs can be on bridges (vmctl --system)");
+	else
+		report_add(report, "tun", "warn",
+			   "/dev/net/tun is missing, so NICs cannot be on bridges: load the module tun");
+	if (is_in_path("passt"))
+		report_add(report, "passt", "ok", "passt is installed: NICs need no privilege");
+	else
+		report_add(report, "passt", "warn",
+			   "passt is missing, so NICs of type user do not work: install the package passt");
+}
+
 static void check_memory(struct report *report)
 {
 	_cleanup_fclose_ FILE *file = fopen("/proc/meminfo", "re");
@@ -195,9 +224,9 @@ static void print_table(const struct report *report)
 
 int cmd_doctor(const struct cli *cli, int argc, char **argv)
 {
-	static void (*const checks[])(struct report *) = {check_programs, check_bus,	    check_kvm,
-							  check_memory,	  check_huge_pages, check_io_uring,
-							  check_limits,	  check_system_mode};
+	static void (*const checks[])(struct report *) = {check_programs, check_bus,	check_network,
+							  check_kvm,	  check_memory, check_huge_pages,
+							  check_io_uring, check_limits, check_system_mode};
 	struct report report = {.checks = json_object_new_array(), .fit = true};
 
 	if (argc != 1)

@@ -43,6 +43,15 @@ static const struct verb verbs[] = {
 	 "[--persistent | --config] | set VM TARGET NAME=VALUE... [--no-limits] "
 	 "[--persistent | --config] | fault VM TARGET FAULT...|--clear|--power-cut",
 	 "show a VM's disks, or change them, under the running guest too", true, cmd_disk},
+	{"nic",
+	 "list VM | attach VM [--type TYPE] [--source SOURCE] [--mode MODE] [--target DEV] [--mac ADDRESS] [--mtu "
+	 "BYTES] "
+	 "[--queues N] [--vlan TAG] [--forward PROTO:PORT[:PORT][,...]] [--alias NAME] [--persistent | --config] | "
+	 "detach VM "
+	 "NIC [--timeout SECONDS | --force] [--persistent | --config] | set VM NIC NAME=VALUE... [--persistent | "
+	 "--config] | "
+	 "capture VM NIC --write FILE [--length BYTES] [FILTER...]",
+	 "show a VM's NICs, or change them, under the running guest too", true, cmd_nic},
 	{"stats", "[VM [--watch [SECONDS]]]",
 	 "show what a VM's disks have done, and how long it took; or each VM's sum", true, cmd_stats},
 	{"doctor", "", "say whether this host is fit", true, cmd_doctor},
@@ -63,10 +72,11 @@ static void print_usage(FILE *out)
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
 		fprintf(out, "  %-9s %s\n            vmctl %s%s%s\n", verbs[i].name, verbs[i].summary, verbs[i].name,
 			verbs[i].arguments[0] ? " " : "", verbs[i].arguments);
-	fprintf(out, "\n  --json    print data as JSON (list, show, define --check, service list, disk list, stats,\n  "
-		     "          doctor)\n"
-		     "  --system  talk to the system's manager instead of this user's own\n"
-		     "  --help    this text; --version: the version. The manual: man vmctl\n");
+	fprintf(out,
+		"\n  --json    print data as JSON (list, show, define --check, service list, disk list, nic list,\n  "
+		"          stats, doctor)\n"
+		"  --system  talk to the system's manager instead of this user's own\n"
+		"  --help    this text; --version: the version. The manual: man vmctl\n");
 }
 
 int cli_fail(const struct err *err)

@@ -49,6 +49,7 @@ int cmd_define(const struct cli *cli, int argc, char **argv);
 int cmd_disk(const struct cli *cli, int argc, char **argv);
 int cmd_doctor(const struct cli *cli, int argc, char **argv);
 int cmd_list(const struct cli *cli, int argc, char **argv);
+int cmd_nic(const struct cli *cli, int argc, char **argv);
 int cmd_pause(const struct cli *cli, int argc, char **argv);
 int cmd_reboot(const struct cli *cli, int argc, char **argv);
 int cmd_resume(const struct cli *cli, int argc, char **argv);

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vmctl nic: the NICs of a VM. */
+#include "config.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "cli/client.h"
+#include "cli/cmd_disk.h"
+#include "cli/cmd_nic.h"
+#include "cli/json.h"
+#include "cli/options.h"
+#include "cli/run_options.h"
+
+#define TIMEOUT_DEFAULT_S 30u
+#define TIMEOUT_MAX_S	  3600u
+#define SETTINGS_MAX	  64
+
+/* What the options say. */
+struct nic_options {
+	uint32_t flags, timeout_s;
+	const char *type, *source, *mode, *target, *mac, *mtu, *queues, *vlan, *forward, *alias, *timeout;
+};
+
+#define AT(member) offsetof(struct nic_options, member)
+
+static const struct cli_option attach_options[] = {
+	{"type", AT(type), 0, 0},
+	{"source", AT(source), 0, 0},
+	{"mode", AT(mode), 0, 0},
+	{"target", AT(target), 0, 0},
+	{"mac", AT(mac), 0, 0},
+	{"mtu", AT(mtu), 0, 0},
+	{"queues", AT(queues), 0, 0},
+	{"vlan", AT(vlan), 0, 0},
+	{"forward", AT(forward), 0, 0},
+	{"alias", AT(alias), 0, 0},
+	{"persistent", 0, 0, BULKHEAD_NIC_PERSISTENT},
+	{"config", 0, 0, BULKHEAD_NIC_CONFIG},
+	{NULL, 0, 0, 0},
+};
+static const struct cli_option detach_options[] = {
+	{"timeout", AT(timeout), 0, 0},
+	{"force", 0, 0, BULKHEAD_NIC_FORCE},
+	{"persistent", 0, 0, BULKHEAD_NIC_PERSISTENT},
+	{"config", 0, 0, BULKHEAD_NIC_CONFIG},
+	{NULL, 0, 0, 0},
+};
+static const struct cli_option set_options[] = {
+	{"persistent", 0, 0, BULKHEAD_NIC_PERSISTENT},
+	{"config", 0, 0, BULKHEAD_NIC_CONFIG},
+	{NULL, 0, 0, 0},
+};
+
+static int parse(int argc, char **argv, const struct cli_option *table, struct nic_options *options)
+{
+	int r = cli_options_parse("nic", argc, argv, table, options, &options->flags);
+
+	if (r)
+		return r;
+	if ((options->flags & BULKHEAD_NIC_PERSISTENT) && (options->flags & BULKHEAD_NIC_CONFIG))
+		return cli_usage("nic", "--persistent and --config contradict each other");
+	return 0;
+}
+
+/* ---- list ---- */
+
+static struct json_object *get(struct json_object *object, const char *key)
+{
+	struct json_object *value = NULL;
+
+	json_object_object_get_ex(object, key, &value);
+	return value;
+}
+
+static const char *get_text(struct json_object *object, const char *key)
+{
+	struct json_object *value = get(object, key);
+
+	return value ? json_object_get_string(value) : "";
+}
+
+/* An array of objects: the alias, what the property has, the settings as an object. */
+static struct json_object *list_json(struct json_object *nics)
+{
+	struct json_object *list = json_object_new_array();
+
+	json_object_object_foreach(nics, alias, nic)
+	{
+		struct json_object *row = json_object_new_object();
+
+		json_object_object_add(row, "nic", json_object_new_string(alias));
+		json_object_object_foreach(nic, key, value)
+		{
+			if (strcmp(key, "settings") != 0)
+				json_object_object_add(row, key, json_object_get(value));
+		}
+		json_object_object_add(row, "settings", disk_settings_json(get(nic, "settings")));
+		json_object_array_add(list, row);
+	}
+	return list;
+}
+
+static void print_list(struct json_object *list, const char *separator)
+{
+	for (size_t i = 0; list && i < json_object_array_length(list); i++)
+		printf("%s%s", i ? separator : "", json_object_get_string(json_object_array_get_idx(list, i)));
+}
+
+static void list_lines(struct json_object *nics)
+{
+	printf("%-8s %-8s %-12s %-17s %-5s %s\n", "NIC", "TYPE", "SOURCE", "MAC", "LINK", "ADDRESSES, SETTINGS");
+	json_object_object_foreach(nics, alias, nic)
+	{
+		const char *source = get_text(nic, "source"), *link = get_text(nic, "link");
+		struct json_object *addresses = get(nic, "addresses"), *settings = get(nic, "settings");
+
+		printf("%-8s %-8s %-12s %-17s %-5s ", alias, get_text(nic, "type"), *source ? source : "-",
+		       get_text(nic, "mac"), *link ? link : "-");
+		print_list(addresses, " ");
+		if (addresses && json_object_array_length(addresses) && settings && json_object_array_length(settings))
+			printf("  ");
+		print_list(settings, "  ");
+		printf("%s%s\n", json_object_get_boolean(get(nic, "peer_gone")) ? "  (nobody is behind it)" : "",
+		       json_object_get_boolean(get(nic, "capturing")) ? "  (captured)" : "");
+	}
+}
+
+static int nic_list(const struct cli *cli, int argc, char **argv)
+{
+	struct json_object *properties = NULL, *nics;
+	char path[CLIENT_PATH_MAX];
+	struct client client;
+	struct err err = {0};
+	int r;
+
+	if (argc != 2 || argv[1][0] == '-')
+		return cli_usage("nic", "list: the name of one VM is needed");
+	if (client_open_vm(cli, argv[1], &client, path, &err) < 0)
+		return cli_fail(&err);
+	r = client_properties(&client, path, &err, &properties);
+	client_close(&client);
+	if (r < 0)
+		return cli_fail(&err);
+	if (json_object_object_get_ex(properties, "interfaces", &nics)) {
+		if (cli->json)
+			json_print(list_json(nics));
+		else
+			list_lines(nics);
+	}
+	json_object_put(properties);
+	return EXIT_OK;
+}
+
+/* ---- attach ---- */
+
+/* <@element @attribute='@value'/>, if there is a value. */
+static void put_element(FILE *out, const char *element, const char *attribute, const char *value)
+{
+	if (!value)
+		return;
+	fprintf(out, "<%s %s='", element, attribute);
+	run_put_escaped(out, value);
+	fputs("'/>", out);
+}
+
+/* The attribute of <source> that says what --source says. */
+static const struct nic_type {
+	const char *name, *type, *source;
+	const char *prefix; /* of its value */
+	bool needs_source;
+} nic_types[] = {
+	{"user", "user", "dev", "", false},
+	{"bridge", "bridge", "bridge", "", true},
+	{"ethernet", "ethernet", NULL, "", false},
+	{"direct", "direct", "dev", "", true},
+	{"server", "internal", "name", "server:", true},
+	{"client", "internal", "name", "client:", true},
+};
+
+static void put_source(FILE *out, const struct nic_type *type, const struct nic_options *options)
+{
+	if (!options->source)
+		return;
+	fprintf(out, "<source %s='%s", type->source, type->prefix);
+	run_put_escaped(out, options->source);
+	fputc('\'', out);
+	if (options->mode) {
+		fputs(" mode='", out);
+		run_put_escaped(out, options->mode);
+		fputc('\'', out);
+	}
+	fputs("/>", out);
+}
+
+/* "tcp:2222:22,udp:53". Return: 0, -EINVAL. */
+static int put_forwards(FILE *out, const char *text)
+{
+	_cleanup_free_ char *copy = strdup(text ? text : "");
+	char *at = NULL;
+
+	for (char *one = copy ? strtok_r(copy, ",", &at) : NULL; one; one = strtok_r(NULL, ",", &at)) {
+		char proto[4] = "";
+		unsigned int host, guest;
+		int end = 0, n = sscanf(one, "%3[a-z]:%u%n:%u%n", proto, &host, &end, &guest, &end);
+
+		if (n < 2 || one[end])
+			return -EINVAL;
+		fprintf(out, "<portForward proto='%s'><range start='%u'", proto, host);
+		if (n == 3)
+			fprintf(out, " to='%u'", guest);
+		fputs("/></portForward>", out);
+	}
+	return 0;
+}
+
+static int put_nic(FILE *out, const struct nic_type *type, const struct nic_options *options)
+{
+	int r;
+
+	fprintf(out, "<interface type='%s'>", type->type);
+	put_source(out, type, options);
+	put_element(out, "mac", "address", options->mac);
+	put_element(out, "mtu", "size", options->mtu);
+	put_element(out, "driver", "queues", options->queues);
+	put_element(out, "alias", "name", options->alias);
+	if (options->target) {
+		fputs("<target dev='", out);
+		run_put_escaped(out, options->target);
+		fprintf(out, "'%s/>", !strcmp(type->name, "ethernet") ? " managed='no'" : "");
+	}
+	if (options->vlan) {
+		fputs("<vlan>", out);
+		put_element(out, "tag", "id", options->vlan);
+		fputs("</vlan>", out);
+	}
+	r = put_forwards(out, options->forward);
+	fputs("</interface>", out);
+	return r;
+}
+
+/* Return: 0 with @ret (heap); or an exit code, and it was told. */
+static int nic_xml(const struct nic_options *options, char **ret)
+{
+	const char *name = options->type ? options->type : "user";
+	const struct nic_type *type = NULL;
+	size_t len;
+	FILE *out;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(nic_types); i++)
+		if (!strcmp(nic_types[i].name, name))
+			type = &nic_types[i];
+	if (!type)
+		return cli_usage("nic", "--type '%s': it is user, bridge, ethernet, direct, server or client", name);
+	if (type->needs_source && !options->source)
+		return cli_usage("nic", "--type %s: --source is needed", name);
+	if (options->source && !type->source)
+		return cli_usage("nic", "--type %s: there is no source: a tap of yours is --target DEV", name);
+	out = open_memstream(ret, &len);
+	if (!out)
+		return EXIT_FAILED;
+	r = put_nic(out, type, options);
+	if (fclose(out) != 0)
+		return EXIT_FAILED;
+	return r < 0 ? cli_usage("nic", "--forward '%s' is not PROTO:PORT[:PORT][,...]", options->forward) : 0;
+}
+
+static int attach(struct client *client, const char *path, const char *xml, uint32_t flags, struct err *err)
+{
+	struct msgbus_msg *msg = NULL;
+	const char *alias = "";
+	struct msgbus_in in;
+	int r = msgbus_call(client->bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "AttachInterface",
+			    NIC_DEADLINE_MS, err, &msg, "su", xml, flags);
+
+	if (r < 0)
+		return r;
+	msgbus_msg_in(msg, &in);
+	if (msgbus_in_read(&in, "s", &alias) == 0)
+		puts(alias);
+	msgbus_msg_free(msg);
+	return 0;
+}
+
+static int nic_attach(const struct cli *cli, int argc, char **argv)
+{
+	struct nic_options options = {0};
+	_cleanup_free_ char *xml = NULL;
+	char path[CLIENT_PATH_MAX];
+	struct client client;
+	struct err err = {0};
+	int r = parse(argc, argv, attach_options, &options);
+
+	if (r)
+		return r;
+	if (argc - optind != 1)
+		return cli_usage("nic", "attach: the name of one VM is needed");
+	r = nic_xml(&options, &xml);
+	if (r)
+		return r;
+	if (client_open_vm(cli, argv[optind], &client, path, &err) < 0)
+		return cli_fail(&err);
+	r = attach(&client, path, xml, options.flags, &err);
+	client_close(&client);
+	return r < 0 ? cli_fail(&err) : EXIT_OK;
+}
+
+/* ---- detach ---- */
+
+static int nic_detach(const struct cli *cli, int argc, char **argv)
+{
+	struct nic_options options = {.timeout_s = TIMEOUT_DEFAULT_S};
+	char path[CLIENT_PATH_MAX];
+	struct client client;
+	struct err err = {0};
+	int r = parse(argc, argv, detach_options, &options);
+
+	if (r)
+		return r;
+	if (argc - optind != 2)
+		return cli_usage("nic", "detach: the name of a VM and a NIC are needed");
+	if (options.timeout && (options.flags & BULKHEAD_NIC_FORCE))
+		return cli_usage("nic", "--force and --timeout contradict each other");
+	if (options.timeout && cli_options_timeout(options.timeout, TIMEOUT_MAX_S, &options.timeout_s) < 0)
+		return cli_usage("nic", "--timeout '%s' is not a number of seconds from 1 to %u", options.timeout,
+				 TIMEOUT_MAX_S);
+	if (client_open_vm(cli, argv[optind], &client, path, &err) < 0)
+		return cli_fail(&err);
+	r = msgbus_call(client.bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "DetachInterface",
+			options.timeout_s * 1000 + NIC_DEADLINE_MS, &err, NULL, "suu", argv[optind + 1], options.flags,
+			options.timeout_s);
+	client_close(&client);
+	return r < 0 ? cli_fail(&err) : EXIT_OK;
+}
+
+/* ---- set ---- */
+
+static int nic_set(const struct cli *cli, int argc, char **argv)
+{
+	const char *settings[SETTINGS_MAX + 1] = {NULL};
+	struct nic_options options = {0};
+	char path[CLIENT_PATH_MAX];
+	struct client client;
+	struct err err = {0};
+	int count, r = parse(argc, argv, set_options, &options);
+
+	if (r)
+		return r;
+	count = argc - optind - 2;
+	if (count < 1 || count > SETTINGS_MAX)
+		return cli_usage("nic", "set: the name of a VM, a NIC, and NAME=VALUE are needed");
+	for (int i = 0; i < count; i++)
+		settings[i] = argv[optind + 2 + i];
+	if (client_open_vm(cli, argv[optind], &client, path, &err) < 0)
+		return cli_fail(&err);
+	r = msgbus_call(client.bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "SetInterface", NIC_DEADLINE_MS,
+			&err, NULL, "sasu", argv[optind + 1], settings, options.flags);
+	client_close(&client);
+	return r < 0 ? cli_fail(&err) : EXIT_OK;
+}
+
+int cmd_nic(const struct cli *cli, int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		int (*run)(const struct cli *cli, int argc, char **argv);
+	} verbs[] = {{"list", nic_list},
+		     {"attach", nic_attach},
+		     {"detach", nic_detach},
+		     {"set", nic_set},
+		     {"capture", nic_capture}};
+
+	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(verbs); i++) {
+		if (strcmp(argv[1], verbs[i].name) != 0)
+			continue;
+		if (cli->json && verbs[i].run != nic_list)
+			return cli_usage(argv[0], "'%s' prints no data, so there is no --json", argv[1]);
+		return verbs[i].run(cli, argc - 1, argv + 1);
+	}
+	return cli_usage(argv[0], "'list', 'attach', 'detach', 'set' or 'capture' is needed");
+}
