@@ -391,3 +391,144 @@ Test(port, goes_on_where_it_stopped)
 	}
 	cr_assert(stops > 0 && writable > 0);
 }
+
+/* ---- policies ---- */
+
+Test(port, spoofed_frames_are_not_sent)
+{
+	struct port_frame *frame = tcp4(500);
+	struct oid_counters counters;
+	int none = -1;
+
+	frame->head[11] = 9;
+	cr_assert_eq(port_transmit(port, 0, frame), 0);
+	settings.addresses = 1;
+	settings.address[0] = (struct nic_address){.family = 4, .prefix = 32, .bytes = {10, 0, 0, 7}};
+	cr_assert_eq(port_change(port, &settings, &none, NULL), 0);
+	cr_assert_eq(port_transmit(port, 0, tcp4(500)), 0);
+	port_transmit_end(port);
+	cr_assert(nothing_sent());
+	port_counters(port, &counters);
+	cr_assert(counters.sent == 0 && counters.send_errors == 2);
+	settings.address[0].bytes[3] = 1;
+	cr_assert_eq(port_change(port, &settings, &none, NULL), 0);
+	cr_assert_eq(port_transmit(port, 0, tcp4(500)), 0);
+	port_transmit_end(port);
+	cr_assert_eq(take(), 554);
+}
+
+Test(port, frames_of_an_access_vlan)
+{
+	uint8_t frame[604] = {0};
+	int none = -1;
+
+	settings.vlan = NIC_VLAN_ACCESS;
+	settings.vlan_tag = 7;
+	cr_assert_eq(port_change(port, &settings, &none, NULL), 0);
+	cr_assert_eq(port_transmit(port, 0, tcp4(500)), 0);
+	port_transmit_end(port);
+	cr_assert_eq(take(), 558);
+	cr_assert_eq(get_be32(wire + 12), 0x81000007);
+	cr_assert_eq(get_be16(wire + 16), 0x0800);
+	put(mac, FRAME_LEN);
+	cr_assert_eq(get(), 0, "a frame without a tag");
+	for (uint16_t tag = 6; tag < 8; tag++) {
+		put_be32(frame, 600);
+		memcpy(frame + 4, mac, 6);
+		put_be32(frame + 16, 0x81000000 | tag);
+		put_be16(frame + 20, 0x88b5);
+		for (size_t i = 22; i < 604; i++)
+			frame[i] = (uint8_t)i;
+		cr_assert_eq(fd_write_full(peer, frame, 604), 0);
+		cr_assert_eq(get(), tag == 7);
+	}
+	cr_assert_eq(received.len, 596);
+	cr_assert_eq(memcmp(room, mac, 6), 0);
+	cr_assert_eq(memcmp(room + 12, frame + 20, 584), 0);
+	cr_assert(!received.headers.tagged);
+}
+
+Test(port, who_sends_too_much_waits)
+{
+	struct port_frame *frame = tcp4(1400);
+	unsigned int sent = 0, told;
+	int r, none = -1;
+
+	settings.outbound.average = 200000;
+	cr_assert_eq(port_change(port, &settings, &none, NULL), 0);
+	while ((r = port_transmit(port, 0, frame)) == 0 && sent < 1000)
+		sent++;
+	cr_assert_eq(r, -EAGAIN);
+	cr_assert_lt(sent, 10);
+	while (!writable)
+		cr_assert_eq(loop_run_once(loop, true), 0);
+	cr_assert_eq(port_transmit(port, 0, frame), 0);
+	while (port_transmit(port, 0, frame) == 0)
+		;
+	told = writable;
+	settings.outbound.average = 0;
+	cr_assert_eq(port_change(port, &settings, &none, NULL), 0);
+	while (writable == told)
+		cr_assert_eq(loop_run_once(loop, true), 0);
+	cr_assert_eq(port_transmit(port, 0, frame), 0);
+}
+
+Test(port, who_gets_too_much_waits)
+{
+	unsigned int got = 0;
+	int none = -1;
+
+	settings.inbound.average = 20000;
+	cr_assert_eq(port_change(port, &settings, &none, NULL), 0);
+	for (unsigned int i = 0; i < 20; i++)
+		put(mac, FRAME_LEN);
+	while (get() == 1)
+		got++;
+	cr_assert_lt(got, 10);
+	port_listen(port, 0, true);
+	while (!readable)
+		cr_assert_eq(loop_run_once(loop, true), 0);
+	cr_assert_eq(get(), 1);
+}
+
+Test(port, what_passes_is_captured)
+{
+	struct err err = {0};
+	int fd[2];
+	char *bytes;
+	size_t len;
+
+	cr_assert_eq(pipe(fd), 0);
+	cr_assert_eq(port_capture(port, fd[1], NULL, 0, 0, &err), 0, "%s", err.text);
+	cr_assert(port_capturing(port));
+	cr_assert_eq(port_transmit(port, 0, tcp4(500)), 0);
+	put(mac, FRAME_LEN);
+	cr_assert_eq(get(), 1);
+	put(other_mac, FRAME_LEN);
+	cr_assert_eq(get(), 0);
+	cr_assert_eq(port_capture(port, -1, NULL, 0, 0, &err), 0);
+	cr_assert(!port_capturing(port));
+	cr_assert_eq(fd_read_all(fd[0], 1 << 20, &bytes, &len), 0);
+	cr_assert(memmem(bytes, len, tcp4(500)->head, 54));
+	cr_assert(memmem(bytes, len, room, FRAME_LEN));
+	cr_assert(!memmem(bytes, len, other_mac, 6) || len < 2 * FRAME_LEN + 800, "another's frame");
+	free(bytes);
+	close(fd[0]);
+}
+
+Test(port, addresses_of_the_guest_are_known)
+{
+	struct port_frame frame = {.head_len = 42, .len = 42};
+	struct port_address address;
+
+	memcpy(frame.head + 6, mac, 6);
+	put_be16(frame.head + 12, 0x0806);
+	put_be32(frame.head + 14, 0x00010800);
+	put_be32(frame.head + 18, 0x06040001);
+	memcpy(frame.head + 22, mac, 6);
+	put_be32(frame.head + 28, 0x0a000001);
+	cr_assert_eq(port_transmit(port, 0, &frame), 0);
+	cr_assert_eq(port_addresses(port, &address, 1), 1);
+	cr_assert_eq(address.family, 4);
+	cr_assert_eq(get_be32(address.bytes), 0x0a000001);
+}
