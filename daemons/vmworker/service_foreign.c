@@ -148,6 +148,19 @@ static uint64_t told_of_stranger(struct provider *provider, const struct service
 	return service_back_off(s);
 }
 
+/* Who was attached last has ended. */
+static uint64_t told_of_last(struct provider *provider, const struct service_end *end)
+{
+	struct service *s = &provider->service;
+
+	bus_provider_ended(provider->bus);
+	if (!s->foreign.untold)
+		return 0;
+	if (!s->foreign.hung) /* which has told already */
+		describe(provider, s->said, end);
+	return judge(provider, end->status);
+}
+
 void service_told(struct provider *provider, const struct service_end *end, service_done_fn done, void *arg)
 {
 	struct service *s = &provider->service;
@@ -165,13 +178,10 @@ void service_told(struct provider *provider, const struct service_end *end, serv
 		service_foreign_lost(provider);
 	}
 	memcpy(f->told, end->invocation, sizeof(f->told));
-	if (strcmp(f->invocation, end->invocation) != 0) {
+	if (strcmp(f->invocation, end->invocation) != 0)
 		delay_ns = told_of_stranger(provider, end);
-	} else if (f->untold) {
-		if (!f->hung) /* which has told already */
-			describe(provider, s->said, end);
-		delay_ns = judge(provider, end->status);
-	}
+	else
+		delay_ns = told_of_last(provider, end);
 	err_set(&err, -ECANCELED, "provider %s: the end of another process was told", provider->name);
 	answer_teller(s, &err);
 	f->teller = done;

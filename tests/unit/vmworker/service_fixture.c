@@ -93,6 +93,15 @@ void sx_add(const char *script)
 	cr_assert_eq(providers_start(&sx.set, &err), 0, "%s", err.text);
 }
 
+static void on_open(void *arg, uint32_t offer_id, const struct bus_open *open)
+{
+	bus_opened(sx.storage->bus, offer_id, 0);
+}
+
+static void on_revoke(void *arg, uint32_t offer_id, uint32_t gpadl)
+{
+}
+
 static void on_admitted(void *arg)
 {
 	struct played *played = arg;
@@ -147,7 +156,8 @@ static void on_drop(void *arg)
 	played->dropped = true;
 }
 
-static const struct provider_ops ops = {.admitted = on_admitted,
+static const struct provider_ops ops = {.bus = {.open = on_open, .revoke = on_revoke},
+					.admitted = on_admitted,
 					.refused = on_refused,
 					.ping = on_ping,
 					.hand_over = on_hand_over,
