@@ -33,10 +33,12 @@
 enum target_id {
 	TARGET_OURS,
 	TARGET_OURS_DIRECT,
+	TARGET_OURS_OWN,
 	TARGET_OURS_SPIN,
 	TARGET_NO_BLOCK,
 	TARGET_QSD,
 	TARGET_QSD_DIRECT,
+	TARGET_QSD_OWN,
 	TARGET_QSD_SPIN,
 	TARGET_FLOOR,
 	TARGETS,
@@ -71,15 +73,24 @@ const char *storage_folder(void)
 	return folder;
 }
 
-void storage_pin(int cpu)
+static void pin(int cpu)
 {
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
-	for (int i = 0; i < CPU_SETSIZE; i++)
-		if (cpu < 0 || i == cpu)
-			CPU_SET(i, &set);
+	CPU_SET(cpu, &set);
 	(void)sched_setaffinity(0, sizeof(set), &set);
+}
+
+void storage_pin_guest(enum storage_mode mode)
+{
+	pin(mode == STORAGE_EVENTS ? 1 : 0);
+}
+
+void storage_pin_service(enum storage_mode mode)
+{
+	(void)mode;
+	pin(1);
 }
 
 static int make_image(void)
@@ -102,10 +113,10 @@ static int make_image(void)
 
 /* ---- targets ---- */
 
-static int start_ours(enum target_id id, int fd, bool spin, const char *program)
+static int start_ours(enum target_id id, int fd, enum storage_mode mode, const char *program)
 {
 	struct storage_ours how = {
-		.program = program, .number = (uint8_t)(id + 1), .spin = spin, .images = &fd, .luns = 1};
+		.program = program, .number = (uint8_t)(id + 1), .mode = mode, .images = &fd, .luns = 1};
 
 	return storage_ours_start(&how, &targets[id]);
 }
@@ -115,19 +126,23 @@ static int start(enum target_id id)
 {
 	switch (id) {
 	case TARGET_OURS:
-		return start_ours(id, image, false, OURS);
+		return start_ours(id, image, STORAGE_EVENTS, OURS);
 	case TARGET_OURS_DIRECT:
-		return start_ours(id, image_direct, false, OURS);
+		return start_ours(id, image_direct, STORAGE_EVENTS, OURS);
+	case TARGET_OURS_OWN:
+		return start_ours(id, image, STORAGE_EVENTS_OWN, OURS);
 	case TARGET_OURS_SPIN:
-		return start_ours(id, image, true, OURS);
+		return start_ours(id, image, STORAGE_SPIN, OURS);
 	case TARGET_NO_BLOCK:
-		return start_ours(id, image, false, NO_BLOCK);
+		return start_ours(id, image, STORAGE_EVENTS, NO_BLOCK);
 	case TARGET_QSD:
-		return storage_qsd_start(image, false, false, &targets[id]);
+		return storage_qsd_start(image, false, STORAGE_EVENTS, &targets[id]);
 	case TARGET_QSD_DIRECT:
-		return storage_qsd_start(image, true, false, &targets[id]);
+		return storage_qsd_start(image, true, STORAGE_EVENTS, &targets[id]);
+	case TARGET_QSD_OWN:
+		return storage_qsd_start(image, false, STORAGE_EVENTS_OWN, &targets[id]);
 	case TARGET_QSD_SPIN:
-		return storage_qsd_start(image, false, true, &targets[id]);
+		return storage_qsd_start(image, false, STORAGE_SPIN, &targets[id]);
 	default:
 		return storage_floor_start(image, &targets[id]);
 	}
@@ -271,10 +286,8 @@ static double measure(const struct load *load, enum target_id id)
 	interrupts = run.target->interrupts;
 	kicks = run.target->kicks;
 	observed = load->metric == METRIC_OBSERVED ? storage_ours_observed(run.target) : 0;
-	if (run.target->spin)
-		storage_pin(0);
+	storage_pin_guest(run.target->mode);
 	done = run_window(&run);
-	storage_pin(-1);
 	if (done == 0)
 		return -1;
 	switch (load->metric) {
@@ -361,10 +374,12 @@ static double lun_memory(void *arg)
 static const struct bench_case cases[] = {
 	{"read4k_qd32_cpu_floor", "us", true, ours, peer, 0, "io_uring floor", 0.50, 0.65, QD32(OURS, FLOOR, CPU)},
 	{"read4k_qd32_cpu", "us", QSD, .must = 1.6, .stretch = 2.3, .arg = QD32(OURS, QSD, CPU)},
+	{"read4k_qd32_cpu_own", "us", QSD, .arg = QD32(OURS_OWN, QSD_OWN, CPU)},
 	{"read4k_qd8_cpu", "us", QSD, .arg = QD8(OURS, QSD, CPU)},
 	{"read4k_qd8_p50", "us", QSD, .arg = QD8(OURS, QSD, P50)},
 	{"read4k_qd1_poll_p50", "us", QSD, .must = 1.5, .stretch = 2.2, .arg = QD1(OURS_SPIN, QSD_SPIN, P50)},
 	{"read4k_qd1_events_p50", "us", QSD, .must = 0.95, .stretch = 1.1, .arg = QD1(OURS, QSD, P50)},
+	{"read4k_qd1_events_p50_own", "us", QSD, .arg = QD1(OURS_OWN, QSD_OWN, P50)},
 	{"read4k_qd1_events_cpu", "us", QSD, .arg = QD1(OURS, QSD, CPU)},
 	{"seq128k_qd8_cpu", "us", QSD, .must = 1.1, .stretch = 1.3, .arg = SEQ(OURS, QSD, CPU)},
 	{"direct4k_qd32_cpu", "us", QSD, .must = 1.3, .stretch = 1.55, .arg = QD32(OURS_DIRECT, QSD_DIRECT, CPU)},

@@ -17,6 +17,17 @@
 #define STORAGE_DEPTH_MAX 32u
 #define STORAGE_SPIN_NS	  50000u /* budget of those that poll, ours and the peer's */
 
+/*
+ * Who looks for work, and where they run. What a wake-up from one CPU to another costs is the machine's, most of all if
+ * that is a virtual one, and is more than a read; and the scheduler puts two threads onto one CPU now and not then. So
+ * guest and back end, which run in turn, are on one CPU, but for those that spin and those that say so.
+ */
+enum storage_mode {
+	STORAGE_EVENTS,	    /* both sleep until they are told; on one CPU */
+	STORAGE_EVENTS_OWN, /* the same, each on a CPU of its own */
+	STORAGE_SPIN,	    /* both look without a pause, and want no interrupts; each on a CPU of its own */
+};
+
 struct storage_target;
 
 /* How a back end is asked. All return a negative errno if it fails. */
@@ -33,7 +44,7 @@ struct storage_target {
 	const struct storage_target_ops *ops;
 	clockid_t clock; /* CPU time of all its threads */
 	uint8_t *area;	 /* STORAGE_AREA bytes */
-	bool spin;	 /* we look for answers without a pause, and want no interrupts */
+	enum storage_mode mode;
 	uint64_t kicks, interrupts;
 };
 
@@ -41,7 +52,7 @@ struct storage_target {
 struct storage_ours {
 	const char *program; /* from the folder of the benchmark */
 	uint8_t number;	     /* of the instance */
-	bool spin;
+	enum storage_mode mode;
 	const int *images; /* one for each LUN */
 	size_t luns;
 };
@@ -58,16 +69,15 @@ uint64_t storage_ours_observed(struct storage_target *target);
 /** storage_qsd_installed - whether there is a qemu-storage-daemon. */
 bool storage_qsd_installed(void);
 /** storage_qsd_start - qemu-storage-daemon with a vhost-user-blk export of @image. Return: 0 or a negative errno. */
-int storage_qsd_start(int image, bool direct, bool spin, struct storage_target **ret);
+int storage_qsd_start(int image, bool direct, enum storage_mode mode, struct storage_target **ret);
 
 /** storage_floor_start - io_uring in this process: a fixed file, fixed buffers. */
 int storage_floor_start(int image, struct storage_target **ret);
 
-/**
- * storage_pin - this thread, and what it starts, runs on CPU @cpu if there is one of that number; -1: on any. A guest
- * and a back end that spin are on 0 and 1: the scheduler may put both onto one CPU for long.
- */
-void storage_pin(int cpu);
+/** storage_pin_guest, storage_pin_service - this thread, and what it starts, runs where @mode says, if there are so
+ * many CPUs. */
+void storage_pin_guest(enum storage_mode mode);
+void storage_pin_service(enum storage_mode mode);
 
 /** storage_folder - where this program lies. */
 const char *storage_folder(void);

@@ -81,7 +81,7 @@ static int ours_wait(struct storage_target *target)
 {
 	struct ours *ours = to_ours(target);
 
-	if (target->spin) {
+	if (target->mode == STORAGE_SPIN) {
 		while (!fake_peek(&ours->channel))
 			__builtin_ia32_pause();
 		return 0;
@@ -129,11 +129,11 @@ static void run_program(const struct storage_ours *how, const struct ours *ours)
 	char program[PATH_MAX], spin[16];
 
 	snprintf(program, sizeof(program), "%s/%s", storage_folder(), how->program);
-	snprintf(spin, sizeof(spin), "%u", how->spin ? STORAGE_SPIN_NS : 0);
+	snprintf(spin, sizeof(spin), "%u", how->mode == STORAGE_SPIN ? STORAGE_SPIN_NS : 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	storage_pin(how->spin ? 1 : -1);
+	storage_pin_service(how->mode);
 	execl(program, "vsp-storaged", "--worker", fake_worker_path(ours->worker), "--engine", "io_uring", "--name",
-	      "bench", how->spin ? "--poll-max-ns" : NULL, spin, NULL);
+	      "bench", how->mode == STORAGE_SPIN ? "--poll-max-ns" : NULL, spin, NULL);
 	fprintf(stderr, "storage: %s: %s\n", program, strerror(errno));
 	_exit(127);
 }
@@ -181,7 +181,7 @@ int storage_ours_start(const struct storage_ours *how, struct storage_target **r
 		return r;
 	}
 	ours->target.ops = &ours_ops;
-	ours->target.spin = how->spin;
+	ours->target.mode = how->mode;
 	ours->luns = how->luns;
 	fake_guest_init(&ours->guest, GUEST_LEN, 1);
 	ours->area_gpa = fake_guest_alloc(&ours->guest, STORAGE_AREA / GUEST_PAGE_SIZE);

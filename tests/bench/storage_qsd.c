@@ -170,7 +170,7 @@ static int qsd_wait(struct storage_target *target)
 	struct pollfd fd = {.fd = qsd->call, .events = POLLIN};
 	eventfd_t count;
 
-	if (target->spin) {
+	if (target->mode == STORAGE_SPIN) {
 		while (!something(qsd))
 			__builtin_ia32_pause();
 		want_interrupts(qsd, false);
@@ -294,10 +294,11 @@ static int reach(struct qsd *qsd)
 	return -ETIMEDOUT;
 }
 
-static void run_program(const struct qsd *qsd, int image, bool direct, bool spin)
+static void run_program(const struct qsd *qsd, int image, bool direct)
 {
 	char blockdev[256], export[256], iothread[64];
 	int null = open("/dev/null", O_RDWR);
+	bool spin = qsd->target.mode == STORAGE_SPIN;
 
 	snprintf(blockdev, sizeof(blockdev),
 		 "driver=file,node-name=f,filename=/proc/%d/fd/%d,aio=io_uring,locking=off,cache.direct=%s",
@@ -307,7 +308,7 @@ static void run_program(const struct qsd *qsd, int image, bool direct, bool spin
 		 spin ? ",iothread=t" : "");
 	snprintf(iothread, sizeof(iothread), "iothread,id=t,poll-max-ns=%u", STORAGE_SPIN_NS);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	storage_pin(spin ? 1 : -1);
+	storage_pin_service(qsd->target.mode);
 	dup2(null, STDIN_FILENO);
 	if (spin)
 		execlp(PROGRAM, PROGRAM, "--object", iothread, "--blockdev", blockdev, "--export", export, NULL);
@@ -357,7 +358,7 @@ static int set_up(struct qsd *qsd)
 	return 0;
 }
 
-int storage_qsd_start(int image, bool direct, bool spin, struct storage_target **ret)
+int storage_qsd_start(int image, bool direct, enum storage_mode mode, struct storage_target **ret)
 {
 	struct qsd *qsd = calloc(1, sizeof(*qsd));
 	int r;
@@ -366,13 +367,13 @@ int storage_qsd_start(int image, bool direct, bool spin, struct storage_target *
 		return -ENOMEM;
 	qsd->socket = qsd->kick = qsd->call = -1;
 	qsd->target.ops = &qsd_ops;
-	qsd->target.spin = spin;
-	snprintf(qsd->path, sizeof(qsd->path), "/tmp/bench-qsd-%d-%d%d", (int)getpid(), direct, spin);
+	qsd->target.mode = mode;
+	snprintf(qsd->path, sizeof(qsd->path), "/tmp/bench-qsd-%d-%d%d", (int)getpid(), direct, (int)mode);
 	r = set_up(qsd);
 	if (r == 0) {
 		qsd->pid = fork();
 		if (qsd->pid == 0)
-			run_program(qsd, image, direct, spin);
+			run_program(qsd, image, direct);
 		r = qsd->pid < 0 ? -errno : reach(qsd);
 	}
 	if (r == 0)
@@ -383,7 +384,7 @@ int storage_qsd_start(int image, bool direct, bool spin, struct storage_target *
 		qsd_stop(&qsd->target);
 		return r;
 	}
-	want_interrupts(qsd, !spin);
+	want_interrupts(qsd, mode != STORAGE_SPIN);
 	*ret = &qsd->target;
 	return 0;
 }
