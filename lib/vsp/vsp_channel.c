@@ -550,7 +550,8 @@ static int publish(struct vsp_channel *channel)
 	bool news = out->cursor != out->published || channel->written.count > 0;
 	int r;
 
-	if (channel->written.count > 0)
+	/* one that is done alone is published as soon as it is done */
+	if (channel->written.count > 1)
 		vsp_stats_tick(channel->vsp);
 	if (channel->passed)
 		block_set_cursor(&channel->block, channel->channel.in.cursor);
