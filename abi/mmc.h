@@ -13,12 +13,42 @@
 #define MMC_READ_DISC_INFO     0x51u /* 10 */
 #define MMC_READ_TRACK_INFO    0x52u /* 10 */
 #define MMC_READ_DVD_STRUCTURE 0xadu /* 12 */
+#define MMC_READ_CD_MSF	       0xb9u /* 12 */
+#define MMC_SET_CD_SPEED       0xbbu /* 12 */
 #define MMC_MECHANISM_STATUS   0xbdu /* 12 */
+#define MMC_READ_CD	       0xbeu /* 12 */
 
 #define MMC_BLOCK_BYTES	  2048u
 #define MMC_CD_BLOCKS_MAX (80u * 60u * 75u) /* of 80 minutes: what is longer is on a DVD */
 #define MMC_FRAMES	  75u		    /* of a second */
 #define MMC_LEAD_IN	  150u		    /* frames before block 0 */
+
+/* ---- a sector of mode 1 on a CD: sync, header, data, EDC, ECC ---- */
+#define MMC_SECTOR_BYTES   2352u
+#define MMC_SECTOR_HEADER  12u
+#define MMC_SECTOR_DATA	   16u
+#define MMC_SECTOR_EDC	   2064u
+#define MMC_SECTOR_P	   2076u
+#define MMC_SECTOR_Q	   2248u
+#define MMC_EDC_POLYNOMIAL 0xd8018001u /* the lowest bit is the highest power */
+#define MMC_ECC_POLYNOMIAL 0x1du       /* without x^8 */
+#define MMC_ECC_INVERSE	   0xf4u       /* of alpha + 1 */
+
+/* ---- READ CD, READ CD MSF ---- */
+#define MMC_READ_TYPE	0x1cu /* byte 1: the sectors' expected mode */
+#define MMC_READ_DAP	0x02u
+#define MMC_READ_ANY	0x00u
+#define MMC_READ_MODE_1 0x08u
+#define MMC_READ_SYNC	0x80u /* byte 9: which fields */
+#define MMC_READ_SUB	0x40u /* the sub-header, which mode 1 does not have */
+#define MMC_READ_HEADER 0x20u
+#define MMC_READ_DATA	0x10u
+#define MMC_READ_EDC	0x08u
+#define MMC_READ_FIELDS 0xf8u
+
+/* ---- SET CD SPEED ---- */
+#define MMC_SPEED_ROTATION 0x03u /* byte 1 */
+#define MMC_SPEED_CAV	   1u
 
 /* ---- READ TOC ---- */
 #define MMC_TOC_MSF	       0x02u /* byte 1: addresses as minute, second, frame */

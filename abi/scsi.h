@@ -188,6 +188,7 @@
 #define SCSI_ASC_TIMEOUT_ON_LOGICAL_UNIT	 0x3e02u
 #define SCSI_ASC_INTERNAL_TARGET_FAILURE	 0x4400u
 #define SCSI_ASC_MEDIUM_REMOVAL_PREVENTED	 0x5302u
+#define SCSI_ASC_ILLEGAL_MODE_FOR_TRACK		 0x6400u
 
 /* ---- standard INQUIRY data ---- */
 #define SCSI_INQUIRY_LEN	   36u /* of a device that is not there */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "abi/mmc.h"
 #include "base/log.h"
 
 /* By operation code: stats_disk_class + 1; 0: STATS_DISK_OTHER. */
@@ -14,6 +15,8 @@ static const uint8_t classes[256] = {
 	[SCSI_READ_10] = IS(READ),
 	[SCSI_READ_12] = IS(READ),
 	[SCSI_READ_16] = IS(READ),
+	[MMC_READ_CD] = IS(READ),
+	[MMC_READ_CD_MSF] = IS(READ),
 	[SCSI_WRITE_6] = IS(WRITE),
 	[SCSI_WRITE_10] = IS(WRITE),
 	[SCSI_WRITE_12] = IS(WRITE),

@@ -214,6 +214,10 @@ void scsi_read_toc(struct scsi_controller *controller, struct scsi_request *requ
 void scsi_read_disc_info(struct scsi_controller *controller, struct scsi_request *request);
 void scsi_read_track_info(struct scsi_controller *controller, struct scsi_request *request);
 void scsi_read_dvd_structure(struct scsi_controller *controller, struct scsi_request *request);
+/* scsi_mmc_read.c */
+void scsi_read_cd(struct scsi_controller *controller, struct scsi_request *request);
+void scsi_read_cd_msf(struct scsi_controller *controller, struct scsi_request *request);
+void scsi_set_cd_speed(struct scsi_controller *controller, struct scsi_request *request);
 /* scsi_verify.c */
 void scsi_verify(struct scsi_controller *controller, struct scsi_request *request);
 void scsi_write_and_verify(struct scsi_controller *controller, struct scsi_request *request);

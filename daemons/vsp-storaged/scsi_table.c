@@ -216,6 +216,19 @@ static const struct scsi_command commands[256] = {
 				      scsi_write_and_verify},
 	[SCSI_VERIFY_12] =
 		{"VERIFY(12)", 12, SCSI_OUT, DISK_READS, {0, CHECK_BITS, FOUR, FOUR, GROUP, 0}, scsi_verify, READERS},
+	[MMC_READ_CD_MSF] = {"READ CD MSF",
+			     12,
+			     SCSI_IN,
+			     DRIVE_READS,
+			     {0, MMC_READ_TYPE | MMC_READ_DAP, 0, ONE, TWO, ONE, TWO, MMC_READ_FIELDS, 0, 0},
+			     scsi_read_cd_msf,
+			     READERS},
+	[MMC_SET_CD_SPEED] = {"SET CD SPEED",
+			      12,
+			      SCSI_NONE,
+			      SCSI_OF_DRIVES,
+			      {0, MMC_SPEED_ROTATION, FOUR, 0, 0, 0, 0, 0, 0},
+			      scsi_set_cd_speed},
 	[MMC_MECHANISM_STATUS] = {"MECHANISM STATUS",
 				  12,
 				  SCSI_IN,
@@ -223,6 +236,13 @@ static const struct scsi_command commands[256] = {
 				  {0, 0, 0, 0, 0, 0, 0, 0, TWO, 0, 0},
 				  scsi_mechanism_status,
 				  FREE},
+	[MMC_READ_CD] = {"READ CD",
+			 12,
+			 SCSI_IN,
+			 DRIVE_READS,
+			 {0, MMC_READ_TYPE | MMC_READ_DAP, FOUR, ONE, TWO, MMC_READ_FIELDS, 0, 0},
+			 scsi_read_cd,
+			 READERS},
 };
 
 static bool offered(const struct scsi_lun *lun, const struct scsi_command *command)

@@ -113,7 +113,7 @@ Test(scsi_mmc, capacity_and_reading)
 Test(scsi_mmc, commands_of_the_other_kind)
 {
 	static const uint8_t of_disks[] = {0x08, 0x0a, 0x41, 0x42, 0x88, 0x89, 0x8a, 0x91, 0x93};
-	static const uint8_t of_drives[] = {0x43, 0x46, 0x4a, 0x51, 0x52, 0xad, 0xbd};
+	static const uint8_t of_drives[] = {0x43, 0x46, 0x4a, 0x51, 0x52, 0xad, 0xb9, 0xbb, 0xbd, 0xbe};
 
 	for (size_t i = 0; i < sizeof(of_disks); i++) {
 		NODATA(0, 16, of_disks[i]);
@@ -429,4 +429,141 @@ Test(scsi_mmc, mode_pages)
 	buf[10] = 9;
 	OUT(0, 30, 10, 0x55, 0x10, 0, 0, 0, 0, 0, 0, 30);
 	check(INVALID_PARAMETER);
+}
+
+/* ---- READ CD ---- */
+
+static void fill(void)
+{
+	for (size_t i = 0; i < (size_t)CD_BLOCKS * 2048; i++)
+		cd.data[i] = (uint8_t)(i * 31 + i / 2048);
+}
+
+/* Blocks from 5 on, the fields of byte 9. */
+static void read_cd(uint8_t fields, uint8_t blocks, uint32_t len)
+{
+	memset(buf, 0xee, BUF_LEN);
+	IN(0, len, 12, 0xbe, 0, 0, 0, 0, 5, 0, 0, blocks, fields);
+}
+
+Test(scsi_mmc, read_cd_of_user_data)
+{
+	fill();
+	read_cd(0x10, 100, 100 * 2048);
+	good(100 * 2048);
+	cr_assert_eq(memcmp(buf, cd.data + 5 * 2048, 100 * 2048), 0);
+	IN(0, 3 * 2048, 12, 0xb9, 0, 0, 0, 2, 5, 0, 2, 8, 0x10);
+	good(3 * 2048);
+	cr_assert_eq(memcmp(buf, cd.data + 5 * 2048, 3 * 2048), 0, "by minute, second, frame");
+	read_cd(0x10, 0, 0);
+	good(0);
+	read_cd(0, 3, 0);
+	good(0);
+	read_cd(0x40, 3, 0);
+	good(0);
+}
+
+static uint8_t alpha_times(uint8_t x)
+{
+	return (uint8_t)(x << 1 ^ (x & 0x80 ? 0x1d : 0));
+}
+
+/* A word of a code: both sums are zero. */
+static void check_word(const uint8_t *from, size_t at, size_t step, size_t size, size_t symbols, size_t parity,
+		       size_t words)
+{
+	uint8_t sum = 0, weighted = 0;
+
+	for (size_t i = 0; i < symbols + 2; i++) {
+		uint8_t c = i < symbols ? from[(at + i * step) % size] : from[parity + (i - symbols) * words];
+
+		sum ^= c;
+		weighted = alpha_times(weighted) ^ c;
+	}
+	cr_assert(sum == 0 && weighted == 0, "%u, %u", sum, weighted);
+}
+
+static void check_sector(const uint8_t *sector, uint32_t lba)
+{
+	uint32_t crc = 0;
+
+	cr_assert(sector[0] == 0 && sector[1] == 0xff && sector[10] == 0xff && sector[11] == 0);
+	cr_assert(sector[12] == 0 && sector[13] == 2 && sector[14] == lba && sector[15] == 1);
+	cr_assert_eq(memcmp(sector + 16, cd.data + (size_t)lba * 2048, 2048), 0);
+	for (size_t i = 0; i < 2068; i++) {
+		crc ^= sector[i];
+		for (unsigned int bit = 0; bit < 8; bit++)
+			crc = crc >> 1 ^ (crc & 1 ? 0xd8018001u : 0);
+	}
+	cr_assert_eq(crc, 0, "what is checked with its check is 0");
+	for (size_t i = 0; i < 86; i++)
+		check_word(sector + 12, i, 86, 2064, 24, 2064 + i, 86);
+	for (size_t i = 0; i < 52; i++)
+		check_word(sector + 12, i / 2 * 86 + i % 2, 88, 2236, 43, 2236 + i, 52);
+}
+
+Test(scsi_mmc, read_cd_whole_sectors)
+{
+	uint8_t sector[2352];
+
+	fill();
+	read_cd(0xf8, 40, 40 * 2352);
+	good(40 * 2352);
+	check_sector(buf, 5);
+	memcpy(sector, buf, sizeof(sector));
+	read_cd(0xb8, 1, 2352);
+	good(2352);
+	cr_assert_eq(memcmp(buf, sector, 2352), 0, "without a sub-header it is the same");
+	read_cd(0x30, 2, 2 * 2052);
+	good(2 * 2052);
+	cr_assert_eq(memcmp(buf, sector + 12, 2052), 0);
+	read_cd(0x18, 1, 2336);
+	good(2336);
+	cr_assert_eq(memcmp(buf, sector + 16, 2336), 0);
+	read_cd(0x20, 1, 4);
+	good(4);
+	cr_assert_eq(memcmp(buf, sector + 12, 4), 0);
+}
+
+Test(scsi_mmc, read_cd_that_is_wrong)
+{
+	read_cd(0x90, 1, 2352);
+	field(true, 9, 7);
+	read_cd(0x14, 1, 2352);
+	field(true, 9, 2);
+	read_cd(0x10, 2, 2 * 2048 - 1);
+	field(true, 6, 7);
+	read_cd(0xf8, 120, 120 * 2352);
+	field(true, 6, 7);
+	IN(0, 2448, 12, 0xbe, 0, 0, 0, 0, 5, 0, 0, 1, 0xf8, 1);
+	field(true, 10, 0);
+	IN(0, 2352, 12, 0xbe, 4, 0, 0, 0, 5, 0, 0, 1, 0xf8);
+	check(SENSE(5, 0x6400));
+	IN(0, 2048, 12, 0xbe, 8, 0, 0, 0x03, 0xe7, 0, 0, 1, 0x10);
+	good(2048);
+	IN(0, 2048, 12, 0xbe, 8, 0, 0, 0x03, 0xe8, 0, 0, 1, 0x10);
+	check(OUT_OF_RANGE);
+	IN(0, 2048, 12, 0xb9, 0, 0, 0, 1, 74, 0, 2, 1, 0x10);
+	field(true, 3, 7);
+	IN(0, 2048, 12, 0xb9, 0, 0, 0, 2, 5, 0, 2, 4, 0x10);
+	field(true, 6, 7);
+	IN(0, 2048, 12, 0xb9, 0, 0, 0, 2, 5, 0, 2, 75, 0x10);
+	field(true, 6, 7);
+	cd.fail = -EIO;
+	read_cd(0x10, 1, 2048);
+	check(SENSE(3, 0x1100));
+	cd.fail = 0;
+	as_dvd();
+	read_cd(0x10, 1, 2048);
+	check(SENSE(5, 0x3002));
+}
+
+Test(scsi_mmc, set_cd_speed)
+{
+	NODATA(0, 12, 0xbb, 0, 0xff, 0xff, 0xff, 0xff);
+	good(0);
+	NODATA(0, 12, 0xbb, 1, 0, 176, 0, 0);
+	good(0);
+	NODATA(0, 12, 0xbb, 2, 0, 176, 0, 0);
+	field(true, 1, 1);
 }
