@@ -75,10 +75,14 @@ static int add_disk(struct run_options *options, const char *text, struct err *e
 	if (comma && strcmp(comma, ",ro") == 0) {
 		disk->readonly = true;
 		*comma = '\0';
+	} else if (comma && strcmp(comma, ",shareable") == 0) {
+		disk->shareable = true;
+		*comma = '\0';
 	} else if (comma && strcmp(comma, ",rw") == 0) {
 		*comma = '\0';
 	} else if (comma && access(path, F_OK) < 0) {
-		return err_set(err, -EINVAL, "--disk '%s': '%s' is not an option of a disk (there are ',ro' and ',rw')",
+		return err_set(err, -EINVAL,
+			       "--disk '%s': '%s' is not an option of a disk (there are ',ro', ',rw' and ',shareable')",
 			       text, comma);
 	}
 	if (!path[0])
@@ -218,8 +222,8 @@ static void put_disk(FILE *out, const struct run_disk *disk, unsigned int index)
 	fprintf(out, "    <disk type='%s' device='disk'>\n      <driver type='raw'/>\n      <source %s='",
 		disk->block ? "block" : "file", disk->block ? "dev" : "file");
 	run_put_escaped(out, disk->path);
-	fprintf(out, "'/>\n      <target dev='sd%s' bus='scsi'/>\n%s    </disk>\n", letters,
-		disk->readonly ? "      <readonly/>\n" : "");
+	fprintf(out, "'/>\n      <target dev='sd%s' bus='scsi'/>\n%s%s    </disk>\n", letters,
+		disk->readonly ? "      <readonly/>\n" : "", disk->shareable ? "      <shareable/>\n" : "");
 }
 
 char *run_options_xml(const struct run_options *options)

@@ -14,7 +14,7 @@
 
 struct run_disk {
 	char *path; /* absolute, owned */
-	bool readonly, block;
+	bool readonly, shareable, block;
 };
 
 struct run_options {

@@ -17,7 +17,7 @@ static int parse(struct run_options *options, struct err *err, int argc, char **
 
 #define PARSE(options, err, ...)                                                                                       \
 	({                                                                                                             \
-		char *argv_[] = { (char *)"run", ##__VA_ARGS__, NULL };                                                \
+		char *argv_[] = {(char *)"run", ##__VA_ARGS__, NULL};                                                  \
 		parse(options, err, (int)ARRAY_SIZE(argv_) - 1, argv_);                                                \
 	})
 
@@ -28,17 +28,17 @@ Test(run_options, sizes)
 		int result;
 		uint64_t bytes;
 	} rows[] = {
-		{ "1048576", 0, 1048576 },
-		{ "512M", 0, UINT64_C(512) << 20 },
-		{ "2g", 0, UINT64_C(2) << 30 },
-		{ "1GiB", 0, UINT64_C(1) << 30 },
-		{ "", -22, 0 },
-		{ "M", -22, 0 },
-		{ "-1M", -22, 0 },
-		{ "1MB", -22, 0 },
-		{ "1X", -22, 0 },
-		{ "99999999999999999999", -22, 0 },
-		{ "99999999999T", -22, 0 },
+		{"1048576", 0, 1048576},
+		{"512M", 0, UINT64_C(512) << 20},
+		{"2g", 0, UINT64_C(2) << 30},
+		{"1GiB", 0, UINT64_C(1) << 30},
+		{"", -22, 0},
+		{"M", -22, 0},
+		{"-1M", -22, 0},
+		{"1MB", -22, 0},
+		{"1X", -22, 0},
+		{"99999999999999999999", -22, 0},
+		{"99999999999T", -22, 0},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -52,21 +52,24 @@ Test(run_options, sizes)
 Test(run_options, whole)
 {
 	struct run_options options;
-	struct err err = { 0 };
+	struct err err = {0};
 	_cleanup_free_ char *xml = NULL;
 
 	cr_assert_eq(PARSE(&options, &err, (char *)"--kernel", (char *)"/k&k", (char *)"--disk", (char *)"/d,ro",
-			   (char *)"--disk", (char *)"/e", (char *)"--memory", (char *)"1G", (char *)"--cpus", (char *)"4",
-			   (char *)"--append", (char *)"a<b \"c\"", (char *)"--name", (char *)"x"),
+			   (char *)"--disk", (char *)"/e", (char *)"--disk", (char *)"/f,shareable", (char *)"--memory",
+			   (char *)"1G", (char *)"--cpus", (char *)"4", (char *)"--append", (char *)"a<b \"c\"",
+			   (char *)"--name", (char *)"x"),
 		     0, "%s", err.text);
-	cr_assert_eq(options.disks, 2);
-	cr_assert(options.disk[0].readonly && !options.disk[1].readonly);
+	cr_assert_eq(options.disks, 3);
+	cr_assert(options.disk[0].readonly && !options.disk[1].readonly && !options.disk[1].shareable);
+	cr_assert(options.disk[2].shareable && !options.disk[2].readonly);
 	cr_assert_str_eq(options.disk[0].path, "/d");
 	cr_assert_eq(options.cpus, 4);
 	xml = run_options_xml(&options);
 	cr_assert(strstr(xml, "<kernel>/k&amp;k</kernel>"), "%s", xml);
 	cr_assert(strstr(xml, "<cmdline>a&lt;b &quot;c&quot;</cmdline>"), "%s", xml);
 	cr_assert(strstr(xml, "<target dev='sdb' bus='scsi'/>"), "%s", xml);
+	cr_assert(strstr(xml, "<target dev='sdc' bus='scsi'/>\n      <shareable/>"), "%s", xml);
 	cr_assert(strstr(xml, "<memory unit='bytes'>1073741824</memory>"), "%s", xml);
 	run_options_done(&options);
 }
@@ -74,7 +77,7 @@ Test(run_options, whole)
 Test(run_options, refused)
 {
 	struct run_options options;
-	struct err err = { 0 };
+	struct err err = {0};
 
 #define REFUSED(pattern, ...)                                                                                          \
 	do {                                                                                                           \
