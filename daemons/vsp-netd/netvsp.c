@@ -82,6 +82,11 @@ void netvsp_count_dropped(struct netvsp *netvsp, uint64_t frames)
 		netvsp->changed(netvsp->changed_arg);
 }
 
+bool netvsp_link(const struct netvsp *netvsp)
+{
+	return !netvsp->leaving && port_link(netvsp->port);
+}
+
 static void answer(struct netvsp_request *request, const struct nvsp_message *message, const struct netvsp_state *next)
 {
 	vsp_complete_state(request->vsp, message, NVSP_MESSAGE_LEN, next);
@@ -393,6 +398,7 @@ static int take(struct vsp_channel *channel, struct vsp_request *vsp)
 	int r;
 
 	request->vsp = vsp;
+	netvsp->packets++;
 	if (vsp->type == VMPACKET_COMPLETION) {
 		vsp_complete(vsp, NULL, 0);
 		return -ENOMSG;

@@ -63,6 +63,8 @@ struct netvsp {
 	struct netvsp_list controls;	/* wait for their turn */
 	struct rss rss;
 	bool hashes;	    /* rss is of use */
+	bool leaving;	    /* for the guest the link is down */
+	uint64_t packets;   /* of the guest's, all of them */
 	bool listening;	    /* to the port */
 	bool speed_changed; /* the guest is to hear of it */
 	unsigned int stuck; /* channels whose ring has no room for what was received */

@@ -76,6 +76,8 @@ void netvsp_list_add(struct netvsp_list *list, struct netvsp_request *request);
 struct netvsp_request *netvsp_list_take(struct netvsp_list *list);
 /** netvsp_count_dropped - frames that a predecessor had in flight. */
 void netvsp_count_dropped(struct netvsp *netvsp, uint64_t frames);
+/** netvsp_link - as the guest is told. */
+bool netvsp_link(const struct netvsp *netvsp);
 /** netvsp_coalesces - whether frames may be longer than the MTU. */
 bool netvsp_coalesces(const struct netvsp *netvsp);
 

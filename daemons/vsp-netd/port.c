@@ -162,7 +162,7 @@ static void apply_listen_of(struct port *port, unsigned int queue)
 {
 	bool wanted = port->queue[queue].listening && !port->way[PORT_IN].waits;
 
-	port->net->ops->listen(port->net, queue, !port_serves(port) || wanted);
+	port->net->ops->listen(port->net, queue, port->known && (!port_serves(port) || wanted));
 }
 
 static void apply_listen(struct port *port)
@@ -270,6 +270,7 @@ static void apply_all(struct port *port)
 
 void port_connect(struct port *port, const struct port_client *client)
 {
+	port->known = true;
 	port->connected = client;
 	port->client = client ? *client : (struct port_client){0};
 	port->told_link = port_link(port);
@@ -325,7 +326,7 @@ int port_new(struct loop *loop, const struct nic_settings *settings, int *fds, s
 		port_free(port);
 		return r;
 	}
-	apply_all(port);
+	/* What waits there may be for a guest that a predecessor has served: port_connect(). */
 	*ret_port = port;
 	return 0;
 }

@@ -39,6 +39,7 @@ struct port {
 	void *memory;
 	struct net *net;
 	struct port_client client;
+	bool known; /* whether a guest has it: port_connect() was called */
 	bool connected;
 	bool peer_gone;
 	bool told_link;		    /* what the client was told last */

@@ -41,7 +41,7 @@ void rndis_describe(struct netvsp *netvsp, struct oid_nic *ret_nic)
 	*ret_nic = (struct oid_nic){
 		.mtu = settings->mtu,
 		.bits_a_second = settings->speed,
-		.connected = port_link(netvsp->port),
+		.connected = netvsp_link(netvsp),
 		.name = settings->alias,
 		.receive_queues = 1 + netvsp->sub_channels,
 		.mac_may_change = settings->may_change_mac,
@@ -122,7 +122,7 @@ static uint64_t indicate(struct netvsp *netvsp, uint32_t status, const uint32_t 
 
 static void send_link(struct netvsp *netvsp)
 {
-	bool up = port_link(netvsp->port);
+	bool up = netvsp_link(netvsp);
 	uint64_t id;
 
 	if (!netvsp_state(netvsp)->initialized || (netvsp_state(netvsp)->link & 1) == up)
@@ -194,7 +194,7 @@ static void op_initialize(struct netvsp *netvsp, struct control *control)
 		complete.status = RNDIS_STATUS_FAILURE;
 	if (complete.status == RNDIS_STATUS_SUCCESS) {
 		control->next.initialized = 1;
-		control->next.link = port_link(netvsp->port);
+		control->next.link = netvsp_link(netvsp);
 		if (log_allowed(&netvsp->greetings, netvsp->settings.alias))
 			log_info(netvsp->settings.alias, "the guest is ready, network protocol %u.%u",
 				 control->next.version >> 16, control->next.version & 0xffff);

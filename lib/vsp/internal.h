@@ -315,6 +315,8 @@ int vsp_attached(struct vsp *vsp, struct vsp_attachment *attachment, struct err 
 int vsp_rpc_attach(struct vsp *vsp, struct err *err);
 /** vsp_rpc_offer - make an offer; @channel->offer_id is set before anything else of the worker is looked at. */
 int vsp_rpc_offer(struct vsp_channel *channel, const struct vsp_offer_desc *desc, size_t block_bytes, struct err *err);
+int vsp_rpc_offer_begin(struct vsp_channel *channel, const struct vsp_offer_desc *desc, size_t block_bytes,
+			void (*done)(void *arg, const struct err *err), void *arg);
 /** vsp_rpc_withdraw, vsp_rpc_subchannels - ask without waiting. Return: 0 or a negative errno: it was not sent. */
 int vsp_rpc_withdraw(struct vsp *vsp, uint32_t offer_id);
 int vsp_rpc_subchannels(struct vsp *vsp, uint32_t offer_id, uint32_t count);

@@ -395,12 +395,11 @@ static void on_offered(int error, const char *text, const ProtobufCMessage *msg,
 		wait->channel->offer_id = ((const Bulkhead__Vsp__OfferReply *)msg)->offer_id;
 }
 
-int vsp_rpc_offer(struct vsp_channel *channel, const struct vsp_offer_desc *desc, size_t block_bytes, struct err *err)
+static int send_offer(struct vsp_channel *channel, const struct vsp_offer_desc *desc, size_t block_bytes,
+		      rpc_reply_fn fn, void *arg)
 {
 	Bulkhead__Vsp__OfferRequest req = BULKHEAD__VSP__OFFER_REQUEST__INIT;
-	struct offer_wait wait = {.channel = channel, .err = err};
 	struct vsp *vsp = channel->vsp;
-	int r;
 
 	req.interface_guid = (ProtobufCBinaryData){GUID_LEN, (uint8_t *)desc->interface_guid.b};
 	req.instance_guid = (ProtobufCBinaryData){GUID_LEN, (uint8_t *)desc->instance_guid.b};
@@ -409,9 +408,57 @@ int vsp_rpc_offer(struct vsp_channel *channel, const struct vsp_offer_desc *desc
 	req.user_defined = (ProtobufCBinaryData){desc->user_defined_len, (uint8_t *)desc->user_defined};
 	req.subchannel_index = desc->subchannel_index;
 	req.block_bytes = block_bytes;
-	r = vsp->conn ? rpc_request(vsp->conn, WORKER_VSP_OFFER, &req.base, &bulkhead__vsp__offer_reply__descriptor,
-				    NULL, 0, OFFER_DEADLINE_MS, on_offered, &wait)
-		      : -ENOTCONN;
+	return vsp->conn ? rpc_request(vsp->conn, WORKER_VSP_OFFER, &req.base, &bulkhead__vsp__offer_reply__descriptor,
+				       NULL, 0, OFFER_DEADLINE_MS, fn, arg)
+			 : -ENOTCONN;
+}
+
+/* One that nobody waits for in a loop of its own. */
+struct offering {
+	struct vsp_channel *channel;
+	void (*done)(void *arg, const struct err *err);
+	void *arg;
+};
+
+static void on_offer_over(int error, const char *text, const ProtobufCMessage *msg, int *fds, size_t nfds, void *arg)
+{
+	_cleanup_free_ struct offering *offering = arg;
+	struct vsp_channel *channel = offering->channel;
+	struct err err = {0};
+
+	if (error < 0) {
+		err_set(&err, error, "%s: the worker refused the offer: %s", channel->name,
+			text[0] ? text : err_name(error));
+		channel->withdrawn = true;
+		loop_wake(channel->vsp->work);
+	} else {
+		channel->offer_id = ((const Bulkhead__Vsp__OfferReply *)msg)->offer_id;
+	}
+	DEATH(OFFERED);
+	offering->done(offering->arg, &err);
+}
+
+int vsp_rpc_offer_begin(struct vsp_channel *channel, const struct vsp_offer_desc *desc, size_t block_bytes,
+			void (*done)(void *arg, const struct err *err), void *arg)
+{
+	struct offering *offering = malloc(sizeof(*offering));
+	int r;
+
+	if (!offering)
+		return -ENOMEM;
+	*offering = (struct offering){channel, done, arg};
+	r = send_offer(channel, desc, block_bytes, on_offer_over, offering);
+	if (r < 0)
+		free(offering);
+	return r;
+}
+
+int vsp_rpc_offer(struct vsp_channel *channel, const struct vsp_offer_desc *desc, size_t block_bytes, struct err *err)
+{
+	struct offer_wait wait = {.channel = channel, .err = err};
+	struct vsp *vsp = channel->vsp;
+	int r = send_offer(channel, desc, block_bytes, on_offered, &wait);
+
 	if (r < 0)
 		return err_set(err, r, "%s: cannot make the offer: %s", channel->name, err_name(r));
 	while (!wait.over && r == 0)

@@ -41,7 +41,8 @@ static void remove_withdrawn(struct vsp *vsp)
 
 		if (channel->withdrawn && channel->state == VSP_CHANNEL_CLOSED && !channel->dirty) {
 			/* if it cannot be sent the connection ends, and all offers with it */
-			(void)vsp_rpc_withdraw(vsp, channel->offer_id);
+			if (channel->offer_id != UINT32_MAX)
+				(void)vsp_rpc_withdraw(vsp, channel->offer_id);
 			stats_channel_end(channel->stats);
 			free(channel);
 		} else {
@@ -356,6 +357,26 @@ int vsp_offer(struct vsp *vsp, const struct vsp_offer_desc *desc, const struct v
 	assert(bytes > 0);
 	vsp->channels[vsp->channel_count++] = channel;
 	r = vsp_rpc_offer(channel, desc, bytes, err);
+	if (r < 0) {
+		vsp->channel_count--;
+		free(channel);
+	}
+	return r;
+}
+
+int vsp_offer_begin(struct vsp *vsp, const struct vsp_offer_desc *desc, const struct vsp_device_ops *ops, void *device,
+		    void (*done)(void *arg, const struct err *err), void *arg)
+{
+	struct vsp_channel *channel;
+	int r;
+
+	if (vsp->channel_count == VSP_CHANNELS_MAX)
+		return -ENOSPC;
+	channel = channel_new(vsp, desc, ops, device);
+	if (!channel)
+		return -ENOMEM;
+	vsp->channels[vsp->channel_count++] = channel;
+	r = vsp_rpc_offer_begin(channel, desc, block_size(&channel->offered), done, arg);
 	if (r < 0) {
 		vsp->channel_count--;
 		free(channel);

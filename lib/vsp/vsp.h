@@ -187,6 +187,13 @@ struct stats *vsp_stats(const struct vsp *vsp);
 int vsp_offer(struct vsp *vsp, const struct vsp_offer_desc *desc, const struct vsp_device_ops *ops, void *device,
 	      struct err *err);
 /**
+ * vsp_offer_begin - the same after vsp_ready(), without waiting.
+ * @done: told once, from the loop: 0, or a negative errno with a line, and the offer is gone.
+ * Return: 0 or a negative errno: @done is not told.
+ */
+int vsp_offer_begin(struct vsp *vsp, const struct vsp_offer_desc *desc, const struct vsp_device_ops *ops, void *device,
+		    void (*done)(void *arg, const struct err *err), void *arg);
+/**
  * vsp_withdraw - offer a channel no more: it is drained and closed, then the worker is told, and the guest by it.
  * Withdraw sub-channels before their primary channel. The same instance may be offered again once vsp_offered() does
  * not find it any more. @channel is gone then. After vsp_ready(), not inside a device's function.

@@ -100,7 +100,11 @@ static enum fake_nic_event take_range(struct fake_nic *nic, const struct transfe
 		return FAKE_NIC_NOTHING;
 	}
 	if (header.type == RNDIS_MESSAGE_PACKET) {
-		nic->frames += take_part(nic, bytes, header.len);
+		if (take_part(nic, bytes, header.len)) {
+			nic->frames++;
+			if (nic->on_frame)
+				nic->on_frame(nic->arg, nic->frame, nic->frame_len);
+		}
 		return FAKE_NIC_FRAMES;
 	}
 	memcpy(nic->message, bytes, header.len);

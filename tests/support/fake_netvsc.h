@@ -42,7 +42,9 @@ struct fake_nic {
 	uint32_t parts;	   /* sections that it lay in */
 	uint32_t info[16]; /* per-packet info of its last part, by type; RNDIS_INFO_ID at 15 */
 	uint32_t has_info; /* bits */
-	uint64_t bad;	   /* packets and messages that contradict themselves */
+	void (*on_frame)(void *arg, const uint8_t *frame, uint32_t len); /* each, as it comes; NULL: nobody */
+	void *arg;
+	uint64_t bad; /* packets and messages that contradict themselves */
 };
 
 /** fake_nic_init - make the buffers, and lend them. */

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The whole of one vsp-netd: its NICs, each with its port and its offers.
+ *
+ * Theory of operation: NICs that the configuration names are plugged in and offered before vsp_ready(); others come and
+ * go while the guest runs, one change at a time.
+ *
+ *   ATTACH   the port is plugged in, all channels are offered; done when the worker has taken the offers.
+ *   DETACH   the guest is told that the link is down: then it sends nothing more. Once nothing has come for
+ *            NETD_QUIET_NS, the offers are withdrawn; done when they are gone. A guest that goes on sending keeps its
+ *            NIC, and the link comes back. A driver that has requests in a ring which nobody reads any more waits for
+ *            them for ever: therefore.
+ *   SET      port and NIC are told.
+ *   CAPTURE  the port is.
+ *
+ * What has changed is told to the manager NETD_TELL_NS later, all at once.
+ *
+ * Limits: SETTINGS_NICS_MAX NICs.
+ */
+#ifndef NETD_NETD_H
+#define NETD_NETD_H
+
+#include "kept.h"
+#include "netvsp.h"
+
+#define NETD_TICK_NS  (20 * NS_PER_MS)
+#define NETD_QUIET_NS (300 * NS_PER_MS)
+#define NETD_TELL_NS  (100 * NS_PER_MS)
+#define NETD_LOOK_NS  (2 * NS_PER_SEC) /* addresses that are seen tell nobody */
+
+struct netd;
+
+/**
+ * netd_open - plug in what @settings name.
+ * @fds: @nfds of them, taken over, also on failure. Return: 0; a negative errno with a line that says what to do.
+ */
+int netd_open(struct loop *loop, struct vsp *vsp, const struct settings *settings, int *fds, size_t nfds,
+	      struct netd **ret_netd, struct err *err);
+/** netd_offer - before vsp_ready(). */
+int netd_offer(struct netd *netd, struct err *err);
+/** netd_free - before vsp_free(). NULL is allowed. */
+void netd_free(struct netd *netd);
+
+size_t netd_nics(const struct netd *netd);
+
+/**
+ * netd_change - after vsp_ready(). @fds: @nfds of them; those that are taken over are set to -1. @call: answered with
+ * vsp_changed(), perhaps before this returns.
+ */
+void netd_change(struct netd *netd, const struct nic_change *change, int *fds, size_t nfds, struct vsp_change *call);
+
+#endif
