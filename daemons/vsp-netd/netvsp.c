@@ -190,8 +190,11 @@ static void on_receive_buffer(void *arg, struct vsp_buffer *buffer, int error)
 	struct netvsp_request *request = netvsp->mapping;
 	struct netvsp_state next = *netvsp_state(netvsp);
 
-	(void)error;
 	netvsp->mapping = NULL;
+	if (error == -ECANCELED) { /* a successor is asked again */
+		vsp_leave(request->vsp);
+		return;
+	}
 	complete->status = NVSP_STATUS_FAILURE;
 	if (!buffer || !use_receive_buffer(netvsp, request, buffer, &next)) {
 		netvsp_complain(netvsp, "a receive buffer that cannot be used");
@@ -215,8 +218,11 @@ static void on_send_buffer(void *arg, struct vsp_buffer *buffer, int error)
 	struct netvsp_request *request = netvsp->mapping;
 	struct netvsp_state next = *netvsp_state(netvsp);
 
-	(void)error;
 	netvsp->mapping = NULL;
+	if (error == -ECANCELED) { /* as above */
+		vsp_leave(request->vsp);
+		return;
+	}
 	message.send_buffer_complete.status = NVSP_STATUS_FAILURE;
 	if (buffer)
 		next.send_sections = (uint32_t)MIN(vsp_buffer_memory(buffer)->len / NETVSP_SEND_SECTION_BYTES,

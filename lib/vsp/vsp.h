@@ -243,8 +243,8 @@ void vsp_complete(struct vsp_request *request, const void *payload, size_t len);
 void vsp_complete_state(struct vsp_request *request, const void *payload, size_t len, const void *state);
 
 /**
- * vsp_leave - instead of completing it, inside ops->closing(): a successor is given the request again, with its mark;
- * the guest that closes its channel hears nothing of it. @request is gone afterwards.
+ * vsp_leave - instead of completing it, inside ops->closing() or later: a successor is given the request again, with
+ * its mark; the guest that closes its channel hears nothing of it. @request is gone afterwards.
  */
 void vsp_leave(struct vsp_request *request);
 
@@ -316,7 +316,8 @@ _Atomic uint64_t *vsp_channel_table(struct vsp_channel *channel);
 /**
  * vsp_buffer_map - memory that the guest has lent to the device under a GPADL, which it names by the device's protocol.
  * @done: told once, from the loop, with the buffer, which is the callee's, or with NULL and a negative errno: -ENOENT
- * (there is no such GPADL for this channel), -ECANCELED (the channel closes), -ENOMEM.
+ * (there is no such GPADL for this channel), -ECANCELED (the channel closes: a request that waits for this may be left
+ * by vsp_leave()), -ENOMEM.
  * Inside ops->recover(): no request of the VSP's channels is begun before @done was told.
  * Return: 0 or a negative errno: @done is not told.
  */
@@ -324,7 +325,8 @@ int vsp_buffer_map(struct vsp_channel *channel, uint32_t gpadl,
 		   void (*done)(void *arg, struct vsp_buffer *buffer, int error), void *arg);
 /** vsp_buffer_memory - until vsp_buffer_release(): guest/buffer.h. */
 const struct guest_buffer *vsp_buffer_memory(const struct vsp_buffer *buffer);
-/** vsp_buffer_release - it is touched no more; before ops->close() returns. NULL is allowed. */
+/** vsp_buffer_release - it is touched no more; before ops->close() returns. vsp_free() releases what is left. NULL is
+ * allowed. */
 void vsp_buffer_release(struct vsp_buffer *buffer);
 
 /**

@@ -124,10 +124,12 @@ static void forget_mapping(const struct vsp_mapping *mapping)
 	*at = mapping->next;
 }
 
-/* Of what the device is told there are three. */
-static int told_error(int error)
+/* Of what the device is told there are three; that the channel closes, only if it does. */
+static int told_error(const struct vsp_channel *channel, int error)
 {
-	return error == -ENOENT || error == -ENOMEM ? error : -ECANCELED;
+	if (channel->state != VSP_CHANNEL_OPEN)
+		return -ECANCELED;
+	return error == -ENOMEM ? error : -ENOENT;
 }
 
 static void tell_mapping(struct vsp_mapping *mapping, int error, int fd, uint32_t count)
@@ -142,7 +144,7 @@ static void tell_mapping(struct vsp_mapping *mapping, int error, int fd, uint32_
 	if (error < 0)
 		log_debug(channel->name, "GPADL %#x cannot be used: %s", mapping->gpadl, err_name(error));
 	vsp_batch_begin(channel->vsp);
-	mapping->done(mapping->arg, buffer, error < 0 ? told_error(error) : 0);
+	mapping->done(mapping->arg, buffer, error < 0 ? told_error(channel, error) : 0);
 	vsp_batch_end(channel->vsp);
 }
 

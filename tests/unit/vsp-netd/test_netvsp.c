@@ -129,6 +129,27 @@ Test(netvsp, revoke)
 	cr_assert_not(nv_port.listening);
 }
 
+/* The request is a successor's, or, as here, nobody's. */
+Test(netvsp, a_buffer_that_comes_too_late)
+{
+	struct nvsp_message message = {.type = NVSP_MESSAGE_REVOKE_RECEIVE_BUFFER};
+	int outcome;
+
+	nv_ready(NVSP_VERSION_61);
+	cr_assert_eq(fake_nic_put(&peer, 0, &message, false), 0);
+	nv_idle();
+	fake_worker_hold_lends(worker);
+	cr_assert_eq(fake_nic_lend(&peer, 6, true), 0);
+	fake_worker_run(worker);
+	fake_worker_close_begin(worker, 0, &outcome);
+	fake_worker_run(worker);
+	cr_assert_eq(outcome, 1);
+	fake_worker_answer_lends(worker);
+	fake_worker_run(worker);
+	cr_assert_eq(outcome, 0);
+	cr_assert_eq(fake_nic_poll(&nic, &peer), FAKE_NIC_NOTHING);
+}
+
 Test(netvsp, closes_and_opens)
 {
 	for (int i = 0; i < 3; i++) {
