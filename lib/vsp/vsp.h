@@ -278,8 +278,8 @@ void vsp_poll_begin(struct vsp *vsp);
 bool vsp_poll(struct vsp *vsp);
 void vsp_poll_end(struct vsp *vsp);
 
-/** vsp_send - an in-band packet of our own (type 6), no completion wanted. Not inside ops->recover(). Return: 0,
- * -EAGAIN (ring full: ops->room() follows), -EPIPE (not open), -EMSGSIZE (the empty ring would not hold it). */
+/** vsp_send - an in-band packet of our own (type 6), no completion wanted. Return: 0, -EAGAIN (ring full, or
+ * inside ops->recover(): ops->room() follows), -EPIPE (not open), -EMSGSIZE (the empty ring would not hold it). */
 int vsp_send(struct vsp_channel *channel, uint64_t transaction_id, const void *payload, size_t len);
 
 /* A run of bytes in a buffer that the guest has lent. */

@@ -47,11 +47,15 @@ void vsp_channel_tell_room(struct vsp_channel *channel)
 
 /* ---- sending ---- */
 
-/* Whether anything may be put into the ring now. Return: 0, -EAGAIN, -EPIPE. */
-static int may_send(struct vsp_channel *channel)
+/* Whether anything may be put into the ring now. Return: 0, -EAGAIN, -EPIPE; 1: it is too early, room is due then. */
+static int may_send(struct vsp_channel *channel, bool held)
 {
 	if (channel->state != VSP_CHANNEL_OPEN || channel->failed)
 		return -EPIPE;
+	if (channel->recovering || held) {
+		channel->room_due = true;
+		return 1;
+	}
 	return channel->waiting.count > 0 ? -EAGAIN : 0;
 }
 
@@ -72,8 +76,10 @@ static int sent(struct vsp_channel *channel, size_t len, int r)
 
 int vsp_send(struct vsp_channel *channel, uint64_t transaction_id, const void *payload, size_t len)
 {
-	int r = may_send(channel);
+	int r = may_send(channel, false);
 
+	if (r > 0)
+		return -EAGAIN;
 	if (r == 0)
 		r = ring_write(&channel->channel.out, VMPACKET_DATA_INBAND, 0, transaction_id, payload, len);
 	return sent(channel, len, r);
@@ -87,14 +93,12 @@ int vsp_send_pages(struct vsp_channel *channel, uint16_t buffer, const struct vs
 	struct transfer_page_header *header = (struct transfer_page_header *)head;
 	size_t header_len = sizeof(*header) + count * sizeof(header->range[0]);
 	const struct iovec iov[] = {{head, header_len}, {(void *)payload, len}};
-	int r = may_send(channel);
+	/* a predecessor's other channels may use the same memory */
+	int r = may_send(channel, vsp_is_held(channel->vsp));
 
 	assert(count > 0 && count <= VSP_PAGE_RANGES_MAX);
-	if (vsp_is_held(channel->vsp) && r != -EPIPE) {
-		/* A predecessor's other channels may use the same memory. */
-		channel->room_due = true;
+	if (r > 0)
 		return -EAGAIN;
-	}
 	*header = (struct transfer_page_header){.page_set_id = buffer, .range_count = (uint32_t)count};
 	for (size_t i = 0; i < count; i++)
 		header->range[i] = (struct transfer_page_range){ranges[i].bytes, ranges[i].offset};

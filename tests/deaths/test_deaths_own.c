@@ -237,11 +237,11 @@ static bool begins(const char *text, const char *with)
 	return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* What only a disk passes, or who is cautious. */
+/* What only a disk or a NIC passes, or who is cautious. */
 static bool is_of_others(const char *point)
 {
-	return begins(point, "stats-") || begins(point, "reserve-") || !strcmp(point, "marked") ||
-	       !strcmp(point, "recover-trial");
+	return begins(point, "stats-") || begins(point, "reserve-") || begins(point, "net-") ||
+	       !strcmp(point, "marked") || !strcmp(point, "recover-trial");
 }
 
 static bool run_point(const char *first, const char *point, unsigned int passage, bool must_pass)

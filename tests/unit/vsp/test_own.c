@@ -77,6 +77,8 @@ static int dev_recover(struct vsp_channel *opened)
 
 	channel = opened;
 	recovered++;
+	cr_assert_eq(vsp_send(opened, 0, "early", 5), -EAGAIN);
+	cr_assert_eq(send_one(opened, NULL), -EAGAIN);
 	sent_then = vsp_sent(opened);
 	for (size_t i = 0; i < SECTIONS; i++) {
 		if (table[i] <= sent_then)
