@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vsp-netd between a guest and a tap, against a process that only moves frames between memory and a tap: CPU time for
+ * each frame, kicks and interrupts. This process is guest, worker and the other side of the tap, in a network namespace
+ * of its own. What is sent is counted by the interface; a frame that is missing makes a measurement fail. Run it with a
+ * release build.
+ *
+ * Limits: the kernel drops what the guests send, for it is to nobody. One queue, no sub-channels.
+ */
+#include "network.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <linux/if_packet.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "bench.h"
+
+#define WINDOW_NS (350 * NS_PER_MS)
+#define BATCH	  512u
+#define ETHER_IP  0x0800
+
+enum target_id { TARGET_OURS, TARGET_FLOOR, TARGETS };
+
+enum metric {
+	METRIC_SEND,	/* us of the process for each frame */
+	METRIC_RECEIVE, /* the same */
+	METRIC_KICKS,	/* for each frame sent */
+	METRIC_INTERRUPTS,
+};
+
+struct load {
+	enum metric metric;
+	size_t len;	   /* of a frame */
+	uint16_t gso_size; /* 0: no LSO */
+};
+
+static const uint8_t mac[6] = {2, 0, 0, 0, 0, 1}, nobody[6] = {2, 0, 0, 0, 0, 9};
+static const char *const names[TARGETS] = {"tapours", "tapfloor"};
+static struct network_target *targets[TARGETS];
+static int taps[TARGETS] = {-1, -1}, wires[TARGETS] = {-1, -1}, control = -1;
+static uint8_t frame[NETWORK_FRAME_MAX];
+static char folder[PATH_MAX - 64];
+
+const char *network_folder(void)
+{
+	return folder;
+}
+
+/* ---- taps ---- */
+
+static int enter_namespace(void)
+{
+	if (geteuid() == 0 && unshare(CLONE_NEWNET) == 0)
+		return 0;
+	return unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0 ? -errno : 0;
+}
+
+static void quieten(const char *name)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	(void)!write(fd, "1", 1);
+	close(fd);
+}
+
+static int open_tap(enum target_id id)
+{
+	struct sockaddr_ll address = {.sll_family = AF_PACKET};
+	struct ifreq ifr = {0};
+	int on = 1;
+
+	strcpy(ifr.ifr_name, names[id]);
+	ifr.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+	taps[id] = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (taps[id] < 0 || ioctl(taps[id], TUNSETIFF, &ifr) < 0)
+		return -errno;
+	quieten(names[id]);
+	ifr.ifr_flags = IFF_UP;
+	if (ioctl(control, SIOCSIFFLAGS, &ifr) < 0)
+		return -errno;
+	address.sll_ifindex = (int)if_nametoindex(names[id]);
+	wires[id] = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (wires[id] < 0 || bind(wires[id], (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    setsockopt(wires[id], SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof(on)) < 0)
+		return -errno;
+	return 0;
+}
+
+/* Frames that have come out of the tap. */
+static unsigned long arrived(enum target_id id)
+{
+	unsigned long bytes, packets = 0;
+	char line[512], *at;
+	FILE *file = fopen("/proc/thread-self/net/dev", "re");
+
+	while (file && fgets(line, sizeof(line), file)) {
+		at = strstr(line, names[id]);
+		if (at && sscanf(at + strlen(names[id]), ": %lu %lu", &bytes, &packets) == 2)
+			break;
+	}
+	if (file)
+		fclose(file);
+	return packets;
+}
+
+/* ---- one measurement ---- */
+
+static double seconds(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static struct virtio_net_hdr make_frame(const struct load *load, const uint8_t *to)
+{
+	struct virtio_net_hdr hdr = {0};
+
+	memset(frame, 0x5a, load->len);
+	memcpy(frame, to, 6);
+	memcpy(frame + 6, mac, 6);
+	put_be16(frame + 12, ETHER_IP);
+	memset(frame + 14, 0, 40);
+	frame[14] = 0x45;
+	put_be16(frame + 16, (uint16_t)(load->len - 14));
+	frame[22] = 64;
+	frame[23] = 6;
+	put_be32(frame + 26, 0x0a000001);
+	put_be32(frame + 30, 0x0a000002);
+	frame[46] = 0x50;
+	if (load->gso_size) {
+		hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		hdr.gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
+		hdr.gso_size = load->gso_size;
+		hdr.hdr_len = 54;
+		hdr.csum_start = 34;
+		hdr.csum_offset = 16;
+	}
+	return hdr;
+}
+
+/* Return: frames; 0: it failed. */
+static unsigned long send_window(const struct load *load, enum target_id id)
+{
+	struct virtio_net_hdr hdr = make_frame(load, nobody);
+	uint64_t end = clock_now_ns() + WINDOW_NS;
+	unsigned long sent = 0, before = arrived(id);
+
+	if (targets[id]->ops->load(targets[id], &hdr, frame, load->len) < 0)
+		return 0;
+	while (clock_now_ns() < end) {
+		if (targets[id]->ops->send(targets[id], BATCH) < 0)
+			return 0;
+		sent += BATCH;
+	}
+	return arrived(id) - before == sent ? sent : 0;
+}
+
+static unsigned long receive_window(const struct load *load, enum target_id id)
+{
+	uint64_t end = clock_now_ns() + WINDOW_NS;
+	unsigned long taken = 0;
+
+	(void)make_frame(load, mac);
+	while (clock_now_ns() < end) {
+		int n;
+
+		for (unsigned int i = 0; i < 16; i++)
+			(void)send(wires[id], frame, load->len, 0);
+		n = targets[id]->ops->take(targets[id]);
+		if (n < 0)
+			return 0;
+		taken += (unsigned long)n;
+	}
+	return taken;
+}
+
+static int start(enum target_id id)
+{
+	if (targets[id])
+		return 0;
+	return id == TARGET_OURS ? network_ours_start(taps[id], mac, &targets[id])
+				 : network_floor_start(taps[id], &targets[id]);
+}
+
+static double measure(const struct load *load, enum target_id id)
+{
+	unsigned long frames;
+	uint64_t kicks, interrupts;
+	double cpu;
+	int r = start(id);
+
+	if (r < 0) {
+		fprintf(stderr, "network: %s: %s\n", names[id], strerror(-r));
+		return -1;
+	}
+	kicks = targets[id]->kicks;
+	interrupts = targets[id]->interrupts;
+	cpu = seconds(targets[id]->clock);
+	frames = load->metric == METRIC_RECEIVE ? receive_window(load, id) : send_window(load, id);
+	if (frames == 0)
+		return -1;
+	if (load->metric == METRIC_KICKS)
+		return (double)(targets[id]->kicks - kicks) / (double)frames;
+	if (load->metric == METRIC_INTERRUPTS)
+		return (double)(targets[id]->interrupts - interrupts) / (double)frames;
+	return (seconds(targets[id]->clock) - cpu) * 1e6 / (double)frames;
+}
+
+static double ours(void *arg)
+{
+	return measure(arg, TARGET_OURS);
+}
+
+static double limit(void *arg)
+{
+	return measure(arg, TARGET_FLOOR);
+}
+
+/* ---- the program ---- */
+
+#define LOAD(what, len, mss)                                                                                           \
+	&(struct load)                                                                                                 \
+	{                                                                                                              \
+		METRIC_##what, len, mss                                                                                \
+	}
+#define FLOOR .lower_is_better = true, .ours = ours, .peer = limit, .peer_name = "tap forwarder"
+#define BOUND .lower_is_better = true, .ours = ours, .peer_name = "limit", .peer_value = 0.10, .must = 1.0
+
+static const struct bench_case cases[] = {
+	{"send_lso_cpu", "us", FLOOR, .must = 0.70, .stretch = 0.95, .arg = LOAD(SEND, 65000, 1448)},
+	{"send_1514_cpu", "us", FLOOR, .arg = LOAD(SEND, 1514, 0)},
+	{"send_64_cpu", "us", FLOOR, .arg = LOAD(SEND, 64, 0)},
+	{"receive_1514_cpu", "us", FLOOR, .arg = LOAD(RECEIVE, 1514, 0)},
+	{"receive_64_cpu", "us", FLOOR, .arg = LOAD(RECEIVE, 64, 0)},
+	{"send_lso_kicks", "per frame", BOUND, .arg = LOAD(KICKS, 65000, 1448)},
+	{"send_lso_interrupts", "per frame", BOUND, .arg = LOAD(INTERRUPTS, 65000, 1448)},
+	{"send_64_kicks", "per frame", BOUND, .arg = LOAD(KICKS, 64, 0)},
+	{"send_64_interrupts", "per frame", BOUND, .arg = LOAD(INTERRUPTS, 64, 0)},
+};
+
+int main(int argc, char **argv)
+{
+	ssize_t n = readlink("/proc/self/exe", folder, sizeof(folder) - 1);
+	int r = n < 0 ? -errno : enter_namespace();
+
+	dirname(folder);
+	control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	for (unsigned int i = 0; i < TARGETS && r == 0; i++)
+		r = open_tap(i);
+	if (r < 0)
+		fprintf(stderr, "network: no taps in a network namespace of its own: %s\n", strerror(-r));
+	else
+		r = bench_main(argc, argv, cases, ARRAY_SIZE(cases));
+	for (unsigned int i = 0; i < TARGETS; i++)
+		if (targets[i])
+			targets[i]->ops->stop(targets[i]);
+	return r < 0 ? 1 : r;
+}
