@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/fd.h"
@@ -24,6 +26,14 @@ struct layout {
 struct kept {
 	struct layout *layout;
 };
+
+static const struct syscall_rule rules[] = {
+	{SYS_memfd_create},
+	{SYS_ftruncate},
+	{-1},
+};
+
+const struct syscall_list kept_calls = {.name = "what is kept", .rules = rules};
 
 size_t kept_len(void)
 {

@@ -11,12 +11,15 @@
 
 #include "abi/guid.h"
 #include "base/err.h"
+#include "base/syscalls.h"
 #include "settings.h"
 #include "vsp/vsp.h"
 
 #define KEPT_KEY "ports"
 
 struct kept;
+
+extern const struct syscall_list kept_calls; /* of kept_new() */
 
 /** kept_new - a predecessor's, or zeroed. After vsp_attach(). Return: 0, a negative errno with a line. */
 int kept_new(struct vsp *vsp, struct kept **ret_kept, struct err *err);

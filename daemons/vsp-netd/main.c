@@ -21,7 +21,7 @@
 
 /* To attach: no path can be read in it, nothing executed, nobody reached but the worker. */
 static const struct sandbox setup_sandbox = {
-	.calls = (const struct syscall_list *const[]){&rpc_connect_calls, &net_tap_calls, NULL},
+	.calls = (const struct syscall_list *const[]){&rpc_connect_calls, &kept_calls, &net_tap_calls, NULL},
 	.narrows_later = true,
 };
 
