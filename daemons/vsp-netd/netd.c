@@ -154,8 +154,8 @@ static void remove_nic(struct netd *netd, struct netd_nic *nic)
 
 	while (netd->nic[i] != nic)
 		i++;
-	netd->nics--;
-	memmove(&netd->nic[i], &netd->nic[i + 1], (netd->nics - i) * sizeof(netd->nic[0]));
+	for (netd->nics--; i < netd->nics; i++)
+		netd->nic[i] = netd->nic[i + 1];
 	free_nic(nic);
 	kept_release(netd->kept, &instance);
 	on_changed(netd);

@@ -44,11 +44,11 @@ static int find_transfer(struct netvsp *netvsp, const struct netvsp_request *req
 	int r = 0;
 
 	ret->sections = 0;
-	ret->section_len = 0;
+	ret->section_len = ret->len = 0;
 	ret->iov = request->vsp->iov;
 	ret->iovs = request->vsp->iovs;
 	if (request->vsp->data_error)
-		return request->vsp->data_error;
+		return -EFAULT;
 	if (packet->section != NVSP_NO_SECTION && packet->section_bytes > 0) {
 		if (!netvsp->send_buffer || packet->section >= netvsp_state(netvsp)->send_sections ||
 		    packet->section_bytes > NETVSP_SEND_SECTION_BYTES)

@@ -17,6 +17,7 @@
  *
  * Limits: RNDIS_CONTROL_MAX bytes a message.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
@@ -289,6 +290,8 @@ static void execute(struct netvsp *netvsp, struct netvsp_request *request)
 		netvsp_complete(request, NVSP_STATUS_INVALID_RNDIS_PACKET, NULL);
 		return;
 	}
+	/* The parser knows the same ones. */
+	assert(control.message.type < ARRAY_SIZE(operations) && operations[control.message.type]);
 	control.next = *netvsp_state(netvsp);
 	operations[control.message.type](netvsp, &control);
 	netvsp_complete(request, NVSP_STATUS_SUCCESS, &control.next);

@@ -23,6 +23,8 @@
 #define LENT_MAX      8u
 
 struct fake_worker {
+	uint8_t status[VSP_STATUS_MAX]; /* what it was told last */
+	size_t status_len;
 	struct loop *loop;
 	struct fake_guest *guest;
 	struct rpc_server *server;
@@ -144,6 +146,33 @@ static void handle_subchannels(struct rpc_conn *conn, struct rpc_call *call, con
 	rpc_reply(call, &empty.base, NULL, 0);
 }
 
+static void handle_withdraw(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			    size_t nfds, void *arg)
+{
+	const Bulkhead__Vsp__WithdrawRequest *req = (const Bulkhead__Vsp__WithdrawRequest *)msg;
+	struct fake_worker *worker = arg;
+	Bulkhead__Empty empty = BULKHEAD__EMPTY__INIT;
+
+	assert(req->offer_id >= OFFER_ID_BASE && req->offer_id < OFFER_ID_BASE + worker->offer_count);
+	assert(!worker->offers[req->offer_id - OFFER_ID_BASE].withdrawn);
+	worker->offers[req->offer_id - OFFER_ID_BASE].withdrawn = true;
+	rpc_reply(call, &empty.base, NULL, 0);
+}
+
+static void handle_status(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			  size_t nfds, void *arg)
+{
+	const Bulkhead__Vsp__StatusRequest *req = (const Bulkhead__Vsp__StatusRequest *)msg;
+	struct fake_worker *worker = arg;
+	Bulkhead__Empty empty = BULKHEAD__EMPTY__INIT;
+
+	assert(req->status.len <= sizeof(worker->status));
+	if (req->status.len > 0)
+		memcpy(worker->status, req->status.data, req->status.len);
+	worker->status_len = req->status.len;
+	rpc_reply(call, &empty.base, NULL, 0);
+}
+
 static void handle_ready(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
 			 size_t nfds, void *arg)
 {
@@ -226,6 +255,10 @@ static const struct rpc_method methods[] = {
 	 &bulkhead__empty__descriptor, 0, 0, RPC_ROLE_ANY, handle_subchannels},
 	{WORKER_VSP_LEND, "Lend", &bulkhead__vsp__lent_request__descriptor, &bulkhead__vsp__lent_reply__descriptor, 0,
 	 0, RPC_ROLE_ANY, handle_lend},
+	{WORKER_VSP_WITHDRAW, "Withdraw", &bulkhead__vsp__withdraw_request__descriptor, &bulkhead__empty__descriptor, 0,
+	 0, RPC_ROLE_ANY, handle_withdraw},
+	{WORKER_VSP_STATUS, "Status", &bulkhead__vsp__status_request__descriptor, &bulkhead__empty__descriptor, 0, 0,
+	 RPC_ROLE_ANY, handle_status},
 	{WORKER_VSP_KEEP, "Keep", &bulkhead__vsp__keep_request__descriptor, &bulkhead__empty__descriptor, 1, 1,
 	 RPC_ROLE_ANY, handle_keep},
 	{0},
@@ -651,4 +684,19 @@ int fake_worker_quiesce(struct fake_worker *worker)
 	Bulkhead__Empty req = BULKHEAD__EMPTY__INIT;
 
 	return call(worker, VSP_QUIESCE, &req.base, NULL, 0);
+}
+
+void fake_worker_change_begin(struct fake_worker *worker, const void *bytes, size_t len, const int *fds, size_t nfds,
+			      int *outcome)
+{
+	Bulkhead__Vsp__ChangeRequest req = BULKHEAD__VSP__CHANGE_REQUEST__INIT;
+
+	req.change = (ProtobufCBinaryData){len, (uint8_t *)bytes};
+	begin(worker, VSP_CHANGE, &req.base, fds, nfds, outcome);
+}
+
+const void *fake_worker_status(const struct fake_worker *worker, size_t *ret_len)
+{
+	*ret_len = worker->status_len;
+	return worker->status;
 }

@@ -21,6 +21,7 @@ struct fake_offer {
 	uint32_t flags, subchannel_index;
 	uint64_t block_bytes;
 	int block_fd; /* of the last open; the worker's */
+	bool withdrawn;
 };
 
 /* What the provider gets at Attach. Copied. */
@@ -80,6 +81,13 @@ struct fake_recovered {
  * predecessor may have left; *@outcome as in fake_worker_close_begin(). @ret: may be NULL; filled with the answer. */
 void fake_worker_open_begin(struct fake_worker *worker, size_t index, struct fake_channel *channel, bool recover,
 			    struct fake_recovered *ret, int *outcome);
+
+/** fake_worker_change_begin - VSP_CHANGE; as fake_worker_close_begin(). */
+void fake_worker_change_begin(struct fake_worker *worker, const void *bytes, size_t len, const int *fds, size_t nfds,
+			      int *outcome);
+
+/** fake_worker_status - what the VSP has told last; the worker's. */
+const void *fake_worker_status(const struct fake_worker *worker, size_t *ret_len);
 
 /** fake_worker_hand_over - VSP_HAND_OVER, waiting. */
 int fake_worker_hand_over(struct fake_worker *worker);

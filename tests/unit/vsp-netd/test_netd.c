@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The whole of a vsp-netd in this process: NICs over stream sockets, which come and go. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "abi/ndis.h"
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "daemons/vsp-netd/netd.h"
+#include "fake_netvsc.h"
+#include "proto/network.pb-c.h"
+
+#define TEXT(s) ((char *)(s)) /* generated structs have no const */
+#define CALL_ID 1000u
+
+static struct loop *loop;
+static struct fake_guest guest;
+static struct fake_channel peer;
+static struct fake_worker *worker;
+static struct vsp *vsp;
+static struct netd *netd;
+static struct fake_nic nic;
+static int wire = -1;
+
+static void worker_gone(void *arg, const char *why)
+{
+	(void)arg;
+	(void)why;
+}
+
+static void on_change(void *arg, const void *bytes, size_t len, int *fds, size_t nfds, struct vsp_change *call)
+{
+	struct nic_change change;
+	struct err err = {0};
+
+	(void)arg;
+	if (settings_parse_change(bytes, len, nfds, &change, &err) < 0)
+		vsp_changed(call, &err);
+	else
+		netd_change(netd, &change, fds, nfds, call);
+}
+
+static void set_up(void)
+{
+	struct fake_provider provider = {.name = "network", .config = "", .vm_name = "vm1"};
+	struct vsp_config config = {.name = "network", .worker_gone = worker_gone, .change = on_change};
+	static const struct settings settings;
+	struct err err = {0};
+
+	cr_assert_eq(loop_new(&loop), 0);
+	fake_guest_init(&guest, 8u << 20, 2);
+	fake_channel_init(&peer, &guest, 9, 0, 17);
+	worker = fake_worker_new(loop, &guest, &provider);
+	fake_nic_init(&nic, &guest, worker);
+	config.worker_path = fake_worker_path(worker);
+	cr_assert_eq(vsp_attach(loop, &config, &vsp, &err), 0, "%s", err.text);
+	cr_assert_eq(netd_open(loop, vsp, &settings, NULL, 0, &netd, &err), 0, "%s", err.text);
+	cr_assert_eq(netd_offer(netd, &err), 0, "%s", err.text);
+	cr_assert_eq(vsp_ready(vsp, &err), 0, "%s", err.text);
+	cr_assert_eq(fake_worker_wait_ready(worker), 0);
+}
+
+static void tear_down(void)
+{
+	netd_free(netd);
+	vsp_free(vsp);
+	fake_worker_free(worker);
+	fake_channel_done(&peer);
+	fake_guest_done(&guest);
+	loop_free(loop);
+	if (wire >= 0)
+		close(wire);
+}
+
+TestSuite(netd, .init = set_up, .fini = tear_down, .timeout = 60);
+
+/* ---- the manager ---- */
+
+static bool is_over(void *arg)
+{
+	return *(int *)arg <= 0;
+}
+
+/* Return: what came of it. */
+static int change(Bulkhead__Network__Change *msg, const int *fds, size_t nfds)
+{
+	static uint8_t bytes[4096];
+	static int outcome;
+
+	msg->version = 1;
+	fake_worker_change_begin(worker, bytes, bulkhead__network__change__pack(msg, bytes), fds, nfds, &outcome);
+	cr_assert_eq(fake_worker_run_until(worker, is_over, &outcome), 0, "the change is never over");
+	return outcome;
+}
+
+static void describe(Bulkhead__Network__Nic *msg, const char *alias, uint8_t number)
+{
+	static uint8_t guid[16], mac[6] = {2, 0, 0, 0, 0, 1};
+
+	bulkhead__network__nic__init(msg);
+	guid[0] = number;
+	msg->instance_guid = (ProtobufCBinaryData){sizeof(guid), guid};
+	msg->alias = TEXT(alias);
+	msg->mac = (ProtobufCBinaryData){sizeof(mac), mac};
+	msg->backend = BULKHEAD__NETWORK__BACKEND__BACKEND_STREAM;
+	msg->queues = 1;
+	msg->mtu = 1500;
+}
+
+static int attach(const char *alias, uint8_t number)
+{
+	Bulkhead__Network__Change msg = BULKHEAD__NETWORK__CHANGE__INIT;
+	Bulkhead__Network__Nic attached;
+	int fds[2], r;
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	describe(&attached, alias, number);
+	msg.attach = &attached;
+	r = change(&msg, &fds[1], 1);
+	close(fds[1]);
+	if (wire >= 0)
+		close(wire);
+	wire = fds[0];
+	return r;
+}
+
+static int detach(uint8_t number, uint32_t timeout_ms)
+{
+	Bulkhead__Network__Change msg = BULKHEAD__NETWORK__CHANGE__INIT;
+	Bulkhead__Network__Detach detached = BULKHEAD__NETWORK__DETACH__INIT;
+	uint8_t guid[16] = {number};
+
+	detached.instance_guid = (ProtobufCBinaryData){sizeof(guid), guid};
+	detached.timeout_ms = timeout_ms;
+	msg.detach = &detached;
+	return change(&msg, NULL, 0);
+}
+
+/* Whether nobody holds the other end of the wire any more. */
+static bool wire_closed(void)
+{
+	char c;
+
+	return recv(wire, &c, 1, MSG_DONTWAIT | MSG_PEEK) == 0;
+}
+
+/* ---- the guest ---- */
+
+struct awaited {
+	enum fake_nic_event event;
+	bool there;
+};
+
+static bool has_event(void *arg)
+{
+	struct awaited *awaited = arg;
+
+	awaited->there = awaited->there || fake_nic_poll(&nic, &peer) == awaited->event;
+	return awaited->there;
+}
+
+static void wait_event(enum fake_nic_event event)
+{
+	struct awaited awaited = {.event = event};
+
+	cr_assert_eq(fake_worker_run_until(worker, has_event, &awaited), 0, "event %d does not come", event);
+}
+
+static void open_nic(size_t offer)
+{
+	const uint32_t filter = RNDIS_FILTER_DIRECTED | RNDIS_FILTER_BROADCAST;
+	struct nvsp_message message = {.type = NVSP_MESSAGE_INIT};
+
+	message.init.min_version = message.init.max_version = NVSP_VERSION_61;
+	fake_channel_reset(&peer);
+	cr_assert_eq(fake_worker_open(worker, offer, &peer), 0);
+	cr_assert_eq(fake_nic_put(&peer, CALL_ID, &message, true), 0);
+	wait_event(FAKE_NIC_COMPLETED);
+	cr_assert_eq(fake_nic_lend(&peer, CALL_ID, true), 0);
+	wait_event(FAKE_NIC_COMPLETED);
+	cr_assert_eq(fake_nic_lend(&peer, CALL_ID, false), 0);
+	wait_event(FAKE_NIC_COMPLETED);
+	cr_assert_eq(fake_nic_put_initialize(&nic, &peer, CALL_ID, 1), 0);
+	wait_event(FAKE_NIC_CONTROL);
+	cr_assert_eq(fake_nic_put_set(&nic, &peer, CALL_ID, 2, OID_GEN_CURRENT_PACKET_FILTER, &filter, 4), 0);
+	wait_event(FAKE_NIC_CONTROL);
+}
+
+static void send_frame(void)
+{
+	uint8_t frame[60] = {2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x88, 0xb5};
+
+	cr_assert_eq(fake_nic_put_frame(&nic, &peer, 7, 0, frame, sizeof(frame), NULL, 0), 0);
+}
+
+static bool wire_has(void *arg)
+{
+	uint8_t bytes[64];
+
+	(void)arg;
+	return recv(wire, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_PEEK) == (ssize_t)sizeof(bytes);
+}
+
+/* ---- tests ---- */
+
+Test(netd, comes_and_goes)
+{
+	for (uint8_t i = 1; i <= 3; i++) {
+		size_t offer = fake_worker_offers(worker);
+		uint8_t bytes[64];
+
+		cr_assert_eq(attach("net0", i), 0);
+		cr_assert_eq(fake_worker_offers(worker), offer + 2, "a channel for each vCPU");
+		cr_assert_eq(netd_nics(netd), 1);
+		open_nic(offer);
+		send_frame();
+		cr_assert_eq(fake_worker_run_until(worker, wire_has, NULL), 0);
+		cr_assert_eq(recv(wire, bytes, sizeof(bytes), 0), (ssize_t)sizeof(bytes));
+		cr_assert_eq(detach(i, 3000), 0);
+		wait_event(FAKE_NIC_CONTROL);
+		cr_assert_eq(get_le32(nic.message + 8), RNDIS_STATUS_MEDIA_DISCONNECT);
+		cr_assert_eq(netd_nics(netd), 0);
+		cr_assert(wire_closed());
+		cr_assert(fake_worker_offer(worker, offer)->withdrawn &&
+			  fake_worker_offer(worker, offer + 1)->withdrawn);
+	}
+}
+
+Test(netd, without_a_guest)
+{
+	cr_assert_eq(attach("net0", 1), 0);
+	cr_assert_eq(attach("net0", 2), -EEXIST);
+	cr_assert(wire_closed());
+	cr_assert_eq(attach("net0", 1), 0, "asked again, for the answer was lost");
+	cr_assert_eq(detach(1, 3000), 0);
+	cr_assert_eq(detach(1, 3000), -ENOENT);
+	for (uint8_t i = 0; i < SETTINGS_NICS_MAX; i++)
+		cr_assert_eq(attach((char[]){'n', (char)('0' + i), '\0'}, 20 + i), 0);
+	cr_assert_eq(attach("n9", 99), -ENOSPC);
+	cr_assert_eq(netd_nics(netd), SETTINGS_NICS_MAX);
+}
+
+/* The last that the guest has heard. */
+static bool link_is_up(void *arg)
+{
+	(void)arg;
+	while (fake_nic_poll(&nic, &peer) != FAKE_NIC_NOTHING)
+		;
+	return get_le32(nic.message + 8) == RNDIS_STATUS_MEDIA_CONNECT;
+}
+
+/* The guest is told, and goes on: it keeps its NIC, and its link. */
+Test(netd, a_guest_that_goes_on_sending)
+{
+	Bulkhead__Network__Change msg = BULKHEAD__NETWORK__CHANGE__INIT;
+	Bulkhead__Network__Detach detached = BULKHEAD__NETWORK__DETACH__INIT;
+	uint8_t guid[16] = {1}, bytes[256];
+	int outcome = 1;
+
+	cr_assert_eq(attach("net0", 1), 0);
+	open_nic(0);
+	detached.instance_guid = (ProtobufCBinaryData){sizeof(guid), guid};
+	detached.timeout_ms = 700;
+	msg.version = 1;
+	msg.detach = &detached;
+	fake_worker_change_begin(worker, bytes, bulkhead__network__change__pack(&msg, bytes), NULL, 0, &outcome);
+	for (int i = 0; i < 400 && outcome == 1; i++) {
+		send_frame();
+		fake_worker_run(worker);
+		while (fake_nic_poll(&nic, &peer) != FAKE_NIC_NOTHING)
+			;
+		poll(NULL, 0, 10);
+	}
+	cr_assert_eq(outcome, -ETIMEDOUT);
+	cr_assert_eq(netd_nics(netd), 1);
+	cr_assert_eq(fake_worker_run_until(worker, link_is_up, NULL), 0);
+	cr_assert_eq(detach(1, 0), 0, "by force");
+}
+
+static bool told_down(void *arg)
+{
+	Bulkhead__Network__Status *status;
+	size_t len;
+	const void *bytes = fake_worker_status(worker, &len);
+	bool down;
+
+	(void)arg;
+	status = bulkhead__network__status__unpack(NULL, len, bytes);
+	down = status && status->n_nics == 1 && !status->nics[0]->link && status->nics[0]->mac.len == 6;
+	bulkhead__network__status__free_unpacked(status, NULL);
+	return down;
+}
+
+Test(netd, is_set)
+{
+	Bulkhead__Network__Change msg = BULKHEAD__NETWORK__CHANGE__INIT;
+	Bulkhead__Network__Nic set;
+
+	cr_assert_eq(attach("net0", 1), 0);
+	open_nic(0);
+	describe(&set, "net0", 1);
+	set.link_down = 1;
+	msg.set = &set;
+	cr_assert_eq(change(&msg, NULL, 0), 0);
+	wait_event(FAKE_NIC_CONTROL);
+	cr_assert_eq(get_le32(nic.message + 8), RNDIS_STATUS_MEDIA_DISCONNECT);
+	cr_assert_eq(fake_worker_run_until(worker, told_down, NULL), 0, "the manager hears of it");
+	set.link_down = 0;
+	cr_assert_eq(change(&msg, NULL, 0), 0);
+	wait_event(FAKE_NIC_CONTROL);
+	cr_assert_eq(get_le32(nic.message + 8), RNDIS_STATUS_MEDIA_CONNECT);
+	set.alias = TEXT("other");
+	cr_assert_eq(change(&msg, NULL, 0), -EINVAL);
+}
