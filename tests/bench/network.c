@@ -253,10 +253,10 @@ static const struct bench_case cases[] = {
 	{"send_64_cpu", "us", FLOOR, .arg = LOAD(SEND, 64, 0)},
 	{"receive_1514_cpu", "us", FLOOR, .arg = LOAD(RECEIVE, 1514, 0)},
 	{"receive_64_cpu", "us", FLOOR, .arg = LOAD(RECEIVE, 64, 0)},
-	{"send_lso_kicks", "per frame", BOUND, .arg = LOAD(KICKS, 65000, 1448)},
-	{"send_lso_interrupts", "per frame", BOUND, .arg = LOAD(INTERRUPTS, 65000, 1448)},
-	{"send_64_kicks", "per frame", BOUND, .arg = LOAD(KICKS, 64, 0)},
-	{"send_64_interrupts", "per frame", BOUND, .arg = LOAD(INTERRUPTS, 64, 0)},
+	{"send_1514_kicks", "per packet", BOUND, .arg = LOAD(KICKS, 1514, 0)},
+	{"send_1514_interrupts", "per packet", BOUND, .arg = LOAD(INTERRUPTS, 1514, 0)},
+	{"send_64_kicks", "per packet", BOUND, .arg = LOAD(KICKS, 64, 0)},
+	{"send_64_interrupts", "per packet", BOUND, .arg = LOAD(INTERRUPTS, 64, 0)},
 };
 
 int main(int argc, char **argv)
