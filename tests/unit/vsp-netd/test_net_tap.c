@@ -157,11 +157,12 @@ static int get(void)
 	return r == -EAGAIN ? port_receive(port, 1, iov, 3, &received) : r;
 }
 
+/* The next one of ours: the kernel looks for IPv6 neighbours when it likes. */
 static int get_some(void)
 {
 	int r;
 
-	while ((r = get()) == 0)
+	while ((r = get()) == 0 || (r == 1 && received.headers.type != TYPE))
 		;
 	return r;
 }

@@ -20,7 +20,7 @@ static struct loop *loop;
 static struct port *port;
 static struct nic_settings settings;
 static struct oid_settings guest;
-static int peer = -1;
+static int peer = -1, worker_fd = -1; /* of the socket, as the worker keeps it */
 static void *memory;
 static uint8_t room[ROOM], wire[1 << 20];
 static struct port_received received;
@@ -61,6 +61,8 @@ static void plug_in(void)
 
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	peer = pair[1];
+	fd_close(&worker_fd);
+	worker_fd = fd_dup(pair[0]);
 	cr_assert_eq(port_new(loop, &settings, pair, 1, memory, &port, &err), 0, "%s", err.text);
 	cr_assert_eq(pair[0], -1);
 	port_connect(port, &client);
@@ -81,6 +83,7 @@ static void tear_down(void)
 {
 	port_free(port);
 	fd_close(&peer);
+	fd_close(&worker_fd);
 	loop_free(loop);
 	free(memory);
 }
@@ -185,6 +188,26 @@ Test(port, drops_what_comes_while_the_guest_has_not_opened_it)
 	cr_assert_eq(get(), -EAGAIN);
 	put(mac, FRAME_LEN);
 	cr_assert_eq(get(), 1);
+}
+
+/* A predecessor had it open: what has come since is not lost. */
+Test(port, what_came_before_a_successor_is_its_guests)
+{
+	struct err err = {0};
+	int own[] = {worker_fd};
+
+	put(mac, FRAME_LEN);
+	put(mac, FRAME_LEN);
+	cr_assert_eq(get(), 1);
+	port_free(port);
+	worker_fd = -1;
+	cr_assert_eq(port_new(loop, &settings, own, 1, memory, &port, &err), 0, "%s", err.text);
+	for (unsigned int i = 0; i < 5; i++)
+		cr_assert_eq(loop_run_once(loop, false), 0);
+	port_connect(port, &client);
+	port_set(port, &guest);
+	cr_assert_eq(get(), 1);
+	cr_assert_eq(get(), -EAGAIN);
 }
 
 Test(port, link_goes_down_with_its_peer_and_by_settings)
