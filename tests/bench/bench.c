@@ -203,3 +203,26 @@ int bench_main(int argc, char **argv, const struct bench_case *cases, size_t cou
 	}
 	return r;
 }
+
+double bench_private_kib(pid_t pid)
+{
+	bool memfd = false;
+	unsigned long kib;
+	double sum = 0;
+	char line[512];
+	FILE *file;
+
+	snprintf(line, sizeof(line), "/proc/%d/smaps", (int)pid);
+	file = fopen(line, "re");
+	if (!file)
+		return -1;
+	while (fgets(line, sizeof(line), file)) {
+		if (strchr(line, '-') && strspn(line, "0123456789abcdef") == (size_t)(strchr(line, '-') - line))
+			memfd = strstr(line, "memfd:");
+		else if (!memfd && (sscanf(line, "Private_Clean: %lu", &kib) == 1 ||
+				    sscanf(line, "Private_Dirty: %lu", &kib) == 1))
+			sum += (double)kib;
+	}
+	fclose(file);
+	return sum;
+}

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #define BENCH_ROUNDS_DEFAULT 11u
 #define BENCH_ROUNDS_MAX     1001u
@@ -55,5 +56,8 @@ void bench_print(const struct bench_result *result, bool json);
  * Return: exit code of the program: 0; 1 if a measurement failed; 2 for a wrong command line.
  */
 int bench_main(int argc, char **argv, const struct bench_case *cases, size_t count);
+
+/** bench_private_kib - memory that only the process @pid has, memfds apart. -1: it is not known. */
+double bench_private_kib(pid_t pid);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * vsp-netd between a guest and a tap, against a process that only moves frames between memory and a tap: CPU time for
- * each frame, kicks and interrupts. This process is guest, worker and the other side of the tap, in a network namespace
- * of its own. What is sent is counted by the interface; a frame that is missing makes a measurement fail. Run it with a
- * release build.
+ * each frame, kicks and interrupts, memory. This process is guest, worker and the other side of the tap, in a network
+ * namespace of its own. What is sent is counted by the interface; a frame that is missing makes a measurement fail. Run
+ * it with a release build.
  *
  * Limits: the kernel drops what the guests send, for it is to nobody. One queue, no sub-channels.
  */
@@ -237,6 +237,12 @@ static double limit(void *arg)
 	return measure(arg, TARGET_FLOOR);
 }
 
+/* All of the process, once it has sent and received. */
+static double memory(void *arg)
+{
+	return measure(arg, TARGET_OURS) < 0 ? -1 : bench_private_kib(targets[TARGET_OURS]->pid);
+}
+
 /* ---- the program ---- */
 
 #define LOAD(what, len, mss)                                                                                           \
@@ -255,6 +261,8 @@ static const struct bench_case cases[] = {
 	{"receive_64_cpu", "us", FLOOR, .arg = LOAD(RECEIVE, 64, 0)},
 	{"send_1514_kicks", "per packet", BOUND, .arg = LOAD(KICKS, 1514, 0)},
 	{"send_1514_interrupts", "per packet", BOUND, .arg = LOAD(INTERRUPTS, 1514, 0)},
+	{"memory", "KiB", .lower_is_better = true, .ours = memory, .peer_name = "limit", .peer_value = 3072,
+	 .must = 1.0, .arg = LOAD(SEND, 65000, 1448)},
 	{"send_64_kicks", "per packet", BOUND, .arg = LOAD(KICKS, 64, 0)},
 	{"send_64_interrupts", "per packet", BOUND, .arg = LOAD(INTERRUPTS, 64, 0)},
 };

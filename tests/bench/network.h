@@ -6,6 +6,7 @@
 #include <linux/virtio_net.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <time.h>
 
 #define NETWORK_FRAME_MAX 65536u
@@ -27,6 +28,7 @@ struct network_target_ops {
 struct network_target {
 	const struct network_target_ops *ops;
 	clockid_t clock; /* CPU time of the process */
+	pid_t pid;
 	uint64_t kicks, interrupts;
 };
 

@@ -263,6 +263,7 @@ int network_ours_start(int tap, const uint8_t mac[6], struct network_target **re
 	ours->pid = fork();
 	if (ours->pid == 0)
 		run_program(ours);
+	ours->target.pid = ours->pid;
 	r = ours->pid < 0 ? -errno : shake_hands(ours);
 	if (r < 0)
 		ours_stop(&ours->target);

@@ -14,6 +14,7 @@
 #include "abi/scsi.h"
 #include "abi/vstor.h"
 #include "base/bytes.h"
+#include "bench.h"
 #include "fake_storage.h"
 #include "storage.h"
 #include "vsp/stats_read.h"
@@ -217,27 +218,8 @@ static bool read_each_lun(struct ours *ours)
 double storage_ours_private(struct storage_target *target)
 {
 	struct ours *ours = to_ours(target);
-	bool memfd = false;
-	unsigned long kib;
-	double sum = 0;
-	char line[512];
-	FILE *file;
 
-	if (!read_each_lun(ours))
-		return -1;
-	snprintf(line, sizeof(line), "/proc/%d/smaps", (int)ours->pid);
-	file = fopen(line, "re");
-	if (!file)
-		return -1;
-	while (fgets(line, sizeof(line), file)) {
-		if (strchr(line, '-') && strspn(line, "0123456789abcdef") == (size_t)(strchr(line, '-') - line))
-			memfd = strstr(line, "memfd:");
-		else if (!memfd && (sscanf(line, "Private_Clean: %lu", &kib) == 1 ||
-				    sscanf(line, "Private_Dirty: %lu", &kib) == 1))
-			sum += (double)kib;
-	}
-	fclose(file);
-	return sum;
+	return read_each_lun(ours) ? bench_private_kib(ours->pid) : -1;
 }
 
 /* ---- what it says of itself ---- */
