@@ -23,6 +23,7 @@
  *   FENCE_ROUNDS   of each variant (2)
  *   FENCE_LATE_MS  how long to wait for late writes (40): more than the device takes
  *   FENCE_KILL_US  the submitter lives at most so long (8000)
+ *   FENCE_PARTS    only one variant in so many (1), from number FENCE_PART on (0): for several processes
  */
 #include "fence.h"
 
@@ -373,6 +374,7 @@ static bool chosen(int argc, char **argv, const char *name)
 int main(int argc, char **argv)
 {
 	struct shared *shared = map_shared(), *mine = map_shared();
+	unsigned int part = number("FENCE_PART", 0), parts = MAX(number("FENCE_PARTS", 1), 1u);
 	bool good = true;
 
 	if (argc > 1 && !strcmp(argv[1], "--control")) {
@@ -387,7 +389,7 @@ int main(int argc, char **argv)
 	try_to_send_a_ring();
 	srand((unsigned int)clock_now_ns());
 	for (size_t i = 0; i < ARRAY_SIZE(variants); i++)
-		if (chosen(argc, argv, variants[i].name))
+		if (i % parts == part && chosen(argc, argv, variants[i].name))
 			good &= run(&variants[i], shared, mine);
 	if (!getenv("FENCE_PATH"))
 		unlink(options.path);
