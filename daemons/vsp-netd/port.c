@@ -68,19 +68,22 @@ static void on_writable(void *arg, unsigned int queue)
 {
 	struct port *port = arg;
 
-	if (port->connected)
+	if (port->connected && port_send_left(port) == 0)
 		port->client.ops->writable(port->client.arg, queue);
 }
 
+/* Frames that wait for room go too, or are dropped: nobody would tell of room where nothing is any more. */
 static void on_teller(void *arg)
 {
 	struct port *port = arg;
 	bool up = port_link(port);
 
-	if (!port->connected || port->told_link == up)
-		return;
-	port->told_link = up;
-	port->client.ops->link(port->client.arg, up);
+	if (port->connected && port->told_link != up) {
+		port->told_link = up;
+		port->client.ops->link(port->client.arg, up);
+	}
+	for (unsigned int i = 0; i < port->net->queues; i++)
+		on_writable(port, i);
 }
 
 static void on_gone(void *arg)
@@ -276,6 +279,7 @@ void port_connect(struct port *port, const struct port_client *client)
 	port->connected = client;
 	port->client = client ? *client : (struct port_client){0};
 	port->told_link = port_link(port);
+	port->left.len = 0;
 	for (unsigned int i = 0; i < SETTINGS_QUEUES_MAX; i++)
 		port->queue[i] = (struct port_queue){0};
 	if (!client)
@@ -329,6 +333,11 @@ int port_new(struct loop *loop, const struct nic_settings *settings, int *fds, s
 		port->memory = memory;
 		r = plug_in(port, settings, fds, &port->net, err);
 	}
+	if (r == 0 && !port->net->ops->offloads) {
+		port->left.bytes = malloc(PORT_LEFT_MAX);
+		if (!port->left.bytes)
+			r = err_set(err, -ENOMEM, "%s: no memory for its frames", settings->alias);
+	}
 	for (unsigned int i = 0; i < settings->queues; i++)
 		fd_close(&fds[i]);
 	if (r < 0) {
@@ -347,6 +356,7 @@ void port_free(struct port *port)
 	if (port->net)
 		port->net->ops->close(port->net);
 	capture_free(port->capture);
+	free(port->left.bytes);
 	loop_remove(&port->teller);
 	loop_remove(&port->patience);
 	for (unsigned int i = 0; i < PORT_WAYS; i++)
@@ -367,6 +377,7 @@ static int change_descriptor(struct port *port, const struct nic_settings *setti
 		return r;
 	port->net->ops->close(port->net);
 	port->net = net;
+	port->left.len = 0;
 	port->peer_gone = false;
 	return 0;
 }

@@ -36,8 +36,9 @@ struct port;
 /* The NIC, as a port sees it. Constant. None of these is called from inside a function of the port. */
 struct port_client_ops {
 	void (*readable)(void *arg, unsigned int queue); /* port_receive() until -EAGAIN */
-	void (*writable)(void *arg, unsigned int queue); /* after -EAGAIN of port_transmit() */
-	void (*link)(void *arg, bool up);		 /* it has changed */
+	void (*writable)(void *arg,
+			 unsigned int queue); /* after -EAGAIN of port_transmit(), and when the link changes */
+	void (*link)(void *arg, bool up);     /* it has changed */
 };
 
 struct port_client {

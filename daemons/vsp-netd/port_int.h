@@ -18,10 +18,18 @@ struct port_queue {
 	bool settled;
 	bool listening; /* the client wants ops->readable() */
 	bool told_wait; /* -EAGAIN of port_transmit() for the sake of the bandwidth */
-	/* The frame that is being cut: a next port_transmit() of the same one goes on behind what was sent. */
-	size_t segments_sent;
-	size_t cut_len;
-	uint8_t cut_head[PORT_HEAD_MAX];
+};
+
+#define PORT_LEFT_MAX (PORT_FRAME_MAX + 4u) /* with a tag */
+
+/* What is left of a frame that is being cut into segments, in private memory: to be sent before anything else. */
+struct port_left {
+	uint8_t *bytes; /* PORT_LEFT_MAX of them; NULL: the back end cuts */
+	size_t len;	/* of the whole frame; 0: nothing is left */
+	size_t next;	/* segment */
+	size_t step;
+	struct virtio_net_hdr hdr;
+	struct headers headers;
 };
 
 enum { PORT_IN, PORT_OUT, PORT_WAYS }; /* to the guest, from the guest */
@@ -53,11 +61,15 @@ struct port {
 	struct addresses addresses;
 	struct port_way way[PORT_WAYS];
 	struct capture *capture; /* NULL: none */
+	struct port_left left;
 	struct port_queue queue[SETTINGS_QUEUES_MAX];
 };
 
 /** port_serves - whether frames pass at all. */
 bool port_serves(const struct port *port);
+
+/** port_send_left - Return: 0: nothing is left; -EAGAIN. */
+int port_send_left(struct port *port);
 
 /** port_must_wait - whether no frame may pass this way now; then the one who asked is told when it may. */
 bool port_must_wait(struct port *port, unsigned int way);

@@ -35,20 +35,65 @@ static int send_out(struct transfer *transfer)
 
 /* ---- what the back end does not do ---- */
 
-/* Whether it is the frame of which a part has gone already. */
-static size_t segments_sent(struct port_queue *queue, const struct port_frame *frame)
+/* From segment *@next on. Return: 0: all are sent, or dropped; -EAGAIN: *@next is the next one. */
+static int send_from(struct port *port, unsigned int queue, const struct offload_cut *cut, size_t *next)
 {
-	if (queue->segments_sent && queue->cut_len == frame->len &&
-	    memcmp(queue->cut_head, frame->head, frame->head_len) == 0)
-		return queue->segments_sent;
-	queue->segments_sent = 0;
-	queue->cut_len = frame->len;
-	memcpy(queue->cut_head, frame->head, frame->head_len);
+	uint8_t head[OFFLOAD_HEAD_MAX + TAG_LEN];
+	struct net_outgoing out = {0};
+
+	for (; *next < offload_segments(cut); (*next)++) {
+		int n = offload_segment(cut, *next, head, &out.piece[1], NET_PIECES_MAX - 1, &out.len);
+
+		if (n < 0)
+			return 0;
+		out.pieces = (unsigned int)n + 1;
+		n = port->net->ops->send(port->net, queue, &out);
+		if (n < 0)
+			return n == -EAGAIN ? n : 0;
+	}
 	return 0;
 }
 
-static int send_segments(struct transfer *transfer, const struct port_frame *frame, const struct virtio_net_hdr *hdr,
-			 size_t step)
+int port_send_left(struct port *port)
+{
+	struct port_left *left = &port->left;
+	const struct iovec piece = {left->bytes, left->len};
+	const struct offload_cut cut = {.head = left->bytes,
+					.head_len = left->hdr.hdr_len,
+					.headers = left->headers,
+					.gso_type = left->hdr.gso_type,
+					.piece = &piece,
+					.pieces = 1,
+					.len = left->len,
+					.step = left->step};
+
+	if (!left->len)
+		return 0;
+	if (send_from(port, 0, &cut, &left->next) == -EAGAIN)
+		return -EAGAIN;
+	left->len = 0;
+	return 0;
+}
+
+/* A frame of which a part is sent counts as sent: who takes over does not begin it again. */
+static void keep_left(const struct transfer *transfer, const struct virtio_net_hdr *hdr, size_t step, size_t next)
+{
+	struct port_left *left = &transfer->port->left;
+	const struct net_outgoing *out = &transfer->out;
+	size_t len = 0;
+
+	for (unsigned int i = 1; i < out->pieces; i++) {
+		memcpy(left->bytes + len, out->piece[i].iov_base, out->piece[i].iov_len);
+		len += out->piece[i].iov_len;
+	}
+	left->len = len;
+	left->next = next;
+	left->step = step;
+	left->hdr = *hdr;
+	left->headers = transfer->headers;
+}
+
+static int send_segments(struct transfer *transfer, const struct virtio_net_hdr *hdr, size_t step)
 {
 	const struct offload_cut cut = {.head = transfer->head,
 					.head_len = hdr->hdr_len,
@@ -58,26 +103,13 @@ static int send_segments(struct transfer *transfer, const struct port_frame *fra
 					.pieces = transfer->out.pieces - 1,
 					.len = transfer->out.len,
 					.step = step};
-	struct port *port = transfer->port;
-	struct port_queue *queue = &port->queue[transfer->queue];
-	uint8_t head[OFFLOAD_HEAD_MAX + TAG_LEN];
-	struct net_outgoing out = {0};
+	size_t next = 0;
 
-	for (size_t i = segments_sent(queue, frame); i < offload_segments(&cut); i++) {
-		int n = offload_segment(&cut, i, head, &out.piece[1], NET_PIECES_MAX - 1, &out.len);
-
-		if (n < 0)
-			return n;
-		out.pieces = (unsigned int)n + 1;
-		n = port->net->ops->send(port->net, transfer->queue, &out);
-		if (n == -EAGAIN) {
-			queue->segments_sent = i;
-			return n;
-		}
-		if (n < 0)
-			break;
-	}
-	queue->segments_sent = 0;
+	if (send_from(transfer->port, transfer->queue, &cut, &next) == 0)
+		return 0;
+	if (next == 0)
+		return -EAGAIN;
+	keep_left(transfer, hdr, step, next);
 	return 0;
 }
 
@@ -89,10 +121,10 @@ static size_t longest_step(const struct port *port, const struct virtio_net_hdr 
 	return port->settings.large_frames ? room / hdr->gso_size * hdr->gso_size : hdr->gso_size;
 }
 
-static int send_finished(struct transfer *transfer, const struct port_frame *frame, const struct virtio_net_hdr *hdr)
+static int send_finished(struct transfer *transfer, const struct virtio_net_hdr *hdr)
 {
 	if (hdr->gso_type != VIRTIO_NET_HDR_GSO_NONE)
-		return send_segments(transfer, frame, hdr, longest_step(transfer->port, hdr));
+		return send_segments(transfer, hdr, longest_step(transfer->port, hdr));
 	if (hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
 		offload_checksum(&transfer->out.piece[1], transfer->out.pieces - 1, transfer->out.len, hdr);
 	return send_out(transfer);
@@ -151,8 +183,10 @@ int port_transmit(struct port *port, unsigned int queue, const struct port_frame
 	int r;
 
 	if (!port_serves(port) || frame->head_len < ETHERNET_HEADER_LEN || frame->head_len > PORT_HEAD_MAX ||
-	    frame->rests > ARRAY_SIZE(frame->rest))
+	    frame->rests > ARRAY_SIZE(frame->rest) || frame->len > PORT_FRAME_MAX)
 		return drop(port);
+	if (port_send_left(port) == -EAGAIN)
+		return -EAGAIN;
 	if (port_must_wait(port, PORT_OUT)) {
 		port->queue[queue].told_wait = true;
 		return -EAGAIN;
@@ -166,7 +200,7 @@ int port_transmit(struct port *port, unsigned int queue, const struct port_frame
 	if (r < 0 || !fits(&transfer, &hdr))
 		return drop(port);
 	transfer.out.hdr = hdr;
-	r = port->net->ops->offloads ? send_out(&transfer) : send_finished(&transfer, frame, &hdr);
+	r = port->net->ops->offloads ? send_out(&transfer) : send_finished(&transfer, &hdr);
 	if (r == -EAGAIN)
 		return r;
 	if (r < 0)
