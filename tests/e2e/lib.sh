@@ -89,7 +89,7 @@ kill_ours() {
 }
 
 cleanup() {
-	kill_ours vmmgmtd vmworker vsp-storaged dbus-daemon
+	kill_ours vmmgmtd vmworker vsp-storaged vsp-netd passt passt.avx2 dbus-daemon
 	rm -rf "$work"
 }
 trap cleanup EXIT
