@@ -426,14 +426,13 @@ static int take_over(struct stream *stream, struct err *err)
 
 static int check(int fd, struct err *err)
 {
-	struct sockaddr_storage address = {0};
-	socklen_t len = sizeof(address), type_len = sizeof(int);
-	int type = 0, size = SEND_BUFFER;
+	socklen_t len = sizeof(int), type_len = sizeof(int);
+	int domain = 0, type = 0, size = SEND_BUFFER;
 
-	if (getsockname(fd, (struct sockaddr *)&address, &len) < 0 ||
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 ||
 	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) < 0)
 		return err_set(err, -errno, "stream: the descriptor is no socket; hand over a connected one");
-	if (address.ss_family != AF_UNIX || type != SOCK_STREAM)
+	if (domain != AF_UNIX || type != SOCK_STREAM)
 		return err_set(err, -EINVAL,
 			       "stream: only UNIX stream sockets keep frames apart whoever dies; use one");
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
