@@ -133,13 +133,17 @@ static int open_all(const struct run_config *config, int fds[], struct err *err)
 		path = config->initrd;
 		fds[++n] = open(path, O_RDONLY | O_CLOEXEC);
 	}
-	if (config->disks && !config->as_a_unit && fds[n] >= 0) {
+	if ((config->disks || config->nic) && !config->as_a_unit && fds[n] >= 0) {
 		path = config->storaged;
 		fds[++n] = open(path, O_RDONLY | O_CLOEXEC);
 	}
 	for (unsigned int i = 0; i < config->disks && fds[n] >= 0; i++) {
 		path = config->disk[i].path;
 		fds[++n] = open(path, (config->disk[i].readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	}
+	if (config->nic && fds[n] >= 0) {
+		path = "socketpair";
+		fds[++n] = run_nic_open();
 	}
 	if (fds[n] >= 0)
 		return n + 1;
@@ -155,7 +159,7 @@ static int create(struct run_vm *vm, const char *uuid, const struct run_config *
 	Bulkhead__Worker__Provider storage = BULKHEAD__WORKER__PROVIDER__INIT, *providers[] = {&storage};
 	char *args[] = {(char *)"--name",	(char *)"test",	    (char *)"--worker",
 			(char *)config->socket, (char *)"--engine", (char *)config->engine};
-	int fds[4 + RUN_DISKS_MAX], n = open_all(config, fds, err), r;
+	int fds[5 + RUN_DISKS_MAX], n = open_all(config, fds, err), r;
 	uint8_t buf[4096];
 
 	if (n < 0)
@@ -169,12 +173,13 @@ static int create(struct run_vm *vm, const char *uuid, const struct run_config *
 	req.has_initrd = config->initrd != NULL;
 	if (config->restart_on_crash)
 		req.on_crash = BULKHEAD__WORKER__ON_EVENT__ON_EVENT_RESTART;
-	if (config->disks) {
-		storage.name = (char *)"storage";
-		storage.config = (ProtobufCBinaryData){storage_config(config, buf), buf};
-		storage.fd_count = config->disks;
+	if (config->disks || config->nic) {
+		storage.name = (char *)(config->nic ? "network" : "storage");
+		storage.config =
+			(ProtobufCBinaryData){config->nic ? run_nic_config(buf) : storage_config(config, buf), buf};
+		storage.fd_count = config->nic ? 1 : config->disks;
 		storage.has_program = !config->as_a_unit;
-		storage.program = (char *)"vsp-storaged";
+		storage.program = (char *)(config->nic ? "vsp-netd" : "vsp-storaged");
 		storage.n_args = ARRAY_SIZE(args) - (config->engine ? 0 : 2);
 		storage.args = args;
 		req.n_providers = 1;

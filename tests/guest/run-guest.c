@@ -81,6 +81,7 @@ static const struct option long_options[] = {
 	{"append", required_argument, NULL, 'a'},
 	{"initrd", required_argument, NULL, 'i'},
 	{"disk", required_argument, NULL, 'd'},
+	{"nic", no_argument, NULL, 'N'},
 	{"timeout", required_argument, NULL, 't'},
 	{"expect-crash", no_argument, NULL, 'x'},
 	{"message", required_argument, NULL, 'M'},
@@ -119,6 +120,8 @@ static void usage(FILE *to)
 	      "  --cpus N --memory MIB --append TEXT   what the VM is made of\n"
 	      "  --initrd FILE\n"
 	      "  --disk FILE[,ro]                      a disk; may be repeated\n"
+	      "  --nic                                 a NIC whose frames come back; no disks then, and what is said here\n"
+	      "                                        of vsp-storaged is meant of vsp-netd\n"
 	      "  --timeout S                           60 by default\n"
 	      "  --expect-crash, --message TEXT        the guest panics, with TEXT in its message\n"
 	      "  --restart-on-crash                    a panic is followed by a reset\n"
@@ -189,6 +192,7 @@ static const struct {
 	OPTION('M', TEXT, message),
 	OPTION('r', NUMBER, resets),
 	OPTION('R', FLAG, vm.restart_on_crash),
+	OPTION('N', FLAG, vm.nic),
 	OPTION('p', NUMBER, pauses),
 	OPTION('s', TEXT, stop_at),
 	OPTION('e', FLAG, print_exits),
@@ -595,7 +599,10 @@ static int watch(struct run *run, struct err *err)
 	int r = loop_new(&run->loop), fd;
 	char buf[PATH_MAX + 64];
 
-	run->options.vm.storaged = program(run->options.storaged, "daemons/vsp-storaged/vsp-storaged", buf);
+	run->options.vm.storaged = program(run->options.storaged,
+					   run->options.vm.nic ? "daemons/vsp-netd/vsp-netd"
+							       : "daemons/vsp-storaged/vsp-storaged",
+					   buf);
 	run->options.vm.socket = run->socket;
 	run->options.asks.changed = on_answered;
 	run->options.asks.arg = run;

@@ -23,6 +23,7 @@ struct run_config {
 		bool readonly;
 	} disk[RUN_DISKS_MAX];
 	unsigned int disks;
+	bool nic; /* one whose frames come back; no disks then */
 	bool restart_on_crash;
 	const char *as_a_unit; /* who runs the disks' program as a service manager would; NULL: the worker does */
 	const char *storaged;  /* that program */
@@ -64,6 +65,13 @@ int run_vm_ask(struct run_vm *vm, uint32_t what, uint32_t timeout_ms,
 	       void (*done)(int error, const char *text, void *arg), void *arg);
 const struct run_state *run_vm_state(const struct run_vm *vm);
 void run_vm_free(struct run_vm *vm);
+
+/* ---- run-guest-nic.c ---- */
+
+/** run_nic_open - Return: the NIC's end of a wire, or a negative errno. */
+int run_nic_open(void);
+/** run_nic_config - as the provider "network" wants it. Return: its length. */
+size_t run_nic_config(uint8_t buf[4096]);
 
 /* ---- run-guest-ask.c ---- */
 

@@ -480,27 +480,41 @@ static void signal_room(struct vmbus_channel *channel, uint32_t old_read, uint32
 		vmbus_signal(channel);
 }
 
-bool vmbus_receive(struct vmbus_channel *channel, struct vmpacket_descriptor *ret_desc, void *payload, uint32_t cap,
-		   uint32_t *ret_len)
+/* @whole: from the descriptor on, else from the payload on. */
+static bool take_packet(struct vmbus_channel *channel, struct vmpacket_descriptor *ret_desc, bool whole, void *to,
+			uint32_t cap, uint32_t *ret_len)
 {
 	struct vmbus_ring *ring = &channel->in;
 	uint32_t write = __atomic_load_n(&ring->header->write_index, __ATOMIC_ACQUIRE);
-	uint32_t used = ring_used(ring, write, ring->cursor), len, old = ring->cursor;
+	uint32_t used = ring_used(ring, write, ring->cursor), len, skip, old = ring->cursor;
 
 	if (!used)
 		return false;
 	ring_get(ring, ring->cursor, ret_desc, sizeof(*ret_desc));
 	if (ret_desc->offset8 < 2 || ret_desc->len8 < ret_desc->offset8 || ret_desc->len8 * 8u + 8u > used)
 		rt_fail("a bad packet from the host: offset %u, length %u", ret_desc->offset8, ret_desc->len8);
-	len = (ret_desc->len8 - ret_desc->offset8) * 8u;
+	skip = whole ? 0 : ret_desc->offset8 * 8u;
+	len = ret_desc->len8 * 8u - skip;
 	if (len > cap)
 		rt_fail("a packet of %u bytes from the host", len);
-	ring_get(ring, ring->cursor + ret_desc->offset8 * 8u, payload, len);
+	ring_get(ring, ring->cursor + skip, to, len);
 	*ret_len = len;
 	ring->cursor = (ring->cursor + ret_desc->len8 * 8u + 8u) % ring->len;
 	__atomic_store_n(&ring->header->read_index, ring->cursor, __ATOMIC_RELEASE);
 	signal_room(channel, old, ring->cursor);
 	return true;
+}
+
+bool vmbus_receive(struct vmbus_channel *channel, struct vmpacket_descriptor *ret_desc, void *payload, uint32_t cap,
+		   uint32_t *ret_len)
+{
+	return take_packet(channel, ret_desc, false, payload, cap, ret_len);
+}
+
+bool vmbus_receive_whole(struct vmbus_channel *channel, struct vmpacket_descriptor *ret_desc, void *bytes, uint32_t cap,
+			 uint32_t *ret_len)
+{
+	return take_packet(channel, ret_desc, true, bytes, cap, ret_len);
 }
 
 void vmbus_wait_packet(struct vmbus_channel *channel)

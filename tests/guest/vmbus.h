@@ -77,6 +77,9 @@ bool vmbus_send(struct vmbus_channel *channel, uint16_t type, uint64_t id, const
 /** vmbus_receive - the next packet. @ret_len: of its payload, at most @cap. Return: false if there is none. */
 bool vmbus_receive(struct vmbus_channel *channel, struct vmpacket_descriptor *ret_desc, void *payload, uint32_t cap,
 		   uint32_t *ret_len);
+/** vmbus_receive_whole - the same, from its descriptor on, without padding cut off. */
+bool vmbus_receive_whole(struct vmbus_channel *channel, struct vmpacket_descriptor *ret_desc, void *bytes, uint32_t cap,
+			 uint32_t *ret_len);
 /** vmbus_wait_packet - sleep until a packet is there (interrupts are on for that). */
 void vmbus_wait_packet(struct vmbus_channel *channel);
 
