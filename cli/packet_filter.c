@@ -23,25 +23,19 @@ struct libpcap {
 
 static int load(struct libpcap *lib, struct err *err)
 {
-	const struct {
-		const char *name;
-		void **at;
-	} symbols[] = {{"pcap_open_dead", (void **)&lib->open_dead},
-		       {"pcap_compile", (void **)&lib->compile},
-		       {"pcap_geterr", (void **)&lib->geterr},
-		       {"pcap_freecode", (void **)&lib->freecode},
-		       {"pcap_close", (void **)&lib->close}};
-
 	lib->handle = dlopen(LIBPCAP, RTLD_NOW | RTLD_LOCAL);
-	for (size_t i = 0; lib->handle && i < sizeof(symbols) / sizeof(*symbols); i++) {
-		*symbols[i].at = dlsym(lib->handle, symbols[i].name);
-		if (!*symbols[i].at)
-			return err_set(err, -ENOENT, "%s has no %s", LIBPCAP, symbols[i].name);
-	}
-	return lib->handle ? 0
-			   : err_set(err, -ENOENT,
-				     "a filter needs libpcap: install it (Debian's package libpcap0.8), or leave the "
-				     "filter out");
+	if (!lib->handle)
+		return err_set(
+			err, -ENOENT,
+			"a filter needs libpcap: install it (Debian's package libpcap0.8), or leave the filter out");
+	lib->open_dead = dlsym(lib->handle, "pcap_open_dead");
+	lib->compile = dlsym(lib->handle, "pcap_compile");
+	lib->geterr = dlsym(lib->handle, "pcap_geterr");
+	lib->freecode = dlsym(lib->handle, "pcap_freecode");
+	lib->close = dlsym(lib->handle, "pcap_close");
+	if (!lib->open_dead || !lib->compile || !lib->geterr || !lib->freecode || !lib->close)
+		return err_set(err, -ENOENT, "%s lacks what a filter needs: leave the filter out", LIBPCAP);
+	return 0;
 }
 
 void packet_filter_free(char **lines)

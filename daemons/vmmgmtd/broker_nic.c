@@ -315,7 +315,7 @@ static int macvtap_open(const struct domain_nic *nic, int index, int *ret_fds)
 static int open_macvtap(const struct domain_nic *nic, int control, struct err *err, int *ret_fds)
 {
 	char name[DOMAIN_IFNAME_MAX];
-	int below, index, r = find_index(control, nic->source, &below);
+	int below = 0, index = 0, r = find_index(control, nic->source, &below);
 
 	if (r < 0)
 		return err_set(err, -ENODEV, "NIC %s: there is no network device %s: correct <source dev=>", nic->alias,

@@ -339,6 +339,7 @@ static void on_client(int fd, unsigned int events, void *arg)
 {
 	struct vm_peer *peer = arg;
 
+	// cppcheck-suppress nullPointer ; accept4() takes NULL
 	peer->fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (peer->fd < 0)
 		return;
