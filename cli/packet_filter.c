@@ -33,9 +33,10 @@ static int load(struct libpcap *lib, struct err *err)
 	lib->geterr = dlsym(lib->handle, "pcap_geterr");
 	lib->freecode = dlsym(lib->handle, "pcap_freecode");
 	lib->close = dlsym(lib->handle, "pcap_close");
-	if (!lib->open_dead || !lib->compile || !lib->geterr || !lib->freecode || !lib->close)
-		return err_set(err, -ENOENT, "%s lacks what a filter needs: leave the filter out", LIBPCAP);
-	return 0;
+	if (lib->open_dead && lib->compile && lib->geterr && lib->freecode && lib->close)
+		return 0;
+	err_set(err, -ENOENT, "%s lacks what a filter needs: leave the filter out", LIBPCAP);
+	return -ENOENT;
 }
 
 void packet_filter_free(char **lines)
