@@ -67,6 +67,7 @@ static int print(const struct bpf_program *program, struct err *err, char ***ret
 
 static int compile(const struct libpcap *lib, const char *text, struct err *err, char ***ret)
 {
+	// NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): load() has found it
 	pcap_t *pcap = lib->open_dead(DLT_EN10MB, SNAP_LEN);
 	struct bpf_program program = {0};
 	int r;
