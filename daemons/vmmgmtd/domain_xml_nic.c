@@ -127,10 +127,10 @@ bool domain_xml_ifname(const char *name)
 /* ---- what is behind it ---- */
 
 /* A socket: "server:NAME", "client:NAME" or "client:/PATH". */
-static void source_socket(struct domain_parser *p, struct domain_nic *nic, char *name, const char *where)
+static void source_socket(struct domain_parser *p, struct domain_nic *nic, char *given, const char *where)
 {
 	static const char server[] = "server:", client[] = "client:";
-	_cleanup_free_ char *own = name;
+	_cleanup_free_ char *name = given;
 	const char *at = NULL;
 
 	if (name && !strncmp(name, server, sizeof(server) - 1)) {
