@@ -221,27 +221,59 @@ static void end_nested(struct message *msg, struct rtattr *nested)
 	nested->rta_len = (unsigned short)((char *)msg + msg->header.nlmsg_len - (char *)nested);
 }
 
-/* Return: what the kernel answers. */
-static int ask_kernel(struct message *msg)
+union reply {
+	struct nlmsghdr header;
+	char bytes[8192];
+};
+
+/* Return: what the kernel answers, if that is an error or NLMSG_ERROR is expected; 0 with one of @type. */
+static int exchange(struct message *msg, unsigned short type, union reply *ret)
 {
 	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	union {
-		struct nlmsghdr header;
-		char bytes[4096];
-	} reply;
-	const struct nlmsgerr *error = NLMSG_DATA(&reply.header);
+	const struct nlmsgerr *error = NLMSG_DATA(&ret->header);
 	ssize_t n;
 
 	if (fd < 0)
 		return -errno;
 	if (send(fd, msg, msg->header.nlmsg_len, 0) < 0)
 		return -errno;
-	n = recv(fd, &reply, sizeof(reply), 0);
+	n = recv(fd, ret, sizeof(*ret), 0);
 	if (n < 0)
 		return -errno;
-	if (n < (ssize_t)NLMSG_LENGTH(sizeof(*error)) || reply.header.nlmsg_type != NLMSG_ERROR)
+	if (n < (ssize_t)NLMSG_LENGTH(0) || ret->header.nlmsg_len > (size_t)n)
 		return -EPROTO;
-	return error->error;
+	if (ret->header.nlmsg_type == NLMSG_ERROR)
+		return ret->header.nlmsg_len < NLMSG_LENGTH(sizeof(*error)) ? -EPROTO : error->error;
+	return ret->header.nlmsg_type == type ? 0 : -EPROTO;
+}
+
+static int ask_kernel(struct message *msg)
+{
+	union reply reply;
+
+	return exchange(msg, NLMSG_ERROR, &reply);
+}
+
+/* Return: NULL if there is none with so many bytes. */
+static const void *find_attribute(const void *list, size_t list_len, unsigned short type, size_t len, size_t *ret_len)
+{
+	const char *at = list;
+	struct rtattr head;
+
+	while (list_len >= sizeof(head)) {
+		memcpy(&head, at, sizeof(head));
+		if (head.rta_len < sizeof(head) || head.rta_len > list_len)
+			return NULL;
+		if (head.rta_type == type && head.rta_len >= RTA_LENGTH(len)) {
+			*ret_len = head.rta_len - RTA_LENGTH(0);
+			return at + RTA_LENGTH(0);
+		}
+		if (RTA_ALIGN(head.rta_len) >= list_len)
+			return NULL;
+		at += RTA_ALIGN(head.rta_len);
+		list_len -= RTA_ALIGN(head.rta_len);
+	}
+	return NULL;
 }
 
 /* Its own: MAC addresses of NICs are different ones on a host. */
@@ -283,15 +315,53 @@ static int macvtap_make(const struct domain_nic *nic, const char *name, int belo
 	return ask_kernel(&msg);
 }
 
-static int macvtap_remove(const char *name)
+/* Return: whether what is told of a device says that it is the NIC's: a macvtap with its address. */
+static bool is_macvtap_of(const union reply *told, const struct domain_nic *nic)
 {
+	static const char kind[] = "macvtap";
+	const size_t head = NLMSG_LENGTH(sizeof(struct ifinfomsg));
+	const void *address, *info, *what = NULL;
+	size_t len;
+
+	if (told->header.nlmsg_len < head)
+		return false;
+	address =
+		find_attribute(told->bytes + head, told->header.nlmsg_len - head, IFLA_ADDRESS, sizeof(nic->mac), &len);
+	if (!address || len != sizeof(nic->mac) || memcmp(address, nic->mac, len) != 0)
+		return false;
+	info = find_attribute(told->bytes + head, told->header.nlmsg_len - head, IFLA_LINKINFO, 0, &len);
+	if (info)
+		what = find_attribute(info, len, IFLA_INFO_KIND, sizeof(kind) - 1, &len);
+	return what && strnlen(what, len) == sizeof(kind) - 1 && !memcmp(what, kind, sizeof(kind) - 1);
+}
+
+/* A name may be that of anybody's device. Return: -EEXIST: it is. */
+static int macvtap_remove(const struct domain_nic *nic, const char *name)
+{
+	struct message question = {
+		.header = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct ifinfomsg)),
+			   .nlmsg_type = RTM_GETLINK,
+			   .nlmsg_flags = NLM_F_REQUEST},
+	};
 	struct message msg = {
 		.header = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct ifinfomsg)),
 			   .nlmsg_type = RTM_DELLINK,
 			   .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK},
 	};
+	const uint32_t terse = RTEXT_FILTER_SKIP_STATS;
+	union reply told;
+	int r;
 
-	add(&msg, IFLA_IFNAME, name, strlen(name) + 1);
+	add(&question, IFLA_IFNAME, name, strlen(name) + 1);
+	add(&question, IFLA_EXT_MASK, &terse, sizeof(terse));
+	r = exchange(&question, RTM_NEWLINK, &told);
+	if (r < 0)
+		return r;
+	if (!is_macvtap_of(&told, nic))
+		return -EEXIST;
+	/* By its number: the name may be another's by now. */
+	memcpy(&msg.link, NLMSG_DATA(&told.header), sizeof(msg.link));
+	msg.link = (struct ifinfomsg){.ifi_index = msg.link.ifi_index};
 	return ask_kernel(&msg);
 }
 
@@ -322,8 +392,10 @@ static int open_macvtap(const struct domain_nic *nic, int control, struct err *e
 			       nic->source);
 	macvtap_name(nic, name);
 	r = macvtap_make(nic, name, below);
-	if (r == -EEXIST && !*nic->dev && macvtap_remove(name) == 0) /* of a VM that ended with the manager away */
+	if (r == -EEXIST && !*nic->dev && macvtap_remove(nic, name) == 0) /* of a VM that ended with the manager away */
 		r = macvtap_make(nic, name, below);
+	if (r == -EEXIST)
+		return err_set(err, r, "NIC %s: there is a network device %s already: name another", nic->alias, name);
 	if (r == -EPERM)
 		return err_set(err, r, "NIC %s: permission denied: %s", nic->alias, privilege);
 	if (r == -EOPNOTSUPP)
@@ -336,7 +408,7 @@ static int open_macvtap(const struct domain_nic *nic, int control, struct err *e
 		r = macvtap_open(nic, index, ret_fds);
 	if (r == 0)
 		return 0;
-	macvtap_remove(name);
+	macvtap_remove(nic, name);
 	return err_set(err, r, "NIC %s: macvtap %s cannot be opened: %s", nic->alias, name, strerror(-r));
 }
 
@@ -364,5 +436,5 @@ void broker_nic_gone(const struct domain_nic *nic)
 	if (nic->type != DOMAIN_NIC_DIRECT)
 		return;
 	macvtap_name(nic, name);
-	macvtap_remove(name);
+	macvtap_remove(nic, name);
 }

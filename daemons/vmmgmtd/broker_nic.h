@@ -23,7 +23,8 @@ extern const struct syscall_list broker_nic_calls;
  */
 int broker_open_nic(const struct domain_nic *nic, struct err *err, int *ret_fds);
 
-/** broker_nic_gone - remove what does not go by itself. */
+/** broker_nic_gone - remove what does not go by itself, if it is there: a macvtap with the NIC's name and address.
+ * Other devices of that name are not the NIC's, and stay. */
 void broker_nic_gone(const struct domain_nic *nic);
 
 #endif

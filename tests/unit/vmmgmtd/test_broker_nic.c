@@ -6,6 +6,7 @@
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -197,4 +198,37 @@ Test(broker_nic, macvtap)
 	cr_assert_arr_eq(ifr.ifr_hwaddr.sa_data, nic.mac, 6);
 	broker_nic_gone(&nic);
 	cr_assert_eq(if_nametoindex(ifr.ifr_name), 0);
+}
+
+Test(broker_nic, devices_of_others)
+{
+	struct domain_nic nic = {.alias = "net0",
+				 .type = DOMAIN_NIC_DIRECT,
+				 .source = (char *)"br0",
+				 .dev = "br1",
+				 .mac = {0x52, 0x54, 0, 1, 2, 3},
+				 .queues = 1,
+				 .mtu = 1400};
+	struct ifreq ifr = {.ifr_name = "br1", .ifr_hwaddr = {.sa_family = ARPHRD_ETHER}};
+	struct err err = {0};
+	int r;
+
+	make_bridge("br0");
+	make_bridge("br1");
+	memcpy(ifr.ifr_hwaddr.sa_data, nic.mac, 6);
+	cr_assert_eq(ioctl(control, SIOCSIFHWADDR, &ifr), 0, "%s", strerror(errno));
+	r = broker_open_nic(&nic, &err, fds);
+	cr_assert(r == -EEXIST || r == -EOPNOTSUPP, "%s", err.text);
+	broker_nic_gone(&nic);
+	cr_assert_neq(if_nametoindex("br1"), 0, "a bridge, even with the NIC's address");
+	if (system("exec ip link add link br0 name tap7 address 52:54:00:01:02:04 type macvtap") != 0)
+		cr_skip_test("no macvtap can be made here");
+	strcpy(nic.dev, "tap7");
+	cr_assert_eq(broker_open_nic(&nic, &err, fds), -EEXIST);
+	cr_assert(strstr(err.text, "a network device tap7 already"), "%s", err.text);
+	broker_nic_gone(&nic);
+	cr_assert_neq(if_nametoindex("tap7"), 0, "a macvtap with another address");
+	nic.mac[5] = 4;
+	broker_nic_gone(&nic);
+	cr_assert_eq(if_nametoindex("tap7"), 0, "it is the NIC's");
 }
