@@ -54,6 +54,7 @@ static const struct syscall_rule rules[] = {
 	{SYS_accept4},
 	{SYS_mkdir},
 	{SYS_unlink},
+	{SYS_newfstatat},
 	{-1},
 };
 
@@ -199,23 +200,42 @@ static int try_connect(struct vm_peer *peer, const struct domain_nic *nic, int *
 
 static void on_client(int fd, unsigned int events, void *arg);
 
+/* Of the answers to who connects only two say that nobody listens; a server that is busy says -EAGAIN. */
+static int take_path(struct vm_peer *peer, const struct domain_nic *nic, const char *path, struct err *err)
+{
+	struct stat st;
+	int other, r = try_connect(peer, nic, &other);
+
+	if (r == 0)
+		close(other);
+	if (r == 0 || r == -EAGAIN)
+		return err_set(err, -EADDRINUSE, "NIC %s: socket %s has a server already: name another", nic->alias,
+			       nic->source);
+	if (r != -ECONNREFUSED && r != -ENOENT)
+		return err_set(err, -EADDRINUSE, "NIC %s: socket %s cannot be taken: %s: name another", nic->alias,
+			       nic->source, strerror(-r));
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return err_set(err, -EADDRINUSE, "NIC %s: %s is there, and no socket: name another", nic->alias,
+			       nic->source);
+	return unlink(path) < 0 ? -errno : 0; /* of one that has ended */
+}
+
 static int start_listen(struct vm_peer *peer, const struct domain_nic *nic, struct err *err)
 {
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	char folder[PATH_MAX];
 	struct sockaddr_un address;
-	int other, r = fd < 0 ? -errno : socket_path(peer, nic, &address);
+	int r = fd < 0 ? -errno : socket_path(peer, nic, &address);
 
 	snprintf(folder, sizeof(folder), "%s/" SOCKETS, peer->vm->env->base);
 	if (r == 0 && mkdir(folder, 0700) < 0 && errno != EEXIST)
 		r = -errno;
-	if (r == 0 && try_connect(peer, nic, &other) == 0) {
-		close(other);
-		return err_set(err, -EADDRINUSE, "NIC %s: socket %s has a server already: name another", nic->alias,
-			       nic->source);
-	}
 	if (r == 0)
-		unlink(address.sun_path); /* of one that has ended */
+		r = take_path(peer, nic, address.sun_path, err);
+	if (r == -EADDRINUSE)
+		return r;
 	if (r == 0 && (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 1) < 0))
 		r = -errno;
 	if (r < 0)

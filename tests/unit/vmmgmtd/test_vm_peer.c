@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is behind NICs that are sockets: whose a socket's path is. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "runtime.h"
+#include "scratch.h"
+#include "vm_peer.h"
+
+#define UUID "0f1a7c3e-3333-4222-8333-123456789abc"
+#define NIC(type, name, alias)                                                                                         \
+	"<interface type='internal'><source name='" type ":" name "'/><alias name='" alias "'/></interface>"
+
+static struct launched {
+	int unused;
+} process;
+
+static void on_changed(struct vm *vm, void *arg)
+{
+}
+
+static const struct launcher_ops ops; /* nothing is started */
+static const struct vm_events events = {.changed = on_changed, .ended = on_changed};
+
+static struct {
+	char base[64], path[96];
+	struct loop *loop;
+	struct launcher launcher;
+	struct vm_env env;
+	struct vm *vm;
+} fx;
+
+static void parse(const char *nics, struct domain *ret)
+{
+	struct err err = {0};
+	char xml[2048];
+
+	snprintf(xml, sizeof(xml),
+		 "<domain type='kvm'><name>load</name><uuid>" UUID "</uuid><memory>65536</memory>"
+		 "<os><type arch='x86_64'>hvm</type><kernel>/k</kernel></os><devices>%s</devices></domain>",
+		 nics);
+	cr_assert_eq(domain_parse(xml, strlen(xml), ret, NULL, &err), 0, "%s", err.text);
+}
+
+static void setup(void)
+{
+	struct domain domain;
+	struct err err = {0};
+
+	scratch_new(fx.base, sizeof(fx.base));
+	snprintf(fx.path, sizeof(fx.path), "%s/sockets/cable", fx.base);
+	cr_assert_eq(loop_new(&fx.loop), 0);
+	fx.launcher = (struct launcher){.ops = &ops, .loop = fx.loop};
+	fx.env = (struct vm_env){
+		.loop = fx.loop, .launcher = &fx.launcher, .base = fx.base, .logs = fx.base, .events = &events};
+	parse(NIC("server", "cable", "net0") NIC("client", "cable", "net1"), &domain);
+	cr_assert_eq(runtime_make(fx.base, UUID, domain.xml, false, &err), 0, "%s", err.text);
+	fx.vm = vm_new(&fx.env, &domain, true);
+	cr_assert(fx.vm);
+	fx.vm->has_folder = true;
+	fx.vm->worker = &process;
+	fx.vm->state = VM_RUNNING;
+}
+
+static void teardown(void)
+{
+	vm_peers_close(fx.vm);
+	fx.vm->worker = NULL;
+	vm_free(fx.vm);
+	loop_free(fx.loop);
+	scratch_remove(fx.base);
+}
+
+TestSuite(vm_peer, .init = setup, .fini = teardown, .timeout = 30);
+
+/* ---- the path ---- */
+
+static int open_server(struct err *err)
+{
+	int fd, r = vm_peer_open(fx.vm, &fx.vm->domain.nics[0], err, &fd);
+
+	if (r == 0)
+		close(fd);
+	return r;
+}
+
+static int try_connect(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	cr_assert_geq(fd, 0);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", fx.path);
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+		return fd;
+	close(fd);
+	return -errno;
+}
+
+static int listen_on_it(int type)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	char folder[80];
+
+	snprintf(folder, sizeof(folder), "%s/sockets", fx.base);
+	cr_assert(mkdir(folder, 0700) == 0 || errno == EEXIST);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", fx.path);
+	cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0, "%s", strerror(errno));
+	if (type == SOCK_STREAM)
+		cr_assert_eq(listen(fd, 0), 0);
+	return fd;
+}
+
+static ino_t inode(void)
+{
+	struct stat st;
+
+	return lstat(fx.path, &st) < 0 ? 0 : st.st_ino;
+}
+
+Test(vm_peer, a_server_that_is_there_stays)
+{
+	int clients[16], server = listen_on_it(SOCK_STREAM), count = 0, fd;
+	struct err err = {0};
+	ino_t before = inode();
+
+	cr_assert_eq(open_server(&err), -EADDRINUSE);
+	cr_assert(strstr(err.text, "socket cable has a server already"), "%s", err.text);
+	while (count < 16 && (fd = try_connect()) >= 0)
+		clients[count++] = fd;
+	cr_assert(count < 16 && fd == -EAGAIN, "nobody accepts: %d", fd);
+	cr_assert_eq(open_server(&err), -EADDRINUSE);
+	cr_assert(strstr(err.text, "socket cable has a server already"), "%s", err.text);
+	cr_assert_eq(inode(), before);
+	while (count)
+		close(clients[--count]);
+	close(server);
+	cr_assert_eq(open_server(&err), 0, "of one that has ended: %s", err.text);
+	fd = try_connect();
+	cr_assert_geq(fd, 0);
+	close(fd);
+}
+
+Test(vm_peer, what_is_no_server_of_this_kind_stays)
+{
+	int fd = listen_on_it(SOCK_DGRAM);
+	struct err err = {0};
+	ino_t before = inode();
+
+	cr_assert_eq(open_server(&err), -EADDRINUSE);
+	cr_assert(strstr(err.text, "cable cannot be taken"), "%s", err.text);
+	cr_assert_eq(inode(), before);
+	close(fd);
+	unlink(fx.path);
+	fd = open(fx.path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	cr_assert_geq(fd, 0);
+	close(fd);
+	before = inode();
+	cr_assert_eq(open_server(&err), -EADDRINUSE);
+	cr_assert(strstr(err.text, "no socket"), "%s", err.text);
+	cr_assert_eq(inode(), before);
+}
