@@ -141,7 +141,7 @@ static inline bool domain_reserves(const struct domain_disk *disk)
 
 /* ---- network devices ---- */
 
-#define DOMAIN_NICS_MAX	       16u
+#define DOMAIN_NICS_MAX	       8u /* as many as vsp-netd serves */
 #define DOMAIN_NIC_QUEUES_MAX  16u
 #define DOMAIN_ALIAS_MAX       32u /* with the NUL */
 #define DOMAIN_IFNAME_MAX      16u /* the same: what Linux takes */

@@ -221,7 +221,7 @@ Test(domain_nic, what_has_no_effect_is_told)
 
 Test(domain_nic, too_many)
 {
-	char text[8192] = START "<devices>";
+	char text[32768] = START "<devices>";
 	struct domain d = {0};
 	struct err err = {0};
 
@@ -229,10 +229,14 @@ Test(domain_nic, too_many)
 		strcat(text, "<interface type='user'/>");
 	strcat(text, "</devices></domain>");
 	cr_assert_eq(domain_parse(text, strlen(text), &d, NULL, &err), -EOPNOTSUPP);
-	cr_assert(strstr(err.text, "more than 16 interfaces"), "%s", err.text);
+	cr_assert(strstr(err.text, "more than 8 interfaces"), "%s", err.text);
 	strcpy(text, START "<devices>");
-	for (unsigned int i = 0; i < 15; i++)
+	for (unsigned int i = 0; i < DOMAIN_NICS_MAX; i++)
 		strcat(text, "<interface type='ethernet'><driver queues='16'/></interface>");
+	for (unsigned int i = 0; i <= DOMAIN_DESCRIPTORS_MAX - 16 * DOMAIN_NICS_MAX; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			 "<disk type='file'><source file='/%u'/><target dev='sd%c%c' bus='scsi'/></disk>", i,
+			 (char)('a' + i / 26), (char)('a' + i % 26));
 	strcat(text, "</devices></domain>");
 	cr_assert_eq(domain_parse(text, strlen(text), &d, NULL, &err), -EOPNOTSUPP);
 	cr_assert(strstr(err.text, "disks and queues"), "%s", err.text);
