@@ -74,6 +74,7 @@ static void made(struct vm *vm, struct vm_change *change)
 	else if (!change->keeps && vm->persistent && !vm->kept.xml)
 		move(&vm->kept, &vm->domain);
 	move(&vm->domain, &change->then);
+	vm_peers_save(vm);
 	vm_changed(vm);
 }
 

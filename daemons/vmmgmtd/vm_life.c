@@ -468,6 +468,8 @@ static int prepare(struct vm *vm, struct err *err)
 	if (r == 0)
 		r = vm_nics_open(vm, err);
 	if (r == 0)
+		vm_peers_begin(vm);
+	if (r == 0)
 		r = launch_worker(vm, err);
 	if (r < 0)
 		return r;

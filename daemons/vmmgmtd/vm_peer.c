@@ -11,8 +11,8 @@
  *	here --told that it has gone--> WANTED --passt, connect() or accept()--> (fd) --change--> here
  *	             after a pause, longer each time ^-------- refused, ended -------------+
  *
- * The generations are in the runtime folder ("nics"), written before the worker is asked: a number may be left out, but
- * none comes twice.
+ * The generations are in the runtime folder ("nics"), written at a start, before the worker is asked, and after each
+ * change: a number may be left out, but none comes twice.
  *
  * Limits: one at a time; who comes to a server meanwhile waits until the first one has gone.
  */
@@ -83,7 +83,7 @@ static struct domain_nic *nic_of(const struct vm_peer *peer)
 	return NULL;
 }
 
-static void save_generations(struct vm *vm)
+void vm_peers_save(struct vm *vm)
 {
 	char text[64 * DOMAIN_NICS_MAX] = "";
 	size_t len = 0;
@@ -302,7 +302,7 @@ static int hand_over(struct vm_peer *peer, struct domain_nic *nic, struct err *e
 		return r;
 	strcpy(change->name, peer->alias);
 	nic->generation++;
-	save_generations(vm);
+	vm_peers_save(vm);
 	r = vm_change_ask(change, send_peer, &what, err);
 	if (r < 0)
 		return r;
@@ -469,6 +469,13 @@ void vm_peers_adopt(struct vm *vm)
 		if (peer && peer->type == DOMAIN_NIC_SERVER && start_listen(peer, nic, &err) < 0)
 			log_error(vm->domain.name, "%s", err.text);
 	}
+}
+
+void vm_peers_begin(struct vm *vm)
+{
+	for (size_t i = 0; i < vm->domain.nic_count; i++)
+		vm->domain.nics[i].generation = 0;
+	vm_peers_save(vm);
 }
 
 void vm_peers_told(struct vm *vm)

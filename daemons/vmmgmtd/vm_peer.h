@@ -15,6 +15,10 @@ int vm_peer_open(struct vm *vm, const struct domain_nic *nic, struct err *err, i
 void vm_peer_close(struct vm *vm, const char *alias);
 /** vm_peers_close - of all NICs. */
 void vm_peers_close(struct vm *vm);
+/** vm_peers_begin - a run begins: what was behind the NICs in an earlier one does not count. */
+void vm_peers_begin(struct vm *vm);
+/** vm_peers_save - write down, for a later vmmgmtd, what has been behind the NICs. */
+void vm_peers_save(struct vm *vm);
 /** vm_peers_adopt - an earlier vmmgmtd has opened them. */
 void vm_peers_adopt(struct vm *vm);
 /** vm_peers_told - the worker has told of its services: look who has gone. */

@@ -168,3 +168,23 @@ Test(vm_peer, what_is_no_server_of_this_kind_stays)
 	cr_assert(strstr(err.text, "no socket"), "%s", err.text);
 	cr_assert_eq(inode(), before);
 }
+
+/* ---- generations ---- */
+
+Test(vm_peer, generations_are_those_of_this_run)
+{
+	struct domain *domain = &fx.vm->domain;
+
+	domain->nics[0].generation = 7;
+	domain->nics[1].generation = 3;
+	vm_peers_save(fx.vm);
+	domain->nics[0].generation = domain->nics[1].generation = 0;
+	vm_peers_adopt(fx.vm);
+	cr_assert(domain->nics[0].generation == 7 && domain->nics[1].generation == 3);
+	vm_peers_begin(fx.vm);
+	cr_assert(domain->nics[0].generation == 0 && domain->nics[1].generation == 0);
+	domain->nics[0].generation = 1;
+	vm_peers_close(fx.vm);
+	vm_peers_adopt(fx.vm);
+	cr_assert(domain->nics[0].generation == 0 && domain->nics[1].generation == 0);
+}
