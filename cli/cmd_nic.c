@@ -15,7 +15,7 @@
 #include "cli/cmd_nic.h"
 #include "cli/json.h"
 #include "cli/options.h"
-#include "cli/run_options.h"
+#include "cli/nic_words.h"
 
 #define TIMEOUT_DEFAULT_S 30u
 #define TIMEOUT_MAX_S	  3600u
@@ -24,22 +24,23 @@
 /* What the options say. */
 struct nic_options {
 	uint32_t flags, timeout_s;
-	const char *type, *source, *mode, *target, *mac, *mtu, *queues, *vlan, *forward, *alias, *timeout;
+	struct nic_words words;
+	const char *timeout;
 };
 
 #define AT(member) offsetof(struct nic_options, member)
 
 static const struct cli_option attach_options[] = {
-	{"type", AT(type), 0, 0},
-	{"source", AT(source), 0, 0},
-	{"mode", AT(mode), 0, 0},
-	{"target", AT(target), 0, 0},
-	{"mac", AT(mac), 0, 0},
-	{"mtu", AT(mtu), 0, 0},
-	{"queues", AT(queues), 0, 0},
-	{"vlan", AT(vlan), 0, 0},
-	{"forward", AT(forward), 0, 0},
-	{"alias", AT(alias), 0, 0},
+	{"type", AT(words.type), 0, 0},
+	{"source", AT(words.source), 0, 0},
+	{"mode", AT(words.mode), 0, 0},
+	{"target", AT(words.target), 0, 0},
+	{"mac", AT(words.mac), 0, 0},
+	{"mtu", AT(words.mtu), 0, 0},
+	{"queues", AT(words.queues), 0, 0},
+	{"vlan", AT(words.vlan), 0, 0},
+	{"forward", AT(words.forward), 0, 0},
+	{"alias", AT(words.alias), 0, 0},
 	{"persistent", 0, 0, BULKHEAD_NIC_PERSISTENT},
 	{"config", 0, 0, BULKHEAD_NIC_CONFIG},
 	{NULL, 0, 0, 0},
@@ -159,118 +160,6 @@ static int nic_list(const struct cli *cli, int argc, char **argv)
 
 /* ---- attach ---- */
 
-/* <@element @attribute='@value'/>, if there is a value. */
-static void put_element(FILE *out, const char *element, const char *attribute, const char *value)
-{
-	if (!value)
-		return;
-	fprintf(out, "<%s %s='", element, attribute);
-	run_put_escaped(out, value);
-	fputs("'/>", out);
-}
-
-/* The attribute of <source> that says what --source says. */
-static const struct nic_type {
-	const char *name, *type, *source;
-	const char *prefix; /* of its value */
-	bool needs_source;
-} nic_types[] = {
-	{"user", "user", "dev", "", false},
-	{"bridge", "bridge", "bridge", "", true},
-	{"ethernet", "ethernet", NULL, "", false},
-	{"direct", "direct", "dev", "", true},
-	{"server", "internal", "name", "server:", true},
-	{"client", "internal", "name", "client:", true},
-};
-
-static void put_source(FILE *out, const struct nic_type *type, const struct nic_options *options)
-{
-	if (!options->source)
-		return;
-	fprintf(out, "<source %s='%s", type->source, type->prefix);
-	run_put_escaped(out, options->source);
-	fputc('\'', out);
-	if (options->mode) {
-		fputs(" mode='", out);
-		run_put_escaped(out, options->mode);
-		fputc('\'', out);
-	}
-	fputs("/>", out);
-}
-
-/* "tcp:2222:22,udp:53". Return: 0, -EINVAL. */
-static int put_forwards(FILE *out, const char *text)
-{
-	_cleanup_free_ char *copy = strdup(text ? text : "");
-	char *at = NULL;
-
-	for (char *one = copy ? strtok_r(copy, ",", &at) : NULL; one; one = strtok_r(NULL, ",", &at)) {
-		char proto[4] = "";
-		unsigned int host, guest;
-		int end = 0, n = sscanf(one, "%3[a-z]:%u%n:%u%n", proto, &host, &end, &guest, &end);
-
-		if (n < 2 || one[end])
-			return -EINVAL;
-		fprintf(out, "<portForward proto='%s'><range start='%u'", proto, host);
-		if (n == 3)
-			fprintf(out, " to='%u'", guest);
-		fputs("/></portForward>", out);
-	}
-	return 0;
-}
-
-static int put_nic(FILE *out, const struct nic_type *type, const struct nic_options *options)
-{
-	int r;
-
-	fprintf(out, "<interface type='%s'>", type->type);
-	put_source(out, type, options);
-	put_element(out, "mac", "address", options->mac);
-	put_element(out, "mtu", "size", options->mtu);
-	put_element(out, "driver", "queues", options->queues);
-	put_element(out, "alias", "name", options->alias);
-	if (options->target) {
-		fputs("<target dev='", out);
-		run_put_escaped(out, options->target);
-		fprintf(out, "'%s/>", !strcmp(type->name, "ethernet") ? " managed='no'" : "");
-	}
-	if (options->vlan) {
-		fputs("<vlan>", out);
-		put_element(out, "tag", "id", options->vlan);
-		fputs("</vlan>", out);
-	}
-	r = put_forwards(out, options->forward);
-	fputs("</interface>", out);
-	return r;
-}
-
-/* Return: 0 with @ret (heap); or an exit code, and it was told. */
-static int nic_xml(const struct nic_options *options, char **ret)
-{
-	const char *name = options->type ? options->type : "user";
-	const struct nic_type *type = NULL;
-	size_t len;
-	FILE *out;
-	int r;
-
-	for (size_t i = 0; i < ARRAY_SIZE(nic_types); i++)
-		if (!strcmp(nic_types[i].name, name))
-			type = &nic_types[i];
-	if (!type)
-		return cli_usage("nic", "--type '%s': it is user, bridge, ethernet, direct, server or client", name);
-	if (type->needs_source && !options->source)
-		return cli_usage("nic", "--type %s: --source is needed", name);
-	if (options->source && !type->source)
-		return cli_usage("nic", "--type %s: there is no source: a tap of yours is --target DEV", name);
-	out = open_memstream(ret, &len);
-	if (!out)
-		return EXIT_FAILED;
-	r = put_nic(out, type, options);
-	if (fclose(out) != 0)
-		return EXIT_FAILED;
-	return r < 0 ? cli_usage("nic", "--forward '%s' is not PROTO:PORT[:PORT][,...]", options->forward) : 0;
-}
-
 static int attach(struct client *client, const char *path, const char *xml, uint32_t flags, struct err *err)
 {
 	struct msgbus_msg *msg = NULL;
@@ -301,9 +190,9 @@ static int nic_attach(const struct cli *cli, int argc, char **argv)
 		return r;
 	if (argc - optind != 1)
 		return cli_usage("nic", "attach: the name of one VM is needed");
-	r = nic_xml(&options, &xml);
-	if (r)
-		return r;
+	r = nic_words_xml(&options.words, &xml, &err);
+	if (r < 0)
+		return cli_usage("nic", "%s", err.text);
 	if (client_open_vm(cli, argv[optind], &client, path, &err) < 0)
 		return cli_fail(&err);
 	r = attach(&client, path, xml, options.flags, &err);

@@ -31,7 +31,9 @@ static const struct verb verbs[] = {
 	 cmd_autostart},
 	{"console", "NAME", "attach to a VM's serial console (leave with Ctrl-])", false, cmd_console},
 	{"run",
-	 "--kernel FILE [--initrd FILE] [--append TEXT] [--disk FILE[,ro|,shareable]]... [--memory SIZE] [--cpus N] [--name NAME]",
+	 "--kernel FILE [--initrd FILE] [--append TEXT] [--disk FILE[,ro|,shareable]]... [--nic "
+	 "TYPE[,WORD=VALUE]...]... "
+	 "[--memory SIZE] [--cpus N] [--name NAME]",
 	 "run a VM on this terminal until it powers off", false, cmd_run},
 	{"service", "list VM | upgrade VM SERVICE [--exe FILE]",
 	 "show the processes that serve a VM's devices, or replace one under the running guest", true, cmd_service},

@@ -16,6 +16,7 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "cli/nic_words.h"
 
 #define MEMORY_DEFAULT (UINT64_C(512) << 20)
 #define CPUS_MAX       64
@@ -93,6 +94,22 @@ static int add_disk(struct run_options *options, const char *text, struct err *e
 	return disk->path ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
+static int add_nic(struct run_options *options, const char *text, struct err *err)
+{
+	_cleanup_free_ char *copy = strdup(text);
+	struct err why = {0};
+	struct nic_words words;
+
+	if (options->nics == RUN_NICS_MAX)
+		return err_set(err, -EINVAL, "more than %d NICs", RUN_NICS_MAX);
+	if (!copy)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (nic_words_parse(copy, &words, &why) < 0 || nic_words_xml(&words, &options->nic[options->nics], &why) < 0)
+		return err_set(err, why.code, "--nic '%s': %s", text, why.text);
+	options->nics++;
+	return 0;
+}
+
 static int parse_cpus(const char *text, uint32_t *ret_cpus, struct err *err)
 {
 	char *end;
@@ -129,6 +146,8 @@ static int parse_one(struct run_options *options, int option, const char *value,
 		return 0;
 	case 'd':
 		return add_disk(options, value, err);
+	case 'e':
+		return add_nic(options, value, err);
 	case 'm':
 		return parse_memory(value, &options->memory_bytes, err);
 	case 'c':
@@ -142,10 +161,15 @@ static int parse_one(struct run_options *options, int option, const char *value,
 int run_options_parse(int argc, char **argv, struct run_options *ret_options, struct err *err)
 {
 	static const struct option table[] = {
-		{"kernel", required_argument, NULL, 'k'}, {"initrd", required_argument, NULL, 'i'},
-		{"append", required_argument, NULL, 'a'}, {"disk", required_argument, NULL, 'd'},
-		{"memory", required_argument, NULL, 'm'}, {"cpus", required_argument, NULL, 'c'},
-		{"name", required_argument, NULL, 'n'},	  {NULL, 0, NULL, 0},
+		{"kernel", required_argument, NULL, 'k'},
+		{"initrd", required_argument, NULL, 'i'},
+		{"append", required_argument, NULL, 'a'},
+		{"disk", required_argument, NULL, 'd'},
+		{"memory", required_argument, NULL, 'm'},
+		{"cpus", required_argument, NULL, 'c'},
+		{"name", required_argument, NULL, 'n'},
+		{"nic", required_argument, NULL, 'e'},
+		{NULL, 0, NULL, 0},
 	};
 	struct run_options options = {.memory_bytes = MEMORY_DEFAULT, .cpus = 1};
 	int option, r = 0;
@@ -180,6 +204,8 @@ void run_options_done(struct run_options *options)
 	free(options->initrd);
 	for (size_t i = 0; i < options->disks; i++)
 		free(options->disk[i].path);
+	for (size_t i = 0; i < options->nics; i++)
+		free(options->nic[i]);
 }
 
 void run_put_escaped(FILE *out, const char *text)
@@ -245,6 +271,8 @@ char *run_options_xml(const struct run_options *options)
 	fputs("  </os>\n  <devices>\n", out);
 	for (unsigned int i = 0; i < options->disks; i++)
 		put_disk(out, &options->disk[i], i);
+	for (size_t i = 0; i < options->nics; i++)
+		fprintf(out, "    %s\n", options->nic[i]);
 	fputs("    <serial type='pty'><target port='0'/></serial>\n    <console type='pty'/>\n  "
 	      "</devices>\n</domain>\n",
 	      out);

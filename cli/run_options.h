@@ -11,6 +11,7 @@
 #include "base/err.h"
 
 #define RUN_DISKS_MAX 64 /* LUNs of the one controller */
+#define RUN_NICS_MAX  8
 
 struct run_disk {
 	char *path; /* absolute, owned */
@@ -23,6 +24,8 @@ struct run_options {
 	const char *name;      /* of argv; NULL: one is made */
 	struct run_disk disk[RUN_DISKS_MAX];
 	size_t disks;
+	char *nic[RUN_NICS_MAX]; /* an <interface> each, owned */
+	size_t nics;
 	uint64_t memory_bytes;
 	uint32_t cpus;
 	char name_buf[32];

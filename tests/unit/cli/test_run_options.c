@@ -95,3 +95,45 @@ Test(run_options, refused)
 	REFUSED("not an option of a disk", (char *)"--kernel", (char *)"k", (char *)"--disk", (char *)"/d,rx");
 	REFUSED("file is missing", (char *)"--kernel", (char *)"k", (char *)"--disk", (char *)",ro");
 }
+
+Test(run_options, nics)
+{
+	static const struct {
+		const char *nic, *error, *has;
+	} rows[] = {
+		{"user", NULL, "<interface type='user'></interface>"},
+		{"user,forward=tcp:2222:22+udp:53,mac=52:54:00:00:00:01", NULL,
+		 "<interface type='user'><mac address='52:54:00:00:00:01'/>"
+		 "<portForward proto='tcp'><range start='2222' to='22'/></portForward>"
+		 "<portForward proto='udp'><range start='53'/></portForward></interface>"},
+		{"bridge,source=br'0,mtu=9000,vlan=7", NULL,
+		 "<interface type='bridge'><source bridge='br&apos;0'/><mtu size='9000'/><vlan><tag id='7'/></vlan>"},
+		{"ethernet,target=tap0", NULL, "<target dev='tap0' managed='no'/>"},
+		{"client,source=cable,alias=x", NULL, "<source name='client:cable'/><alias name='x'/>"},
+		{"", "--nic ''", NULL},
+		{"virtio", "--nic 'virtio': type 'virtio': it is user, bridge,", NULL},
+		{"bridge", "--nic 'bridge': type bridge: a source is needed", NULL},
+		{"ethernet,source=a", "there is no source", NULL},
+		{"user,mac", "'mac' is not a word of a NIC with a value", NULL},
+		{"user,mac=", "'mac' is not a word of a NIC with a value", NULL},
+		{"user,speed=1", "'speed' is not a word", NULL},
+		{"user,mtu=1500,mtu=9000", "'mtu' is there twice", NULL},
+		{"user,forward=22", "forward '22' is not PROTO:PORT", NULL},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct run_options options;
+		struct err err = {0};
+		_cleanup_free_ char *xml = NULL;
+		int r = PARSE(&options, &err, (char *)"--kernel", (char *)"/k", (char *)"--nic", (char *)rows[i].nic);
+
+		cr_assert_eq(r, rows[i].error ? -22 : 0, "%s: %d %s", rows[i].nic, r, err.text);
+		if (rows[i].error) {
+			cr_assert(strstr(err.text, rows[i].error), "%s: %s", rows[i].nic, err.text);
+			continue;
+		}
+		xml = run_options_xml(&options);
+		cr_assert(xml && strstr(xml, rows[i].has), "%s: %s", rows[i].nic, xml);
+		run_options_done(&options);
+	}
+}
