@@ -62,7 +62,10 @@ static int open_file(const char *name, struct err *err)
 	return fd < 0 ? err_set(err, -errno, "%s: %s", name, strerror(errno)) : fd;
 }
 
-/* Until SIGINT or SIGTERM, or the end of the pipe: the VM's, or somebody else's capture. */
+#define ENDED_BY_SIGNAL 1
+
+/* Until SIGINT or SIGTERM, or the end of the pipe: the VM's, or somebody else's capture. Return: 0, ENDED_BY_SIGNAL; a
+ * negative errno with a line. */
 static int copy(int from, int to, struct err *err)
 {
 	_cleanup_close_ int signals = -1;
@@ -81,14 +84,14 @@ static int copy(int from, int to, struct err *err)
 		if (poll(pfd, 2, -1) < 0 && errno != EINTR)
 			return err_set(err, -errno, "poll: %s", strerror(errno));
 		if (pfd[1].revents && !(pfd[0].revents & POLLIN))
-			return 0;
+			return ENDED_BY_SIGNAL;
 		n = read(from, buf, sizeof(buf));
 		if (n == 0)
 			return 0;
 		if (n > 0 && fd_write_full(to, buf, (size_t)n) < 0)
 			return err_set(err, -EIO, "the file cannot be written: %s", strerror(errno));
 		if (pfd[1].revents && n < (ssize_t)sizeof(buf))
-			return 0;
+			return ENDED_BY_SIGNAL;
 	}
 }
 
@@ -110,10 +113,11 @@ static int capture(struct client *client, const char *path, const char *nic, uin
 		return r;
 	fd_close(&to);
 	r = copy(from, file, err);
-	/* It may have ended with its VM. */
-	(void)msgbus_call(client->bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "StopCapture", NIC_DEADLINE_MS,
-			  NULL, NULL, "s", nic);
-	return r;
+	/* At the end of the pipe there is nothing to stop, or it is another one's, which has taken this one's place. */
+	if (r == ENDED_BY_SIGNAL)
+		(void)msgbus_call(client->bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "StopCapture",
+				  NIC_DEADLINE_MS, NULL, NULL, "s", nic);
+	return r < 0 ? r : 0;
 }
 
 int nic_capture(const struct cli *cli, int argc, char **argv)

@@ -74,6 +74,7 @@ static void fill_nic(struct nic_message *msg, const struct domain *domain, const
 	to->fd_generation = nic->generation;
 	to->mtu = nic->mtu;
 	to->speed = SPEED;
+	to->large_frames = nic->type == DOMAIN_NIC_USER; /* passt takes them */
 	to->link_down = nic->link_down;
 	fill_bandwidth(&msg->inbound, &nic->inbound);
 	fill_bandwidth(&msg->outbound, &nic->outbound);
