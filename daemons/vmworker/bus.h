@@ -175,8 +175,9 @@ int bus_subchannels(struct bus_provider *provider, uint32_t offer_id, uint32_t c
  * again.
  * @ret_ranges: heap, the caller's; whole pages, in order, neighbours merged.
  * Return: 0; -ENOENT (no such offer; no such GPADL of its channel, or a ring, or not one range of whole pages);
- * -ENOTCONN (the channel is not open, or is being closed); -ENOMEM.
+ * -ENOTCONN (the channel is not open, or is being closed); -ENOSPC (BUS_LENT_MAX are lent); -ENOMEM.
  */
+#define BUS_LENT_MAX 8u /* of one channel */
 int bus_lend(struct bus_provider *provider, uint32_t offer_id, uint32_t gpadl, struct guest_range **ret_ranges,
 	     size_t *ret_count);
 

@@ -100,11 +100,17 @@ static void ask_back(struct bus *bus, struct gpadl *gpadl)
 	offer->provider->ops->revoke(offer->provider->arg, offer->id, gpadl->id);
 }
 
+static void count_lent(struct gpadl *gpadl, void *arg)
+{
+	*(unsigned int *)arg += gpadl->use == GPADL_LENT;
+}
+
 int bus_lend(struct bus_provider *provider, uint32_t offer_id, uint32_t gpadl_id, struct guest_range **ret_ranges,
 	     size_t *ret_count)
 {
 	struct bus_offer *offer = bus_find_offer(provider, offer_id);
 	struct gpadl *gpadl;
+	unsigned int lent = 0;
 	uint32_t pages;
 	int r;
 
@@ -115,6 +121,10 @@ int bus_lend(struct bus_provider *provider, uint32_t offer_id, uint32_t gpadl_id
 	gpadl = gpadl_find(&provider->bus->gpadls, gpadl_id);
 	if (!gpadl || gpadl->relid != offer->relid || gpadl->use == GPADL_RING)
 		return -ENOENT;
+	/* Each is asked back for by itself. */
+	gpadl_each(&provider->bus->gpadls, offer->relid, count_lent, &lent);
+	if (gpadl->use != GPADL_LENT && lent >= BUS_LENT_MAX)
+		return -ENOSPC;
 	r = gpadl_pages(gpadl, ret_ranges, ret_count, &pages);
 	if (r < 0)
 		return r == -EINVAL ? -ENOENT : r;

@@ -47,6 +47,12 @@ static void drop_fds(struct provider *provider, size_t place, size_t count)
 	provider->nfds -= count;
 }
 
+static void close_fds(struct provider_changing *c)
+{
+	for (size_t i = 0; i < c->nfds; i++)
+		fd_close(&c->fd[i]);
+}
+
 /* What the next process gets: from old to new. The descriptors have their places since the beginning. */
 static void commit(struct provider *provider)
 {
@@ -61,8 +67,11 @@ static void commit(struct provider *provider)
 		}
 	} else if (c->drop >= 0) {
 		drop_fds(provider, (size_t)c->drop, c->drops);
-	} else {
+	} else if (c->has_config || c->early) {
 		provider->nfds += c->nfds;
+	} else {
+		/* no configuration names them: they were for the change alone */
+		close_fds(c);
 	}
 }
 
@@ -72,12 +81,6 @@ static void roll_back(struct provider *provider)
 	if (provider->changing.has_config)
 		swap_config(provider);
 	provider->nfds -= provider->changing.nfds;
-}
-
-static void close_fds(struct provider_changing *c)
-{
-	for (size_t i = 0; i < c->nfds; i++)
-		fd_close(&c->fd[i]);
 }
 
 /* @code: 0, and all counts; or nothing does. */

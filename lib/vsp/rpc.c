@@ -426,6 +426,8 @@ static void on_offer_over(int error, const char *text, const ProtobufCMessage *m
 	struct vsp_channel *channel = offering->channel;
 	struct err err = {0};
 
+	if (channel->vsp->ending)
+		return;
 	if (error < 0) {
 		err_set(&err, error, "%s: the worker refused the offer: %s", channel->name,
 			text[0] ? text : err_name(error));

@@ -31,25 +31,34 @@ static bool all_closed(const struct vsp *vsp)
 	return true;
 }
 
-/* In their order: sub-channels go before their primary channel. */
+/* A primary channel goes after its sub-channels. */
+static bool has_subchannel_that_goes(const struct vsp *vsp, const struct vsp_channel *channel)
+{
+	for (size_t i = 0; channel->index == 0 && i < vsp->channel_count; i++)
+		if (vsp->channels[i]->index > 0 && vsp->channels[i]->withdrawn &&
+		    vsp->channels[i]->device == channel->device)
+			return true;
+	return false;
+}
+
+/* Backwards: sub-channels are offered behind their primary channel. */
 static void remove_withdrawn(struct vsp *vsp)
 {
-	size_t kept = 0;
+	for (size_t i = vsp->channel_count; i > 0; i--) {
+		struct vsp_channel *channel = vsp->channels[i - 1];
 
-	for (size_t i = 0; i < vsp->channel_count; i++) {
-		struct vsp_channel *channel = vsp->channels[i];
-
-		if (channel->withdrawn && channel->state == VSP_CHANNEL_CLOSED && !channel->dirty) {
+		if (channel->withdrawn && channel->state == VSP_CHANNEL_CLOSED && !channel->dirty &&
+		    !has_subchannel_that_goes(vsp, channel)) {
 			/* if it cannot be sent the connection ends, and all offers with it */
 			if (channel->offer_id != UINT32_MAX)
 				(void)vsp_rpc_withdraw(vsp, channel->offer_id);
 			stats_channel_end(channel->stats);
 			free(channel);
-		} else {
-			vsp->channels[kept++] = channel;
+			for (size_t j = i; j < vsp->channel_count; j++)
+				vsp->channels[j - 1] = vsp->channels[j];
+			vsp->channel_count--;
 		}
 	}
-	vsp->channel_count = kept;
 }
 
 static void tell_quiesced(struct vsp *vsp)

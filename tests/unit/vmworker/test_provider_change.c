@@ -3,6 +3,7 @@
 #include "service_fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -96,7 +97,8 @@ Test(provider_change, replaced)
 /* A NIC's queues have one each, and come and go together. */
 Test(provider_change, many_descriptors)
 {
-	struct provider_change change = {.change = "nic", .change_len = 3, .nfds = VSP_CHANGE_FDS_MAX, .drop = -1};
+	struct provider_change change = {
+		.change = "nic", .change_len = 3, .config = "", .nfds = VSP_CHANGE_FDS_MAX, .drop = -1};
 	int fd = fd_memfd("queue", 4096), fds[VSP_CHANGE_FDS_MAX + 1];
 	struct played played;
 
@@ -116,6 +118,27 @@ Test(provider_change, many_descriptors)
 	provider_changed(sx.storage, 0, "");
 	cr_assert(!outcome.code && configured("", 0));
 	close(fd);
+}
+
+/* One that no configuration names, as of a capture, is for who serves alone: the next one does not get it. */
+Test(provider_change, for_the_change_alone)
+{
+	struct provider_change change = {.change = "capture", .change_len = 7, .nfds = 1, .drop = -1};
+	struct played played;
+	int pipe_fds[2];
+
+	cr_assert_eq(pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK), 0);
+	change.fds = &pipe_fds[1];
+	sx_add("exec sleep 100");
+	sx_serve(&played);
+	provider_change(sx.storage, &change, on_done, NULL);
+	cr_assert(played.change_fd >= 0);
+	close(pipe_fds[1]);
+	cr_assert(read(pipe_fds[0], &(char){0}, 1) < 0 && errno == EAGAIN);
+	provider_changed(sx.storage, 0, "");
+	cr_assert(!outcome.code && configured("", 0));
+	cr_assert_eq(read(pipe_fds[0], &(char){0}, 1), 0, "somebody still holds it");
+	close(pipe_fds[0]);
 }
 
 Test(provider_change, made)
