@@ -252,7 +252,7 @@ void capture_frame(struct capture *capture, enum capture_way way, const struct i
 	if (capture->over || len > CAPTURE_FRAME_MAX)
 		return;
 	have = copy(capture, piece, pieces,
-		    capture->filter ? MIN(MAX(snap, FILTER_LOOK), sizeof(capture->frame)) : snap);
+		    capture->filter ? MIN(MIN(MAX(snap, FILTER_LOOK), len), sizeof(capture->frame)) : snap);
 	if (capture->filter)
 		wanted = bpf_run(capture->filter, capture->frame, have, len);
 	if (!wanted)

@@ -7,9 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TYPE_IPV4 0x0800u
-#define TYPE_ARP  0x0806u
-#define TYPE_IPV6 0x86ddu
+#define TYPE_IPV4   0x0800u
+#define TYPE_ARP    0x0806u
+#define TYPE_IPV6   0x86ddu
+#define TYPE_8021AD 0x88a8u
 
 #define ARP_ETHERNET   1u
 #define ARP_LEN	       28u

@@ -243,6 +243,7 @@ static void change_end(struct netd *netd, const struct err *err)
 /* Its offers are withdrawn: until they are gone. */
 static void begin_to_go(struct netd *netd, struct netd_nic *nic)
 {
+	netvsp_refuse_waiting(&nic->netvsp);
 	(void)withdraw(netd, nic);
 	nic->presence = NETD_GOING;
 	loop_arm(netd->tick, 0);
@@ -281,8 +282,10 @@ static void attach(struct netd *netd, const struct nic_settings *settings, int *
 		err_set(err, -EEXIST, "NIC %s: there is one of this name already", settings->alias);
 		return;
 	}
-	if (add_nic(netd, settings, fds, nfds, &nic, err) < 0)
+	if (add_nic(netd, settings, fds, nfds, &nic, err) < 0) {
+		kept_release(netd->kept, &settings->instance);
 		return;
+	}
 	nic->presence = NETD_ARRIVING;
 	netd->changing = nic;
 	netd->answers = 1; /* ours */
@@ -326,7 +329,8 @@ static bool is_quiet(struct netd *netd, const struct netd_nic *nic, uint64_t now
 {
 	if (!netvsp_guest_has(&nic->netvsp))
 		return true;
-	if (nic->netvsp.packets != netd->packets) {
+	/* What it waits for must not be left unanswered: it would wait for ever. */
+	if (nic->netvsp.packets != netd->packets || netvsp_owes(&nic->netvsp)) {
 		netd->packets = nic->netvsp.packets;
 		netd->quiet_ns = now_ns;
 	}

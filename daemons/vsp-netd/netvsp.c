@@ -208,6 +208,7 @@ static void on_receive_buffer(void *arg, struct vsp_buffer *buffer, int error)
 	complete->run[0].sections = next.sections;
 	complete->run[0].end_offset = next.section_bytes * next.sections;
 	answer(request, &message, &next);
+	rndis_go(netvsp); /* what had no section to be answered in */
 	netvsp_listen(netvsp);
 }
 
@@ -567,6 +568,29 @@ static int netvsp_sub_open(struct vsp_channel *channel, const uint8_t user_data[
 	return 0;
 }
 
+bool netvsp_owes(const struct netvsp *netvsp)
+{
+	for (size_t i = 0; i < NETVSP_CHANNELS_MAX; i++) {
+		const struct netvsp_channel *data = netvsp->channel[i] ? vsp_channel_data(netvsp->channel[i]) : NULL;
+
+		if (data && data->waiting.head)
+			return true;
+	}
+	return netvsp->controls.head || netvsp->mapping;
+}
+
+void netvsp_refuse_waiting(struct netvsp *netvsp)
+{
+	vsp_batch_begin(netvsp->vsp);
+	for (size_t i = 0; i < NETVSP_CHANNELS_MAX; i++) {
+		struct netvsp_channel *data = netvsp->channel[i] ? vsp_channel_data(netvsp->channel[i]) : NULL;
+
+		while (data && data->waiting.head)
+			netvsp_complete(netvsp_list_take(&data->waiting), NVSP_STATUS_FAILURE, NULL);
+	}
+	vsp_batch_end(netvsp->vsp);
+}
+
 static void netvsp_closing(struct vsp_channel *channel)
 {
 	struct netvsp_channel *data = vsp_channel_data(channel);
@@ -589,6 +613,7 @@ static void netvsp_sub_close(struct vsp_channel *channel)
 		sections_forget(&netvsp->sections, data->index);
 	}
 	netvsp->channel[data->index] = NULL;
+	netvsp_listen(netvsp);
 }
 
 static void netvsp_close(struct vsp_channel *channel)
@@ -664,6 +689,10 @@ static int netvsp_recover(struct vsp_channel *channel)
 		r = vsp_buffer_map(channel, state->receive_gpadl, on_receive_buffer_again, netvsp);
 	if (r == 0 && state->send_sections > 0)
 		r = vsp_buffer_map(channel, state->send_gpadl, on_send_buffer_again, netvsp);
+	if (r < 0) {
+		netvsp->channel[0] = NULL;
+		port_connect(netvsp->port, NULL);
+	}
 	return r;
 }
 

@@ -96,6 +96,13 @@ uint64_t netvsp_dropped(const struct netvsp *netvsp);
 /** netvsp_mac - that the guest uses. */
 void netvsp_mac(const struct netvsp *netvsp, uint8_t ret_mac[MAC_LEN]);
 
+/** netvsp_owes - whether the guest waits for answers: transmits that the back end does not take, control messages. */
+bool netvsp_owes(const struct netvsp *netvsp);
+
+/** netvsp_refuse_waiting - before its channels are withdrawn: transmits that wait are failed. Who comes after us would
+ * send them; nobody does. */
+void netvsp_refuse_waiting(struct netvsp *netvsp);
+
 /** netvsp_guest_has - whether a guest has the NIC open. */
 bool netvsp_guest_has(const struct netvsp *netvsp);
 

@@ -234,9 +234,22 @@ void netvsp_receive(struct netvsp *netvsp, unsigned int queue)
 	netvsp_listen(netvsp);
 }
 
+/* A channel that has failed has no use for it, and must not hold up the others. */
+static void retry_stuck(struct netvsp *netvsp)
+{
+	vsp_batch_begin(netvsp->vsp);
+	for (size_t i = 0; i < NETVSP_CHANNELS_MAX; i++)
+		if (netvsp->channel[i])
+			netvsp_receive_again(netvsp, netvsp->channel[i]);
+	vsp_batch_end(netvsp->vsp);
+}
+
 void netvsp_listen(struct netvsp *netvsp)
 {
 	bool listen;
+
+	if (netvsp->stuck > 0 && netvsp->channel[0] && netvsp->sections.memory)
+		retry_stuck(netvsp);
 
 	if (netvsp->sections.memory && netvsp->channel[0]) {
 		uint32_t want = sections_wanted(netvsp);

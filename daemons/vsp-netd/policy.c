@@ -192,6 +192,13 @@ static bool judge_icmp(const struct look *look, const struct icmp *icmp, size_t 
 	return options_name_own_mac(look, at + icmp->options, icmp->mac_option);
 }
 
+/* Who has no address yet asks whether somebody has the one that it is to have. */
+static bool may_ask_for(const struct look *look, const struct icmp *icmp, size_t at)
+{
+	return icmp->type != ICMP6_NEIGHBOUR_SOLICITATION ||
+	       (at + ND_TARGET + IPV6_ADDRESS_LEN <= look->head_len && ipv6_allowed(look, look->head + at + ND_TARGET));
+}
+
 static bool judge_ipv6(const struct look *look)
 {
 	const uint8_t *source = look->head + look->headers->network + IPV6_SOURCE;
@@ -207,7 +214,7 @@ static bool judge_ipv6(const struct look *look)
 	if (protocol == PROTOCOL_ICMP6)
 		icmp = find_icmp(look->head[at]);
 	if (is_zero(source, IPV6_ADDRESS_LEN)) {
-		if (look->listed && (!icmp || !icmp->nameless))
+		if (look->listed && (!icmp || !icmp->nameless || !may_ask_for(look, icmp, at)))
 			return false;
 	} else if (!ipv6_allowed(look, source)) {
 		return false;
@@ -224,13 +231,18 @@ static const struct {
 	{TYPE_ARP, judge_arp},
 };
 
+bool policy_hides_vlan(const struct nic_settings *settings, const struct headers *headers)
+{
+	return settings->vlan != NIC_VLAN_NONE && !headers->tagged && headers->type == TYPE_8021AD;
+}
+
 bool policy_may_send(const struct nic_settings *settings, const uint8_t mac[POLICY_MAC_LEN], const uint8_t *head,
 		     size_t head_len, size_t len, const struct headers *headers)
 {
 	const struct look look = {settings, mac, head, head_len, len, headers, settings->addresses > 0};
 	const uint8_t *source = head + POLICY_MAC_LEN;
 
-	if (source[0] & 1 || !is_own_mac(&look, source))
+	if (source[0] & 1 || !is_own_mac(&look, source) || policy_hides_vlan(settings, headers))
 		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(protocols); i++)
 		if (protocols[i].type == headers->type)

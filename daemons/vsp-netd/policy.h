@@ -35,6 +35,10 @@ enum policy_vlan policy_vlan_out(const struct nic_settings *settings, bool tagge
 /** policy_vlan_in - of a frame for the guest: how it gets it; a tag stays as it is. */
 enum policy_vlan policy_vlan_in(const struct nic_settings *settings, bool tagged, uint16_t tag);
 
+/** policy_hides_vlan - whether a frame that passes for untagged has a service tag (IEEE 802.1ad), where only VLANs that
+ * are named may pass. */
+bool policy_hides_vlan(const struct nic_settings *settings, const struct headers *headers);
+
 /**
  * policy_may_send - whether the guest is who it says.
  * @mac: the guest's address. @head: the first @head_len bytes of a frame of @len, an Ethernet header at least;

@@ -13,7 +13,6 @@
 
 #define LSO_MAX	    65535u
 #define DROP_BUDGET 256u /* frames that nobody wants, at a time */
-#define PATIENCE_NS (3 * NS_PER_SEC)
 
 _Static_assert(PORT_MEMORY_LEN >= NET_STREAM_MEMORY_LEN, "every back end finds room");
 
@@ -275,7 +274,6 @@ static void apply_all(struct port *port)
 void port_connect(struct port *port, const struct port_client *client)
 {
 	port->known = true;
-	loop_disarm(port->patience);
 	port->connected = client;
 	port->client = client ? *client : (struct port_client){0};
 	port->told_link = port_link(port);
@@ -298,17 +296,10 @@ static int plug_in(struct port *port, const struct nic_settings *settings, int *
 			       ret_net, err);
 }
 
-static void on_patience(void *arg)
-{
-	apply_all(arg);
-}
-
 static int add_timers(struct loop *loop, struct port *port)
 {
 	int r = loop_add_timer(loop, on_teller, port, &port->teller);
 
-	if (r == 0)
-		r = loop_add_timer(loop, on_patience, port, &port->patience);
 	if (r == 0)
 		r = loop_add_timer(loop, on_in_timer, port, &port->way[PORT_IN].timer);
 	return r < 0 ? r : loop_add_timer(loop, on_out_timer, port, &port->way[PORT_OUT].timer);
@@ -358,7 +349,6 @@ void port_free(struct port *port)
 	capture_free(port->capture);
 	free(port->left.bytes);
 	loop_remove(&port->teller);
-	loop_remove(&port->patience);
 	for (unsigned int i = 0; i < PORT_WAYS; i++)
 		loop_remove(&port->way[i].timer);
 	free(port);

@@ -50,10 +50,9 @@ struct port {
 	bool known; /* whether a guest has it: port_connect() was called */
 	bool connected;
 	bool peer_gone;
-	bool told_link;		      /* what the client was told last */
-	struct loop_source *teller;   /* of changes of the link */
-	struct loop_source *patience; /* until what comes is dropped, if the guest does not open its NIC */
-	struct oid_settings guest;    /* what it has set */
+	bool told_link;		    /* what the client was told last */
+	struct loop_source *teller; /* of changes of the link */
+	struct oid_settings guest;  /* what it has set */
 	struct filter filter;
 	bool filtered;			/* the kernel runs it */
 	bool guest_checks, guest_joins; /* received frames may have partial checksums; may be LSO frames */

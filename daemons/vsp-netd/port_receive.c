@@ -128,6 +128,8 @@ static bool untag(const struct port *port, struct port_received *ret)
 {
 	enum policy_vlan vlan = policy_vlan_in(&port->settings, ret->headers.tagged, ret->headers.tag);
 
+	if (policy_hides_vlan(&port->settings, &ret->headers))
+		return false;
 	if (vlan != POLICY_UNTAGGED || !ret->headers.tagged)
 		return vlan != POLICY_DROP;
 	memmove(ret->head + 12, ret->head + 12 + TAG_LEN, ret->head_len - 12 - TAG_LEN);
