@@ -3,8 +3,6 @@
 #ifndef CLI_NIC_WORDS_H
 #define CLI_NIC_WORDS_H
 
-#include <stdio.h>
-
 #include "base/err.h"
 
 /* NULL: it was not said. */
