@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "netd.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,48 +6,10 @@
 
 #include "abi/nvsp.h"
 #include "base/bytes.h"
-#include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/fd.h"
-#include "base/log.h"
-#include "proto/methods.h"
+#include "netd_int.h"
 
 #define OFFER_FLAGS 0x7u /* the guest may talk to the device; transfer pages, GPADLs */
-#define NAME_LEN    (SETTINGS_ALIAS_MAX + 16u)
-
-enum netd_presence {
-	NETD_PRESENT,
-	NETD_ARRIVING, /* its offers are not taken yet */
-	NETD_LEAVING,  /* the guest has been told that the link is down */
-	NETD_GOING,    /* its offers are withdrawn */
-};
-
-struct netd_nic {
-	struct netvsp netvsp;
-	struct port *port;
-	enum netd_presence presence;
-	bool known; /* whether a guest has it */
-};
-
-struct netd {
-	struct loop *loop;
-	struct vsp *vsp;
-	struct kept *kept;
-	struct netd_nic *nic[SETTINGS_NICS_MAX];
-	size_t nics;
-	struct loop_source *tick, *teller;
-
-	/* the change under way; NULL: there is none */
-	struct vsp_change *call;
-	struct netd_nic *changing;
-	unsigned int answers; /* that are missing, of an attach */
-	struct err refused;
-	uint32_t timeout_ms;
-	uint64_t deadline_ns, quiet_ns, packets;
-
-	uint8_t told[VSP_STATUS_MAX];
-	size_t told_len;
-};
 
 /* ---- what the manager hears ---- */
 
@@ -96,7 +56,7 @@ static void on_teller(void *arg)
 	netd->told_len = len;
 }
 
-static void on_changed(void *arg)
+void netd_on_changed(void *arg)
 {
 	struct netd *netd = arg;
 
@@ -105,7 +65,7 @@ static void on_changed(void *arg)
 
 /* ---- NICs ---- */
 
-static struct netd_nic *find(const struct netd *netd, const struct abi_guid *instance)
+struct netd_nic *netd_find(const struct netd *netd, const struct abi_guid *instance)
 {
 	for (size_t i = 0; i < netd->nics; i++)
 		if (!memcmp(&netd->nic[i]->netvsp.settings.instance, instance, sizeof(*instance)))
@@ -113,9 +73,8 @@ static struct netd_nic *find(const struct netd *netd, const struct abi_guid *ins
 	return NULL;
 }
 
-/* @fds: those that @settings name are taken over, also on failure. */
-static int add_nic(struct netd *netd, const struct nic_settings *settings, int *fds, size_t nfds,
-		   struct netd_nic **ret_nic, struct err *err)
+int netd_add(struct netd *netd, const struct nic_settings *settings, int *fds, size_t nfds, struct netd_nic **ret_nic,
+	     struct err *err)
 {
 	struct netd_nic *nic = calloc(1, sizeof(*nic));
 	void *memory = kept_memory(netd->kept, &settings->instance);
@@ -132,7 +91,7 @@ static int add_nic(struct netd *netd, const struct nic_settings *settings, int *
 		return r;
 	}
 	netvsp_init(&nic->netvsp, netd->vsp, nic->port, settings, netvsp_sub_channels(vsp_cpus(netd->vsp)));
-	nic->netvsp.changed = on_changed;
+	nic->netvsp.changed = netd_on_changed;
 	nic->netvsp.changed_arg = netd;
 	netd->nic[netd->nics++] = nic;
 	*ret_nic = nic;
@@ -146,8 +105,7 @@ static void free_nic(struct netd_nic *nic)
 	free(nic);
 }
 
-/* For good: another one may come to its place. */
-static void remove_nic(struct netd *netd, struct netd_nic *nic)
+void netd_remove(struct netd *netd, struct netd_nic *nic)
 {
 	struct abi_guid instance = nic->netvsp.settings.instance;
 	size_t i = 0;
@@ -158,24 +116,23 @@ static void remove_nic(struct netd *netd, struct netd_nic *nic)
 		netd->nic[i] = netd->nic[i + 1];
 	free_nic(nic);
 	kept_release(netd->kept, &instance);
-	on_changed(netd);
+	netd_on_changed(netd);
 }
 
 /* ---- offers ---- */
 
-/* The primary channel has the NIC's name. */
-static void offer_name(const struct netd_nic *nic, uint32_t channel, char ret[NAME_LEN])
+void netd_offer_name(const struct netd_nic *nic, uint32_t channel, char ret[NETD_NAME_LEN])
 {
 	if (channel == 0)
-		snprintf(ret, NAME_LEN, "%s", nic->netvsp.settings.alias);
+		snprintf(ret, NETD_NAME_LEN, "%s", nic->netvsp.settings.alias);
 	else
-		snprintf(ret, NAME_LEN, "%s.%u", nic->netvsp.settings.alias, channel);
+		snprintf(ret, NETD_NAME_LEN, "%s.%u", nic->netvsp.settings.alias, channel);
 }
 
-static void describe_offer(const struct netd_nic *nic, uint32_t channel, char name[NAME_LEN],
-			   struct vsp_offer_desc *ret)
+void netd_describe_offer(const struct netd_nic *nic, uint32_t channel, char name[NETD_NAME_LEN],
+			 struct vsp_offer_desc *ret)
 {
-	offer_name(nic, channel, name);
+	netd_offer_name(nic, channel, name);
 	*ret = (struct vsp_offer_desc){
 		.interface_guid = NVSP_NIC_INTERFACE_GUID,
 		.instance_guid = nic->netvsp.settings.instance,
@@ -185,7 +142,7 @@ static void describe_offer(const struct netd_nic *nic, uint32_t channel, char na
 	};
 }
 
-static const struct vsp_device_ops *ops_of(uint32_t channel)
+const struct vsp_device_ops *netd_ops_of(uint32_t channel)
 {
 	return channel == 0 ? &netvsp_ops : &netvsp_sub_ops;
 }
@@ -193,15 +150,15 @@ static const struct vsp_device_ops *ops_of(uint32_t channel)
 int netd_offer(struct netd *netd, struct err *err)
 {
 	struct vsp_offer_desc desc;
-	char name[NAME_LEN];
+	char name[NETD_NAME_LEN];
 	int r = 0;
 
 	for (size_t i = 0; i < netd->nics; i++) {
 		struct netd_nic *nic = netd->nic[i];
 
 		for (uint32_t c = 0; r == 0 && c <= nic->netvsp.sub_channels; c++) {
-			describe_offer(nic, c, name, &desc);
-			r = vsp_offer(netd->vsp, &desc, ops_of(c), &nic->netvsp, err);
+			netd_describe_offer(nic, c, name, &desc);
+			r = vsp_offer(netd->vsp, &desc, netd_ops_of(c), &nic->netvsp, err);
 		}
 	}
 	if (r == 0)
@@ -209,220 +166,22 @@ int netd_offer(struct netd *netd, struct err *err)
 	return r;
 }
 
-/* Return: whether one of its offers is left. */
-static bool withdraw(struct netd *netd, const struct netd_nic *nic)
+bool netd_withdraw(struct netd *netd, const struct netd_nic *nic)
 {
 	bool any = false;
-	char name[NAME_LEN];
+	char name[NETD_NAME_LEN];
 
 	/* Sub-channels first. */
 	for (uint32_t c = nic->netvsp.sub_channels + 1; c > 0; c--) {
 		struct vsp_channel *channel;
 
-		offer_name(nic, c - 1, name);
+		netd_offer_name(nic, c - 1, name);
 		channel = vsp_offered(netd->vsp, name);
 		any |= channel != NULL;
 		if (channel && nic->presence != NETD_GOING)
 			vsp_withdraw(channel);
 	}
 	return any;
-}
-
-/* ---- changes ---- */
-
-static void change_end(struct netd *netd, const struct err *err)
-{
-	struct vsp_change *call = take_ptr(netd->call);
-
-	netd->changing = NULL;
-	on_changed(netd);
-	if (call)
-		vsp_changed(call, err);
-}
-
-/* Its offers are withdrawn: until they are gone. */
-static void begin_to_go(struct netd *netd, struct netd_nic *nic)
-{
-	netvsp_refuse_waiting(&nic->netvsp);
-	(void)withdraw(netd, nic);
-	nic->presence = NETD_GOING;
-	loop_arm(netd->tick, 0);
-}
-
-static void on_offer_over(void *arg, const struct err *err)
-{
-	struct netd *netd = arg;
-	static const struct err none;
-
-	if (err->code && !netd->refused.code)
-		netd->refused = *err;
-	if (--netd->answers > 0 || !netd->changing)
-		return;
-	netd->changing->presence = NETD_PRESENT;
-	if (netd->refused.code)
-		begin_to_go(netd, netd->changing);
-	else
-		change_end(netd, &none);
-}
-
-static void attach(struct netd *netd, const struct nic_settings *settings, int *fds, size_t nfds, struct err *err)
-{
-	struct netd_nic *nic = find(netd, &settings->instance);
-	struct vsp_offer_desc desc;
-	char name[NAME_LEN];
-	int r;
-
-	if (nic) {
-		/* of a predecessor, which did not live to answer */
-		change_end(netd, err);
-		return;
-	}
-	offer_name(&(struct netd_nic){.netvsp.settings = *settings}, 0, name);
-	if (vsp_offered(netd->vsp, name)) {
-		err_set(err, -EEXIST, "NIC %s: there is one of this name already", settings->alias);
-		return;
-	}
-	if (add_nic(netd, settings, fds, nfds, &nic, err) < 0) {
-		kept_release(netd->kept, &settings->instance);
-		return;
-	}
-	nic->presence = NETD_ARRIVING;
-	netd->changing = nic;
-	netd->answers = 1; /* ours */
-	netd->refused = (struct err){0};
-	for (uint32_t c = 0; c <= nic->netvsp.sub_channels; c++) {
-		describe_offer(nic, c, name, &desc);
-		r = vsp_offer_begin(netd->vsp, &desc, ops_of(c), &nic->netvsp, on_offer_over, netd);
-		if (r == 0)
-			netd->answers++;
-		else if (!netd->refused.code)
-			err_set(&netd->refused, r, "NIC %s: it cannot be offered: %s", settings->alias, err_name(r));
-	}
-	on_offer_over(netd, &(struct err){0});
-}
-
-static void set_link(struct netd_nic *nic, bool leaving)
-{
-	nic->netvsp.leaving = leaving;
-	netvsp_set(&nic->netvsp, &nic->netvsp.settings);
-}
-
-static void detach(struct netd *netd, struct netd_nic *nic, uint32_t timeout_ms)
-{
-	netd->changing = nic;
-	netd->timeout_ms = timeout_ms;
-	netd->refused = (struct err){0};
-	netd->quiet_ns = clock_now_ns();
-	netd->deadline_ns = netd->quiet_ns + timeout_ms * NS_PER_MS;
-	netd->packets = nic->netvsp.packets;
-	if (timeout_ms == 0 || !netvsp_guest_has(&nic->netvsp)) {
-		begin_to_go(netd, nic);
-		return;
-	}
-	nic->presence = NETD_LEAVING;
-	set_link(nic, true);
-	loop_arm(netd->tick, NETD_TICK_NS);
-}
-
-/* Return: whether the guest sends nothing any more. */
-static bool is_quiet(struct netd *netd, const struct netd_nic *nic, uint64_t now_ns)
-{
-	if (!netvsp_guest_has(&nic->netvsp))
-		return true;
-	/* What it waits for must not be left unanswered: it would wait for ever. */
-	if (nic->netvsp.packets != netd->packets || netvsp_owes(&nic->netvsp)) {
-		netd->packets = nic->netvsp.packets;
-		netd->quiet_ns = now_ns;
-	}
-	return now_ns - netd->quiet_ns >= NETD_QUIET_NS;
-}
-
-static void give_up(struct netd *netd, struct netd_nic *nic)
-{
-	struct err err = {0};
-
-	nic->presence = NETD_PRESENT;
-	set_link(nic, false);
-	err_set(&err, -ETIMEDOUT,
-		"NIC %s: the guest was told that its link is down, and went on sending for %u.%u s: it stays; stop its "
-		"use in the guest, or force it out",
-		nic->netvsp.settings.alias, netd->timeout_ms / 1000, netd->timeout_ms % 1000 / 100);
-	log_warn(nic->netvsp.settings.alias, "%s", err.text);
-	change_end(netd, &err);
-}
-
-static void on_tick(void *arg)
-{
-	struct netd *netd = arg;
-	struct netd_nic *nic = netd->changing;
-	uint64_t now_ns = clock_now_ns();
-
-	if (!nic)
-		return;
-	if (nic->presence == NETD_LEAVING && is_quiet(netd, nic, now_ns)) {
-		begin_to_go(netd, nic);
-		return;
-	}
-	if (nic->presence == NETD_LEAVING && now_ns >= netd->deadline_ns) {
-		give_up(netd, nic);
-		return;
-	}
-	if (nic->presence == NETD_GOING && !withdraw(netd, nic)) {
-		struct err err = netd->refused;
-
-		remove_nic(netd, nic);
-		change_end(netd, &err);
-		return;
-	}
-	loop_arm(netd->tick, NETD_TICK_NS);
-}
-
-static void set(struct netd *netd, struct netd_nic *nic, const struct nic_settings *settings, int *fds, size_t nfds,
-		struct err *err)
-{
-	if (strcmp(settings->alias, nic->netvsp.settings.alias) != 0) {
-		err_set(err, -EINVAL, "NIC %s: it cannot become %s", nic->netvsp.settings.alias, settings->alias);
-		return;
-	}
-	if (port_change(nic->port, settings, nfds > 0 ? &fds[0] : &(int){-1}, err) == 0) {
-		netvsp_set(&nic->netvsp, settings);
-		change_end(netd, err);
-	}
-}
-
-static void capture(struct netd *netd, struct netd_nic *nic, const struct nic_change *change, int *fds, size_t nfds,
-		    struct err *err)
-{
-	int fd = nfds > 0 ? take_fd(&fds[0]) : -1;
-
-	if (port_capture(nic->port, fd, change->filter, change->filter_len, change->snap_len, err) == 0)
-		change_end(netd, err);
-}
-
-void netd_change(struct netd *netd, const struct nic_change *change, int *fds, size_t nfds, struct vsp_change *call)
-{
-	struct netd_nic *nic = find(netd, &change->instance);
-	struct err err = {0};
-
-	if (netd->call)
-		err_set(&err, -EBUSY, "another NIC is being attached or detached");
-	else if (!nic && change->kind != NIC_ATTACH)
-		err_set(&err, -ENOENT, "there is no such NIC");
-	if (err.code) {
-		vsp_changed(call, &err);
-		return;
-	}
-	netd->call = call;
-	if (change->kind == NIC_ATTACH)
-		attach(netd, &change->nic, fds, nfds, &err);
-	else if (change->kind == NIC_DETACH)
-		detach(netd, nic, change->timeout_ms);
-	else if (change->kind == NIC_SET)
-		set(netd, nic, &change->nic, fds, nfds, &err);
-	else
-		capture(netd, nic, change, fds, nfds, &err);
-	if (err.code)
-		change_end(netd, &err);
 }
 
 /* ---- life ---- */
@@ -432,7 +191,7 @@ int netd_open(struct loop *loop, struct vsp *vsp, const struct settings *setting
 {
 	struct netd *netd = calloc(1, sizeof(*netd));
 	struct netd_nic *nic;
-	int r = netd ? loop_add_timer(loop, on_tick, netd, &netd->tick) : -ENOMEM;
+	int r = netd ? loop_add_timer(loop, netd_on_tick, netd, &netd->tick) : -ENOMEM;
 
 	if (r == 0)
 		r = loop_add_timer(loop, on_teller, netd, &netd->teller);
@@ -445,7 +204,7 @@ int netd_open(struct loop *loop, struct vsp *vsp, const struct settings *setting
 	if (r == 0)
 		r = kept_new(vsp, &netd->kept, err);
 	for (size_t i = 0; r == 0 && i < settings->nics; i++)
-		r = add_nic(netd, &settings->nic[i], fds, nfds, &nic, err);
+		r = netd_add(netd, &settings->nic[i], fds, nfds, &nic, err);
 	for (size_t i = 0; i < nfds; i++)
 		fd_close(&fds[i]);
 	if (r < 0) {

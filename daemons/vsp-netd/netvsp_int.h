@@ -12,6 +12,8 @@
 #define NETVSP_SEND_SECTION_BYTES 6144u /* as guests expect it */
 #define NETVSP_HEAD_LEN		  128u	/* before a frame in a section of the receive buffer */
 #define NETVSP_PAGE		  4096u
+#define NETVSP_SECTIONS_MIN	  (2u * NETVSP_LANDING_MAX)
+#define NETVSP_SEND_SECTIONS_MAX  65536u
 
 /*
  * What a successor must know: in the primary channel's state block. Words that change by themselves come first:
@@ -68,6 +70,8 @@ static inline struct netvsp *netvsp_of(struct vsp_channel *channel)
 
 /** netvsp_state - of a NIC that is open. */
 const struct netvsp_state *netvsp_state(const struct netvsp *netvsp);
+/** netvsp_answer - complete @request with @message. @next: what the state becomes; NULL: it stays. */
+void netvsp_answer(struct netvsp_request *request, const struct nvsp_message *message, const struct netvsp_state *next);
 /** netvsp_complete - @status: enum nvsp_status; of SEND_RNDIS_PACKET. @next: what the state becomes; NULL: it stays. */
 void netvsp_complete(struct netvsp_request *request, uint32_t status, const struct netvsp_state *next);
 /** netvsp_complain - what the guest has sent, in the log. */
@@ -80,6 +84,39 @@ void netvsp_count_dropped(struct netvsp *netvsp, uint64_t frames);
 bool netvsp_link(const struct netvsp *netvsp);
 /** netvsp_coalesces - whether frames may be longer than the MTU. */
 bool netvsp_coalesces(const struct netvsp *netvsp);
+
+/** netvsp_init_channel - of what is open now. */
+void netvsp_init_channel(struct vsp_channel *channel);
+/** netvsp_connect - the primary channel is open, and the port hears so. */
+void netvsp_connect(struct netvsp *netvsp, struct vsp_channel *channel);
+
+/* ---- netvsp_packet.c ---- */
+
+void netvsp_packet(struct vsp_channel *channel, struct vsp_request *vsp);
+void netvsp_fail(struct vsp_channel *channel, struct vsp_request *vsp);
+
+/* ---- netvsp_buffers.c ---- */
+
+/** netvsp_section_bytes - of a section that holds a frame of a NIC with this MTU. */
+uint32_t netvsp_section_bytes(uint32_t mtu);
+/** netvsp_op_* - messages about buffers; they may wait for the worker. */
+void netvsp_op_receive_buffer(struct netvsp *netvsp, struct netvsp_request *request);
+void netvsp_op_send_buffer(struct netvsp *netvsp, struct netvsp_request *request);
+void netvsp_op_revoke_receive_buffer(struct netvsp *netvsp, struct netvsp_request *request);
+void netvsp_op_revoke_send_buffer(struct netvsp *netvsp, struct netvsp_request *request);
+void netvsp_drop_receive_buffer(struct netvsp *netvsp);
+void netvsp_drop_send_buffer(struct netvsp *netvsp);
+void netvsp_revoked(struct vsp_channel *channel, struct vsp_buffer *buffer);
+/** netvsp_map_again - those that the state says the guest has lent. Return: 0 or a negative errno. */
+int netvsp_map_again(struct netvsp *netvsp);
+
+/* ---- netvsp_recover.c ---- */
+
+int netvsp_recover(struct vsp_channel *channel);
+int netvsp_sub_recover(struct vsp_channel *channel);
+/** netvsp_settle - what a predecessor gave to the rings, and what of that the guest has: known once all channels are
+ * taken over; once. */
+void netvsp_settle(struct netvsp *netvsp);
 
 /* ---- netvsp_tx.c ---- */
 
