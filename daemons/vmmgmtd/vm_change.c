@@ -32,8 +32,13 @@ static void change_free(struct vm_change *change)
 
 void vm_change_cleanup(struct vm_change **change)
 {
-	if (*change)
-		change_free(*change);
+	struct vm_change *own = *change;
+
+	if (!own)
+		return;
+	if (own->planned)
+		runtime_plan_dropped(own->vm->env->base, own->vm->domain.uuid);
+	change_free(own);
 }
 
 struct vm_change *vm_change_new(struct vm *vm, const struct vm_change_kind *kind, vm_change_fn done, void *arg)
@@ -125,10 +130,14 @@ static void on_settled(int error, const char *text, bool same, void *arg)
 	if (error && error != -ECANCELED && error != -ECONNRESET)
 		log_error(vm->domain.name, "its vmworker does not tell which %ss it has: %s", change->kind->what,
 			  *text ? text : strerror(-error));
-	if (!error && same)
+	if (!error && same) {
 		made(vm, change);
-	else if (!error)
+		vm_peers_adopt(vm); /* who attached a NIC has not lived to look after it */
+		vm_peers_told(vm);
+	} else if (!error) {
+		vm_nics_changed(vm, &change->then, &vm->domain);
 		runtime_plan_dropped(vm->env->base, vm->domain.uuid);
+	}
 	if (!error)
 		log_notice(vm->domain.name, "a change of its %ss that was interrupted %s", change->kind->what,
 			   same ? "is made" : "is not");
@@ -213,25 +222,35 @@ bool vm_change_is_off(const struct vm *vm, unsigned int flags)
 	return !vm->has_folder || (flags & VM_CHANGE_CONFIG);
 }
 
-int vm_change_ask(struct vm_change *change, vm_change_send_fn send, const void *what, struct err *err)
+int vm_change_plan(struct vm_change *change, struct err *err)
 {
 	struct vm *vm = change->vm;
 	const char *kept = !change->keeps ? NULL : (change->kept.xml ? &change->kept : &change->then)->xml;
-	int r = 0;
+	int r;
+
+	if (change->planned || !change->then.xml)
+		return 0;
+	r = runtime_plan(vm->env->base, vm->domain.uuid, change->then.xml, kept);
+	if (r < 0)
+		return err_set(err, r, "VM %s: runtime folder: the plan cannot be written: %s", vm->domain.name,
+			       strerror(-r));
+	change->planned = true;
+	return 0;
+}
+
+int vm_change_ask(struct vm_change *change, vm_change_send_fn send, const void *what, struct err *err)
+{
+	struct vm *vm = change->vm;
+	int r;
 
 	vm_nics_carry(&change->then, &vm->domain);
-	if (change->then.xml) {
-		r = runtime_plan(vm->env->base, vm->domain.uuid, change->then.xml, kept);
-		if (r < 0)
-			return err_set(err, r, "VM %s: runtime folder: the plan cannot be written: %s", vm->domain.name,
-				       strerror(-r));
-	}
+	r = vm_change_plan(change, err);
+	if (r < 0)
+		return r;
 	r = send(vm->conn, what, on_changed, change);
 	if (r == 0) {
 		vm->change = change;
 		return 0;
 	}
-	if (change->then.xml)
-		runtime_plan_dropped(vm->env->base, vm->domain.uuid);
 	return err_set(err, r, "VM %s: its vmworker cannot be asked: %s", vm->domain.name, strerror(-r));
 }

@@ -33,6 +33,7 @@ struct vm_change {
 	struct domain then; /* what runs then; xml is NULL: as now */
 	struct domain kept; /* what is kept then; xml is NULL: as it follows */
 	bool keeps;	    /* what is kept changes, too */
+	bool planned;	    /* the plan is written */
 	char name[DOMAIN_ALIAS_MAX];
 	vm_change_fn done;
 	void *arg;
@@ -40,7 +41,7 @@ struct vm_change {
 
 /** vm_change_new - NULL without memory. Owner: the caller, until vm_change_ask() has succeeded. */
 struct vm_change *vm_change_new(struct vm *vm, const struct vm_change_kind *kind, vm_change_fn done, void *arg);
-/** vm_change_cleanup - for _cleanup_(). */
+/** vm_change_cleanup - for _cleanup_(): nobody was asked, so its plan goes, too. */
 void vm_change_cleanup(struct vm_change **change);
 
 /** vm_change_check - Return: 0 if what runs can be changed now; else with a line. */
@@ -56,6 +57,9 @@ int vm_change_keep_only(struct vm *vm, struct domain *then, struct err *err);
 /** vm_change_send_fn - ask the worker: worker_change_disk(), worker_change_nic(). */
 typedef int (*vm_change_send_fn)(struct worker *worker, const void *what, worker_done_fn done, void *arg);
 
+/** vm_change_plan - write the plan before anything is made for the change: whoever comes after a death finds it, and
+ * undoes what was made. Nothing is done if it is written already. Return: 0; a negative errno with a line. */
+int vm_change_plan(struct vm_change *change, struct err *err);
 /** vm_change_ask - write the plan, ask the worker. @change is taken over on success, and done once the worker has
  * answered. Return: 0; a negative errno with a line. */
 int vm_change_ask(struct vm_change *change, vm_change_send_fn send, const void *what, struct err *err);

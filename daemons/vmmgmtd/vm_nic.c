@@ -174,7 +174,9 @@ static int attach_running(struct vm_change *change, const struct nic_edit *edite
 	strcpy(change->name, nic->alias);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		fds[i] = -1;
-	r = open_nic(vm, nic, err, fds);
+	r = vm_change_plan(change, err);
+	if (r == 0)
+		r = open_nic(vm, nic, err, fds);
 	if (r < 0)
 		return r;
 	r = vm_change_ask(change, send_nic, &what, err);

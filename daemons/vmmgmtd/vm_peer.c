@@ -11,6 +11,9 @@
  *	here --told that it has gone--> WANTED --passt, connect() or accept()--> (fd) --change--> here
  *	             after a pause, longer each time ^-------- refused, ended -------------+
  *
+ * What vsp-netd tells comes late: that somebody has gone may be said of who was there before. So there is a pause after
+ * one that was there only briefly, and who is told of meanwhile as there is not replaced.
+ *
  * The generations are in the runtime folder ("nics"), written at a start, before the worker is asked, and after each
  * change: a number may be left out, but none comes twice.
  *
@@ -41,6 +44,8 @@
 #define PAUSE_FIRST_NS (100 * NS_PER_MS)
 #define PAUSE_MAX_NS   (10 * NS_PER_SEC)
 #define LIVED_NS       (30 * NS_PER_SEC) /* whoever was there so long has worked */
+#define BRIEF_NS       (500 * NS_PER_MS) /* whoever was there so short may be there yet: what tells of the end is of before \
+					  */
 #define BUSY_NS	       (200 * NS_PER_MS) /* another change is under way */
 #define CONNECT_NS     (1 * NS_PER_SEC)
 #define SOCKETS	       "sockets"
@@ -67,9 +72,11 @@ struct vm_peer {
 	enum domain_nic_type type;
 	struct launched *passt; /* that this process has started, as long as it lives */
 	int listen_fd, fd;	/* fd: a new one, to be handed over */
+	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* of listen_fd */
+	ino_t inode;						   /* of @path, as long as it is ours */
 	struct loop_source *accepting, *timer;
-	bool wanted, asked; /* asked: the worker is */
-	uint64_t pause_ns, since_ns;
+	bool wanted, asked;	     /* asked: the worker is */
+	uint64_t pause_ns, since_ns; /* since_ns: 0: nobody has been there yet */
 };
 
 /* ---- the NIC ---- */
@@ -110,7 +117,8 @@ static void load_generations(struct vm *vm)
 		for (size_t i = 0; blank && i < vm->domain.nic_count; i++)
 			if (!strncmp(vm->domain.nics[i].alias, line, (size_t)(blank - line)) &&
 			    !vm->domain.nics[i].alias[blank - line])
-				vm->domain.nics[i].generation = (unsigned int)strtoul(blank + 1, NULL, 10);
+				vm->domain.nics[i].generation =
+					MAX(vm->domain.nics[i].generation, (unsigned int)strtoul(blank + 1, NULL, 10));
 	}
 }
 
@@ -227,6 +235,7 @@ static int start_listen(struct vm_peer *peer, const struct domain_nic *nic, stru
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	char folder[PATH_MAX];
 	struct sockaddr_un address;
+	struct stat st;
 	int r = fd < 0 ? -errno : socket_path(peer, nic, &address);
 
 	snprintf(folder, sizeof(folder), "%s/" SOCKETS, peer->vm->env->base);
@@ -241,17 +250,30 @@ static int start_listen(struct vm_peer *peer, const struct domain_nic *nic, stru
 	if (r < 0)
 		return err_set(err, r, "NIC %s: socket %s: %s", nic->alias, nic->source, strerror(-r));
 	peer->listen_fd = take_fd(&fd);
+	strcpy(peer->path, address.sun_path);
+	peer->inode = lstat(peer->path, &st) < 0 ? 0 : st.st_ino;
 	return 0;
 }
 
+/* A path that somebody else has taken meanwhile stays. */
+static void stop_listen(struct vm_peer *peer)
+{
+	struct stat st;
+
+	if (peer->listen_fd >= 0 && lstat(peer->path, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_ino == peer->inode)
+		unlink(peer->path);
+	fd_close(&peer->listen_fd);
+}
+
 /* One whose other end is closed. */
-static int open_nobody(const struct domain_nic *nic, struct err *err, int *ret_fd)
+static int open_nobody(struct vm_peer *peer, const struct domain_nic *nic, struct err *err, int *ret_fd)
 {
 	int fds[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
 		return err_set(err, -errno, "NIC %s: %s", nic->alias, strerror(errno));
 	close(fds[1]);
+	peer->since_ns = 0;
 	*ret_fd = fds[0];
 	return 0;
 }
@@ -374,14 +396,30 @@ static void want(struct vm_peer *peer, uint64_t pause_ns)
 }
 
 /* After one that was there: the shorter, the longer the pause. */
+static uint64_t pause_after(const struct vm_peer *peer)
+{
+	uint64_t lived = clock_now_ns() - peer->since_ns, pause_ns;
+
+	if (!peer->since_ns || lived >= LIVED_NS)
+		return PAUSE_FIRST_NS;
+	pause_ns = MAX(2 * peer->pause_ns, PAUSE_FIRST_NS);
+	return MIN(lived < BRIEF_NS ? MAX(pause_ns, BRIEF_NS) : pause_ns, PAUSE_MAX_NS);
+}
+
 static void want_another(struct vm_peer *peer)
 {
-	uint64_t lived = clock_now_ns() - peer->since_ns;
-
-	peer->pause_ns = lived >= LIVED_NS || !peer->pause_ns ? PAUSE_FIRST_NS : MIN(2 * peer->pause_ns, PAUSE_MAX_NS);
+	peer->pause_ns = pause_after(peer);
 	if (log_allowed(&peer->vm->told, peer->vm->domain.name))
 		log_info(peer->vm->domain.name, "NIC %s: nobody is behind it any more", peer->alias);
 	want(peer, peer->pause_ns);
+}
+
+/* There is somebody: that he had gone was said of who was there before. */
+static void want_nobody(struct vm_peer *peer)
+{
+	peer->wanted = false;
+	loop_remove(&peer->accepting);
+	loop_disarm(peer->timer);
 }
 
 /* ---- the set ---- */
@@ -400,7 +438,7 @@ static void peer_free(struct vm_peer *peer)
 	loop_remove(&peer->accepting);
 	loop_remove(&peer->timer);
 	fd_close(&peer->fd);
-	fd_close(&peer->listen_fd);
+	stop_listen(peer);
 	if (peer->passt)
 		peer->vm->env->launcher->ops->release(peer->passt);
 	free(peer);
@@ -433,7 +471,7 @@ int vm_peer_open(struct vm *vm, const struct domain_nic *nic, struct err *err, i
 	if (r == 0 && peer->type == DOMAIN_NIC_USER)
 		r = start_passt(peer, nic, err, ret_fd);
 	else if (r == 0 && (peer->type == DOMAIN_NIC_SERVER || try_connect(peer, nic, ret_fd) < 0))
-		r = open_nobody(nic, err, ret_fd);
+		r = open_nobody(peer, nic, err, ret_fd);
 	if (r < 0 && peer)
 		vm_peer_close(vm, nic->alias);
 	return r;
@@ -463,7 +501,7 @@ void vm_peers_adopt(struct vm *vm)
 	load_generations(vm);
 	for (size_t i = 0; i < vm->domain.nic_count; i++) {
 		const struct domain_nic *nic = &vm->domain.nics[i];
-		struct vm_peer *peer = domain_nic_streams(nic) ? peer_new(vm, nic) : NULL;
+		struct vm_peer *peer = domain_nic_streams(nic) && !find(vm, nic->alias) ? peer_new(vm, nic) : NULL;
 		struct err err = {0};
 
 		if (peer && peer->type == DOMAIN_NIC_SERVER && start_listen(peer, nic, &err) < 0)
@@ -485,8 +523,12 @@ void vm_peers_told(struct vm *vm)
 	for (size_t i = 0; service && i < service->nic_count; i++) {
 		struct vm_peer *peer = find(vm, service->nics[i].alias);
 
-		if (peer && service->nics[i].peer_gone && !peer->wanted && !peer->asked)
+		if (!peer || peer->asked)
+			continue;
+		if (service->nics[i].peer_gone && !peer->wanted)
 			want_another(peer);
+		else if (!service->nics[i].peer_gone && peer->wanted && peer->fd < 0)
+			want_nobody(peer);
 	}
 }
 

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "runtime.h"
 #include "scratch.h"
 #include "vm_peer.h"
@@ -67,11 +68,11 @@ static void setup(void)
 	fx.vm->has_folder = true;
 	fx.vm->worker = &process;
 	fx.vm->state = VM_RUNNING;
+	fx.vm->phase = WORKER_PHASE_RUNNING;
 }
 
 static void teardown(void)
 {
-	vm_peers_close(fx.vm);
 	fx.vm->worker = NULL;
 	vm_free(fx.vm);
 	loop_free(fx.loop);
@@ -183,8 +184,139 @@ Test(vm_peer, generations_are_those_of_this_run)
 	cr_assert(domain->nics[0].generation == 7 && domain->nics[1].generation == 3);
 	vm_peers_begin(fx.vm);
 	cr_assert(domain->nics[0].generation == 0 && domain->nics[1].generation == 0);
-	domain->nics[0].generation = 1;
 	vm_peers_close(fx.vm);
 	vm_peers_adopt(fx.vm);
 	cr_assert(domain->nics[0].generation == 0 && domain->nics[1].generation == 0);
+}
+
+Test(vm_peer, adopted_once)
+{
+	struct domain *domain = &fx.vm->domain;
+	struct vm_peer *first;
+	ino_t before;
+
+	vm_peers_adopt(fx.vm);
+	first = fx.vm->peers;
+	before = inode();
+	cr_assert(first && before);
+	domain->nics[0].generation = 5;
+	vm_peers_adopt(fx.vm);
+	cr_assert_eq(fx.vm->peers, first);
+	cr_assert_eq(inode(), before, "it listens where it did");
+	cr_assert_eq(domain->nics[0].generation, 5);
+	vm_peer_close(fx.vm, "net1");
+	vm_peers_adopt(fx.vm);
+	cr_assert_neq(fx.vm->peers, NULL);
+	vm_peer_close(fx.vm, "net0");
+	cr_assert(fx.vm->peers, "the one that came later is looked after");
+}
+
+/* ---- who goes, and comes ---- */
+
+static void on_status(const struct worker_status *status, void *arg)
+{
+}
+
+static void on_lost(int error, const char *why, void *arg)
+{
+}
+
+/* A worker that never answers. Return: its socket. */
+static int connect_worker(void)
+{
+	static const struct worker_events worker_events = {on_status, on_lost};
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), r;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/worker.sock", fx.base);
+	cr_assert(fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(fd, 1) == 0);
+	r = worker_connect(fx.loop, address.sun_path, &worker_events, NULL, &fx.vm->conn);
+	cr_assert_eq(r, 0, "%s", strerror(-r));
+	return fd;
+}
+
+static void tell(const char *alias, bool peer_gone)
+{
+	struct worker_service *service;
+
+	if (!fx.vm->services)
+		fx.vm->services = calloc(WORKER_SERVICES_MAX, sizeof(*fx.vm->services));
+	cr_assert(fx.vm->services);
+	service = &fx.vm->services[0];
+	fx.vm->service_count = 1;
+	*service = (struct worker_service){.name = VM_SERVICE_NETWORK, .nic_count = 1};
+	snprintf(service->nics[0].alias, sizeof(service->nics[0].alias), "%s", alias);
+	service->nics[0].peer_gone = peer_gone;
+	vm_peers_told(fx.vm);
+}
+
+/* Return: whether somebody connects to @server before @end_ns. */
+static bool comes(int server, uint64_t end_ns)
+{
+	int fd;
+
+	while (clock_now_ns() < end_ns) {
+		loop_run_once(fx.loop, false);
+		fd = accept4(server, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd >= 0) {
+			close(fd);
+			return true;
+		}
+		usleep(5000);
+	}
+	return false;
+}
+
+/* What says that the one before has gone may come when the next one is there. */
+Test(vm_peer, who_is_there_is_not_replaced)
+{
+	int worker = connect_worker(), server = listen_on_it(SOCK_STREAM), fd;
+	uint64_t begin_ns = clock_now_ns();
+	struct err err = {0};
+
+	cr_assert_eq(vm_peer_open(fx.vm, &fx.vm->domain.nics[1], &err, &fd), 0, "%s", err.text);
+	cr_assert(comes(server, begin_ns + 20 * NS_PER_SEC));
+	tell("net1", true);
+	tell("net1", false);
+	cr_assert(!comes(server, clock_now_ns() + 700 * NS_PER_MS), "there is somebody");
+	tell("net1", true);
+	cr_assert(comes(server, clock_now_ns() + 20 * NS_PER_SEC), "there is nobody");
+	close(fd);
+	close(server);
+	close(worker);
+}
+
+Test(vm_peer, who_lived_briefly_has_a_pause)
+{
+	int worker = connect_worker(), server = listen_on_it(SOCK_STREAM), fd;
+	uint64_t begin_ns = clock_now_ns();
+	struct err err = {0};
+
+	cr_assert_eq(vm_peer_open(fx.vm, &fx.vm->domain.nics[1], &err, &fd), 0, "%s", err.text);
+	cr_assert(comes(server, begin_ns + 20 * NS_PER_SEC));
+	tell("net1", true);
+	cr_assert(comes(server, clock_now_ns() + 20 * NS_PER_SEC));
+	cr_assert_geq(clock_now_ns() - begin_ns, 500 * NS_PER_MS);
+	close(fd);
+	close(server);
+	close(worker);
+}
+
+Test(vm_peer, a_path_goes_with_its_server)
+{
+	struct err err = {0};
+	int server, fd;
+
+	cr_assert_eq(open_server(&err), 0, "%s", err.text);
+	fd = try_connect();
+	cr_assert_geq(fd, 0);
+	close(fd);
+	vm_peer_close(fx.vm, "net0");
+	cr_assert_eq(inode(), 0, "its path has gone, too");
+	cr_assert_eq(open_server(&err), 0, "%s", err.text);
+	unlink(fx.path);
+	server = listen_on_it(SOCK_STREAM);
+	vm_peer_close(fx.vm, "net0");
+	cr_assert_neq(inode(), 0, "that of somebody else stays");
+	close(server);
 }
