@@ -12,7 +12,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
@@ -28,6 +27,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "bench.h"
+#include "process.h"
 
 #define WINDOW_NS (350 * NS_PER_MS)
 #define BATCH	  512u
@@ -53,12 +53,6 @@ static const char *const names[TARGETS] = {"tapours", "tapfloor"};
 static struct network_target *targets[TARGETS];
 static int taps[TARGETS] = {-1, -1}, wires[TARGETS] = {-1, -1}, control = -1;
 static uint8_t frame[NETWORK_FRAME_MAX];
-static char folder[PATH_MAX - 64];
-
-const char *network_folder(void)
-{
-	return folder;
-}
 
 /* ---- taps ---- */
 
@@ -123,14 +117,6 @@ static unsigned long arrived(enum target_id id)
 }
 
 /* ---- one measurement ---- */
-
-static double seconds(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
 
 static struct virtio_net_hdr make_frame(const struct load *load, const uint8_t *to)
 {
@@ -216,7 +202,7 @@ static double measure(const struct load *load, enum target_id id)
 	}
 	kicks = targets[id]->kicks;
 	interrupts = targets[id]->interrupts;
-	cpu = seconds(targets[id]->clock);
+	cpu = process_seconds(targets[id]->clock);
 	frames = load->metric == METRIC_RECEIVE ? receive_window(load, id) : send_window(load, id);
 	if (frames == 0)
 		return -1;
@@ -224,7 +210,7 @@ static double measure(const struct load *load, enum target_id id)
 		return (double)(targets[id]->kicks - kicks) / (double)frames;
 	if (load->metric == METRIC_INTERRUPTS)
 		return (double)(targets[id]->interrupts - interrupts) / (double)frames;
-	return (seconds(targets[id]->clock) - cpu) * 1e6 / (double)frames;
+	return (process_seconds(targets[id]->clock) - cpu) * 1e6 / (double)frames;
 }
 
 static double ours(void *arg)
@@ -269,10 +255,8 @@ static const struct bench_case cases[] = {
 
 int main(int argc, char **argv)
 {
-	ssize_t n = readlink("/proc/self/exe", folder, sizeof(folder) - 1);
-	int r = n < 0 ? -errno : enter_namespace();
+	int r = enter_namespace();
 
-	dirname(folder);
 	control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	for (unsigned int i = 0; i < TARGETS && r == 0; i++)
 		r = open_tap(i);

@@ -37,7 +37,4 @@ int network_ours_start(int tap, const uint8_t mac[6], struct network_target **re
 /** network_floor_start - a process that does nothing but to move frames between memory and the tap. */
 int network_floor_start(int tap, struct network_target **ret);
 
-/** network_folder - where this program lies. */
-const char *network_folder(void);
-
 #endif

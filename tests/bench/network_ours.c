@@ -1,22 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Our vsp-netd, with a fake guest that keeps to the rules of Linux's driver: it masks interrupts while it reads. */
+/* Our vsp-netd. */
 #include <errno.h>
-#include <limits.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "abi/ndis.h"
 #include "base/bytes.h"
 #include "fake_netvsc.h"
 #include "network.h"
 #include "proto/network.pb-c.h"
+#include "service.h"
 
-#define RING_PAGES 33u
 #define GUEST_LEN  (24u << 20)
 #define SLOT_PAGES 18u
 #define CALL_ID	   9999u
@@ -24,12 +18,8 @@
 
 struct ours {
 	struct network_target target;
-	struct loop *loop;
-	struct fake_guest guest;
-	struct fake_channel channel;
-	struct fake_worker *worker;
+	struct service service;
 	struct fake_nic nic;
-	pid_t pid;
 	uint64_t slots_gpa;
 	uint32_t message_len; /* in each slot */
 	uint64_t done;	      /* frames that were completed */
@@ -47,18 +37,8 @@ static void take_all(struct ours *ours)
 {
 	enum fake_nic_event event;
 
-	while ((event = fake_nic_poll(&ours->nic, &ours->channel)) != FAKE_NIC_NOTHING)
+	while ((event = fake_nic_poll(&ours->nic, &ours->service.channel)) != FAKE_NIC_NOTHING)
 		ours->done += event == FAKE_NIC_COMPLETED;
-}
-
-/* Until something is there. */
-static int wait_for_packet(struct ours *ours)
-{
-	while (!fake_unmask(&ours->channel))
-		if (!fake_channel_irq(&ours->channel, FAKE_WAIT_MS))
-			return -ETIMEDOUT;
-	fake_mask(&ours->channel);
-	return 0;
 }
 
 static int put(struct ours *ours, unsigned int slot)
@@ -70,8 +50,9 @@ static int put(struct ours *ours, unsigned int slot)
 		pages[i] = ours->slots_gpa + ((uint64_t)slot * SLOT_PAGES + i) * GUEST_PAGE_SIZE;
 	message.rndis_packet.channel_type = NVSP_CHANNEL_DATA;
 	message.rndis_packet.section = NVSP_NO_SECTION;
-	return fake_put_pages(&ours->channel, slot, pages, (ours->message_len + GUEST_PAGE_SIZE - 1) / GUEST_PAGE_SIZE,
-			      0, ours->message_len, &message, NVSP_MESSAGE_LEN);
+	return fake_put_pages(&ours->service.channel, slot, pages,
+			      (ours->message_len + GUEST_PAGE_SIZE - 1) / GUEST_PAGE_SIZE, 0, ours->message_len,
+			      &message, NVSP_MESSAGE_LEN);
 }
 
 static int ours_load(struct network_target *target, const struct virtio_net_hdr *hdr, const uint8_t *frame, size_t len)
@@ -81,8 +62,8 @@ static int ours_load(struct network_target *target, const struct virtio_net_hdr 
 				       hdr->gso_size | RNDIS_LSO_VERSION_2 | 34u << RNDIS_LSO_TRANSPORT_OFFSET_SHIFT};
 
 	for (unsigned int i = 0; i < NETWORK_DEPTH; i++) {
-		uint8_t *to =
-			fake_guest_ptr(&ours->guest, ours->slots_gpa + (uint64_t)i * SLOT_PAGES * GUEST_PAGE_SIZE);
+		uint8_t *to = fake_guest_ptr(&ours->service.guest,
+					     ours->slots_gpa + (uint64_t)i * SLOT_PAGES * GUEST_PAGE_SIZE);
 
 		ours->message_len = (uint32_t)fake_nic_build(to, frame, len, &info, hdr->gso_type ? 1 : 0);
 	}
@@ -99,12 +80,12 @@ static int ours_send(struct network_target *target, unsigned int count)
 		while (put_until < end && put_until - ours->done < NETWORK_DEPTH &&
 		       put(ours, (unsigned int)(put_until % NETWORK_DEPTH)) == 0)
 			put_until++;
-		if (!fake_peek(&ours->channel) && wait_for_packet(ours) < 0)
+		if (!fake_peek(&ours->service.channel) && service_wait(&ours->service) < 0)
 			return -ETIMEDOUT;
 		take_all(ours);
 	}
-	target->kicks = ours->channel.kicks;
-	target->interrupts = ours->channel.interrupts;
+	target->kicks = ours->service.channel.kicks;
+	target->interrupts = ours->service.channel.interrupts;
 	return ours->nic.bad ? -EPROTO : 0;
 }
 
@@ -113,15 +94,15 @@ static int ours_take(struct network_target *target)
 	struct ours *ours = to_ours(target);
 	uint64_t before = ours->taken;
 
-	if (!fake_peek(&ours->channel)) {
-		if (!fake_unmask(&ours->channel) && !fake_channel_irq(&ours->channel, 0))
+	if (!fake_peek(&ours->service.channel)) {
+		if (!fake_unmask(&ours->service.channel) && !fake_channel_irq(&ours->service.channel, 0))
 			return 0;
-		fake_mask(&ours->channel);
+		fake_mask(&ours->service.channel);
 	}
 	take_all(ours);
 	ours->taken = ours->nic.frames;
-	target->kicks = ours->channel.kicks;
-	target->interrupts = ours->channel.interrupts;
+	target->kicks = ours->service.channel.kicks;
+	target->interrupts = ours->service.channel.interrupts;
 	return ours->nic.bad ? -EPROTO : (int)(ours->taken - before);
 }
 
@@ -129,14 +110,7 @@ static void ours_stop(struct network_target *target)
 {
 	struct ours *ours = to_ours(target);
 
-	if (ours->pid > 0) {
-		kill(ours->pid, SIGTERM);
-		waitpid(ours->pid, NULL, 0);
-	}
-	fake_worker_free(ours->worker);
-	fake_channel_done(&ours->channel);
-	fake_guest_done(&ours->guest);
-	loop_free(ours->loop);
+	service_done(&ours->service);
 	free(ours);
 }
 
@@ -155,7 +129,7 @@ static bool has_event(void *arg)
 	struct awaited *awaited = arg;
 
 	if (!awaited->there)
-		awaited->there = fake_nic_poll(&awaited->ours->nic, &awaited->ours->channel) == awaited->event;
+		awaited->there = fake_nic_poll(&awaited->ours->nic, &awaited->ours->service.channel) == awaited->event;
 	return awaited->there;
 }
 
@@ -163,7 +137,7 @@ static int await(struct ours *ours, enum fake_nic_event event)
 {
 	struct awaited awaited = {ours, event, false};
 
-	return fake_worker_run_until(ours->worker, has_event, &awaited);
+	return fake_worker_run_until(ours->service.worker, has_event, &awaited);
 }
 
 static int negotiate(struct ours *ours)
@@ -171,19 +145,20 @@ static int negotiate(struct ours *ours)
 	struct nvsp_message message = {.type = NVSP_MESSAGE_INIT};
 
 	message.init.min_version = message.init.max_version = NVSP_VERSION_61;
-	if (fake_nic_put(&ours->channel, CALL_ID, &message, true) < 0 || await(ours, FAKE_NIC_COMPLETED) < 0)
+	if (fake_nic_put(&ours->service.channel, CALL_ID, &message, true) < 0 || await(ours, FAKE_NIC_COMPLETED) < 0)
 		return -EIO;
 	message = (struct nvsp_message){.type = NVSP_MESSAGE_SEND_NDIS_CONFIG};
 	message.ndis_config.frame_bytes = 1514;
 	message.ndis_config.capabilities = NVSP_CAPABILITY_IEEE8021Q | NVSP_CAPABILITY_RSC;
-	if (fake_nic_put(&ours->channel, 0, &message, false) < 0)
+	if (fake_nic_put(&ours->service.channel, 0, &message, false) < 0)
 		return -EIO;
 	message = (struct nvsp_message){.type = NVSP_MESSAGE_SEND_NDIS_VERSION};
 	message.ndis_version.major = 6;
-	if (fake_nic_put(&ours->channel, 0, &message, false) < 0)
+	if (fake_nic_put(&ours->service.channel, 0, &message, false) < 0)
 		return -EIO;
 	for (int receive = 1; receive >= 0; receive--)
-		if (fake_nic_lend(&ours->channel, CALL_ID, receive) < 0 || await(ours, FAKE_NIC_COMPLETED) < 0 ||
+		if (fake_nic_lend(&ours->service.channel, CALL_ID, receive) < 0 ||
+		    await(ours, FAKE_NIC_COMPLETED) < 0 ||
 		    ours->nic.answer.send_buffer_complete.status != NVSP_STATUS_SUCCESS)
 			return -EIO;
 	return 0;
@@ -200,14 +175,16 @@ static int shake_hands(struct ours *ours)
 {
 	const uint32_t filter = RNDIS_FILTER_DIRECTED | RNDIS_FILTER_BROADCAST;
 
-	if (fake_worker_wait_ready(ours->worker) < 0 || fake_worker_open(ours->worker, 0, &ours->channel) < 0 ||
-	    negotiate(ours) < 0 || fake_nic_put_initialize(&ours->nic, &ours->channel, CALL_ID, 1) < 0 ||
+	if (negotiate(ours) < 0 || fake_nic_put_initialize(&ours->nic, &ours->service.channel, CALL_ID, 1) < 0 ||
 	    answered(ours) < 0 ||
-	    fake_nic_put_set(&ours->nic, &ours->channel, CALL_ID, 2, OID_GEN_CURRENT_PACKET_FILTER, &filter, 4) < 0 ||
+	    fake_nic_put_set(&ours->nic, &ours->service.channel, CALL_ID, 2, OID_GEN_CURRENT_PACKET_FILTER, &filter,
+			     4) < 0 ||
 	    answered(ours) < 0)
 		return -EIO;
-	fake_mask(&ours->channel);
-	return clock_getcpuclockid(ours->pid, &ours->target.clock) == 0 ? 0 : -ESRCH;
+	fake_mask(&ours->service.channel);
+	ours->target.clock = ours->service.clock;
+	ours->target.pid = ours->service.pid;
+	return 0;
 }
 
 static void start_worker(struct ours *ours, int tap, const uint8_t *mac)
@@ -228,43 +205,29 @@ static void start_worker(struct ours *ours, int tap, const uint8_t *mac)
 	message.nics = &nics;
 	message.n_nics = 1;
 	provider.config_len = bulkhead__network__config__pack(&message, config);
-	ours->worker = fake_worker_new(ours->loop, &ours->guest, &provider);
-}
-
-static _Noreturn void run_program(const struct ours *ours)
-{
-	char program[PATH_MAX];
-
-	snprintf(program, sizeof(program), "%s/%s", network_folder(), PROGRAM);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	execl(program, "vsp-netd", "--worker", fake_worker_path(ours->worker), "--name", "bench", NULL);
-	fprintf(stderr, "network: %s: %s\n", program, strerror(errno));
-	_exit(127);
+	ours->service.worker = fake_worker_new(ours->service.loop, &ours->service.guest, &provider);
 }
 
 int network_ours_start(int tap, const uint8_t mac[6], struct network_target **ret)
 {
+	const char *argv[8] = {PROGRAM, "--name", "bench"};
 	struct ours *ours = calloc(1, sizeof(*ours));
 	int r;
 
 	if (!ours)
 		return -ENOMEM;
-	r = loop_new(&ours->loop);
+	r = service_init(&ours->service, GUEST_LEN, 1);
 	if (r < 0) {
 		free(ours);
 		return r;
 	}
 	ours->target.ops = &ours_ops;
-	fake_guest_init(&ours->guest, GUEST_LEN, 1);
-	ours->slots_gpa = fake_guest_alloc(&ours->guest, (size_t)NETWORK_DEPTH * SLOT_PAGES);
-	fake_channel_init(&ours->channel, &ours->guest, 1, 0, RING_PAGES);
+	ours->slots_gpa = fake_guest_alloc(&ours->service.guest, (size_t)NETWORK_DEPTH * SLOT_PAGES);
 	start_worker(ours, tap, mac);
-	fake_nic_init(&ours->nic, &ours->guest, ours->worker);
-	ours->pid = fork();
-	if (ours->pid == 0)
-		run_program(ours);
-	ours->target.pid = ours->pid;
-	r = ours->pid < 0 ? -errno : shake_hands(ours);
+	fake_nic_init(&ours->nic, &ours->service.guest, ours->service.worker);
+	r = service_start(&ours->service, argv, NULL, NULL);
+	if (r == 0)
+		r = shake_hands(ours);
 	if (r < 0)
 		ours_stop(&ours->target);
 	else

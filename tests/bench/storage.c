@@ -11,9 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +19,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "bench.h"
+#include "process.h"
 
 #define PIECES	    (STORAGE_IMAGE_LEN / STORAGE_PIECE)
 #define WINDOW_NS   (350 * NS_PER_MS)
@@ -62,35 +60,20 @@ struct load {
 };
 
 static struct storage_target *targets[TARGETS];
-static char folder[PATH_MAX - 64];
 static int image = -1, image_direct = -1;
 static uint32_t seed = 1;
 static uint32_t *samples; /* ns */
 static size_t sample_count;
 
-const char *storage_folder(void)
-{
-	return folder;
-}
-
-static void pin(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	(void)sched_setaffinity(0, sizeof(set), &set);
-}
-
 void storage_pin_guest(enum storage_mode mode)
 {
-	pin(mode == STORAGE_EVENTS ? 1 : 0);
+	process_pin(mode == STORAGE_EVENTS ? 1 : 0);
 }
 
 void storage_pin_service(enum storage_mode mode)
 {
 	(void)mode;
-	pin(1);
+	process_pin(1);
 }
 
 static int make_image(void)
@@ -235,14 +218,6 @@ static uint64_t sampled_ns(void)
 	return sum;
 }
 
-static double seconds(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
 /* Return: reads done within the window; 0: it failed. */
 static unsigned long run_window(struct run *run)
 {
@@ -281,8 +256,8 @@ static double measure(const struct load *load, enum target_id id)
 		return -1;
 	}
 	run.target = targets[id];
-	cpu = seconds(run.target->clock);
-	wall = seconds(CLOCK_MONOTONIC);
+	cpu = process_seconds(run.target->clock);
+	wall = process_seconds(CLOCK_MONOTONIC);
 	interrupts = run.target->interrupts;
 	kicks = run.target->kicks;
 	observed = load->metric == METRIC_OBSERVED ? storage_ours_observed(run.target) : 0;
@@ -292,11 +267,11 @@ static double measure(const struct load *load, enum target_id id)
 		return -1;
 	switch (load->metric) {
 	case METRIC_CPU:
-		return (seconds(run.target->clock) - cpu) * 1e6 / (double)done;
+		return (process_seconds(run.target->clock) - cpu) * 1e6 / (double)done;
 	case METRIC_P50:
 		return p50_us();
 	case METRIC_WALL:
-		return (seconds(CLOCK_MONOTONIC) - wall) * 1e6 / (double)done;
+		return (process_seconds(CLOCK_MONOTONIC) - wall) * 1e6 / (double)done;
 	case METRIC_OBSERVED:
 		return (double)(storage_ours_observed(run.target) - observed) / (double)sampled_ns();
 	case METRIC_INTERRUPTS:
@@ -424,13 +399,10 @@ static size_t possible(struct bench_case *ret)
 int main(int argc, char **argv)
 {
 	struct bench_case list[ARRAY_SIZE(cases)];
-	ssize_t n = readlink("/proc/self/exe", folder, sizeof(folder) - 1);
-	int r = n < 0 ? -errno : 0;
+	int r;
 
-	dirname(folder);
 	samples = malloc(SAMPLES_MAX * sizeof(*samples));
-	if (r == 0)
-		r = samples ? make_image() : -ENOMEM;
+	r = samples ? make_image() : -ENOMEM;
 	if (r < 0)
 		fprintf(stderr, "storage: %s\n", strerror(-r));
 	else

@@ -79,7 +79,4 @@ int storage_floor_start(int image, struct storage_target **ret);
 void storage_pin_guest(enum storage_mode mode);
 void storage_pin_service(enum storage_mode mode);
 
-/** storage_folder - where this program lies. */
-const char *storage_folder(void);
-
 #endif

@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Our vsp-storaged, with a fake guest that keeps to the rules of Linux's driver: it masks interrupts while it reads. */
+/* Our vsp-storaged. */
 #include <errno.h>
-#include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "abi/ring.h"
 #include "abi/scsi.h"
@@ -16,20 +11,17 @@
 #include "base/bytes.h"
 #include "bench.h"
 #include "fake_storage.h"
+#include "process.h"
+#include "service.h"
 #include "storage.h"
 #include "vsp/stats_read.h"
 
-#define RING_PAGES 33u /* as storvsc: 128 KiB and the header */
-#define GUEST_LEN  (8u << 20)
-#define BLOCK	   512u
+#define GUEST_LEN (8u << 20)
+#define BLOCK	  512u
 
 struct ours {
 	struct storage_target target;
-	struct loop *loop;
-	struct fake_guest guest;
-	struct fake_channel channel;
-	struct fake_worker *worker;
-	pid_t pid;
+	struct service service;
 	uint64_t area_gpa;
 	size_t luns;
 	uint8_t lun; /* that is read */
@@ -59,8 +51,8 @@ static int ours_put(struct storage_target *target, unsigned int slot, uint64_t o
 	srb->cdb[0] = SCSI_READ_10;
 	put_be32(&srb->cdb[2], (uint32_t)(offset / BLOCK));
 	put_be16(&srb->cdb[7], (uint16_t)(len / BLOCK));
-	r = fake_put_pages(&ours->channel, slot, page, len / GUEST_PAGE_SIZE, 0, len, &packet, sizeof(packet));
-	target->kicks = ours->channel.kicks;
+	r = fake_put_pages(&ours->service.channel, slot, page, len / GUEST_PAGE_SIZE, 0, len, &packet, sizeof(packet));
+	target->kicks = ours->service.channel.kicks;
 	return r;
 }
 
@@ -68,7 +60,7 @@ static int ours_get(struct storage_target *target)
 {
 	const struct vstor_packet *packet;
 	struct fake_packet answer;
-	int r = fake_get(&to_ours(target)->channel, &answer);
+	int r = fake_get(&to_ours(target)->service.channel, &answer);
 
 	if (r < 0)
 		return r;
@@ -83,15 +75,13 @@ static int ours_wait(struct storage_target *target)
 	struct ours *ours = to_ours(target);
 
 	if (target->mode == STORAGE_SPIN) {
-		while (!fake_peek(&ours->channel))
+		while (!fake_peek(&ours->service.channel))
 			__builtin_ia32_pause();
 		return 0;
 	}
-	while (!fake_unmask(&ours->channel))
-		if (!fake_channel_irq(&ours->channel, FAKE_WAIT_MS))
-			return -ETIMEDOUT;
-	fake_mask(&ours->channel);
-	target->interrupts = ours->channel.interrupts;
+	if (service_wait(&ours->service) < 0)
+		return -ETIMEDOUT;
+	target->interrupts = ours->service.channel.interrupts;
 	return 0;
 }
 
@@ -99,14 +89,7 @@ static void ours_stop(struct storage_target *target)
 {
 	struct ours *ours = to_ours(target);
 
-	if (ours->pid > 0) {
-		kill(ours->pid, SIGTERM);
-		waitpid(ours->pid, NULL, 0);
-	}
-	fake_worker_free(ours->worker);
-	fake_channel_done(&ours->channel);
-	fake_guest_done(&ours->guest);
-	loop_free(ours->loop);
+	service_done(&ours->service);
 	free(ours);
 }
 
@@ -118,25 +101,32 @@ static int call(struct ours *ours, uint32_t operation, uint16_t version)
 	struct fake_packet answer;
 
 	packet.version.major_minor = version;
-	if (fake_put_inband(&ours->channel, 99, &packet, sizeof(packet)) < 0 ||
-	    fake_worker_get(ours->worker, &ours->channel, &answer) < 0)
+	if (fake_put_inband(&ours->service.channel, 99, &packet, sizeof(packet)) < 0 ||
+	    fake_worker_get(ours->service.worker, &ours->service.channel, &answer) < 0)
 		return -EIO;
 	memcpy(&packet, answer.payload, sizeof(packet));
 	return packet.status == VSTOR_STATUS_SUCCESS ? 0 : -EPROTO;
 }
 
-static void run_program(const struct storage_ours *how, const struct ours *ours)
+static int pin(void *arg)
 {
-	char program[PATH_MAX], spin[16];
+	const struct storage_ours *how = arg;
 
-	snprintf(program, sizeof(program), "%s/%s", storage_folder(), how->program);
-	snprintf(spin, sizeof(spin), "%u", how->mode == STORAGE_SPIN ? STORAGE_SPIN_NS : 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	storage_pin_service(how->mode);
-	execl(program, "vsp-storaged", "--worker", fake_worker_path(ours->worker), "--engine", "io_uring", "--name",
-	      "bench", how->mode == STORAGE_SPIN ? "--poll-max-ns" : NULL, spin, NULL);
-	fprintf(stderr, "storage: %s: %s\n", program, strerror(errno));
-	_exit(127);
+	return 0;
+}
+
+static int start(const struct storage_ours *how, struct ours *ours)
+{
+	char spin[16];
+	const char *argv[16] = {how->program, "--engine", "io_uring", "--name", "bench"};
+
+	if (how->mode == STORAGE_SPIN) {
+		snprintf(spin, sizeof(spin), "%u", STORAGE_SPIN_NS);
+		argv[5] = "--poll-max-ns";
+		argv[6] = spin;
+	}
+	return service_start(&ours->service, argv, pin, (void *)how);
 }
 
 /* Each disk says first that it was powered on. */
@@ -149,15 +139,14 @@ static int hear_power_on(struct ours *ours, uint8_t lun)
 				      .vm_srb.sense_info_length = 20};
 	struct fake_packet answer;
 
-	if (fake_put_inband(&ours->channel, 99, &packet, sizeof(packet)) < 0)
+	if (fake_put_inband(&ours->service.channel, 99, &packet, sizeof(packet)) < 0)
 		return -EIO;
-	return fake_worker_get(ours->worker, &ours->channel, &answer);
+	return fake_worker_get(ours->service.worker, &ours->service.channel, &answer);
 }
 
 static int shake_hands(struct ours *ours)
 {
-	if (fake_worker_wait_ready(ours->worker) < 0 || fake_worker_open(ours->worker, 0, &ours->channel) < 0 ||
-	    call(ours, VSTOR_OPERATION_BEGIN_INITIALIZATION, 0) < 0 ||
+	if (call(ours, VSTOR_OPERATION_BEGIN_INITIALIZATION, 0) < 0 ||
 	    call(ours, VSTOR_OPERATION_QUERY_PROTOCOL_VERSION, VSTOR_VERSION_WIN10) < 0 ||
 	    call(ours, VSTOR_OPERATION_QUERY_PROPERTIES, 0) < 0 ||
 	    call(ours, VSTOR_OPERATION_END_INITIALIZATION, 0) < 0)
@@ -165,8 +154,9 @@ static int shake_hands(struct ours *ours)
 	for (size_t i = 0; i < ours->luns; i++)
 		if (hear_power_on(ours, (uint8_t)i) < 0)
 			return -EIO;
-	fake_mask(&ours->channel);
-	return clock_getcpuclockid(ours->pid, &ours->target.clock) == 0 ? 0 : -ESRCH;
+	fake_mask(&ours->service.channel);
+	ours->target.clock = ours->service.clock;
+	return 0;
 }
 
 int storage_ours_start(const struct storage_ours *how, struct storage_target **ret)
@@ -176,7 +166,7 @@ int storage_ours_start(const struct storage_ours *how, struct storage_target **r
 
 	if (!ours)
 		return -ENOMEM;
-	r = loop_new(&ours->loop);
+	r = service_init(&ours->service, GUEST_LEN, how->number);
 	if (r < 0) {
 		free(ours);
 		return r;
@@ -184,15 +174,13 @@ int storage_ours_start(const struct storage_ours *how, struct storage_target **r
 	ours->target.ops = &ours_ops;
 	ours->target.mode = how->mode;
 	ours->luns = how->luns;
-	fake_guest_init(&ours->guest, GUEST_LEN, 1);
-	ours->area_gpa = fake_guest_alloc(&ours->guest, STORAGE_AREA / GUEST_PAGE_SIZE);
-	ours->target.area = fake_guest_ptr(&ours->guest, ours->area_gpa);
-	fake_channel_init(&ours->channel, &ours->guest, how->number, 0, RING_PAGES);
-	ours->worker = fake_storage_new_luns(ours->loop, &ours->guest, how->number, how->images, how->luns, "bench");
-	ours->pid = fork();
-	if (ours->pid == 0)
-		run_program(how, ours);
-	r = ours->pid < 0 ? -errno : shake_hands(ours);
+	ours->area_gpa = fake_guest_alloc(&ours->service.guest, STORAGE_AREA / GUEST_PAGE_SIZE);
+	ours->target.area = fake_guest_ptr(&ours->service.guest, ours->area_gpa);
+	ours->service.worker = fake_storage_new_luns(ours->service.loop, &ours->service.guest, how->number, how->images,
+						     how->luns, "bench");
+	r = start(how, ours);
+	if (r == 0)
+		r = shake_hands(ours);
 	if (r < 0)
 		ours_stop(&ours->target);
 	else
@@ -219,7 +207,7 @@ double storage_ours_private(struct storage_target *target)
 {
 	struct ours *ours = to_ours(target);
 
-	return read_each_lun(ours) ? bench_private_kib(ours->pid) : -1;
+	return read_each_lun(ours) ? bench_private_kib(ours->service.pid) : -1;
 }
 
 /* ---- what it says of itself ---- */
@@ -229,7 +217,7 @@ uint64_t storage_ours_observed(struct storage_target *target)
 	struct stats_copy copy;
 	uint64_t ns = 0;
 
-	if (stats_read(fake_worker_kept(to_ours(target)->worker, STATS_KEY), &copy) < 0)
+	if (stats_read(fake_worker_kept(to_ours(target)->service.worker, STATS_KEY), &copy) < 0)
 		return 0;
 	for (size_t i = 0; i < copy.units; i++)
 		for (unsigned int part = 0; part < STATS_PARTS; part++)

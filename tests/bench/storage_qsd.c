@@ -9,20 +9,18 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/fd.h"
+#include "process.h"
 #include "storage.h"
 
 #define PROGRAM	   "qemu-storage-daemon"
@@ -294,27 +292,35 @@ static int reach(struct qsd *qsd)
 	return -ETIMEDOUT;
 }
 
-static void run_program(const struct qsd *qsd, int image, bool direct)
+static int prepare(void *arg)
+{
+	const struct qsd *qsd = arg;
+	int null = open("/dev/null", O_RDWR);
+
+	storage_pin_service(qsd->target.mode);
+	return dup2(null, STDIN_FILENO) < 0 ? -errno : 0;
+}
+
+static int start(struct qsd *qsd, int image, bool direct)
 {
 	char blockdev[256], export[256], iothread[64];
-	int null = open("/dev/null", O_RDWR);
+	const char *plain[] = {PROGRAM, "--blockdev", blockdev, "--export", export, NULL};
+	const char *spins[] = {PROGRAM, "--object", iothread, "--blockdev", blockdev, "--export", export, NULL};
 	bool spin = qsd->target.mode == STORAGE_SPIN;
+	pid_t pid;
 
 	snprintf(blockdev, sizeof(blockdev),
 		 "driver=file,node-name=f,filename=/proc/%d/fd/%d,aio=io_uring,locking=off,cache.direct=%s",
-		 (int)getppid(), image, direct ? "on" : "off");
+		 (int)getpid(), image, direct ? "on" : "off");
 	snprintf(export, sizeof(export),
 		 "type=vhost-user-blk,id=e,node-name=f,writable=on,addr.type=unix,addr.path=%s%s", qsd->path,
 		 spin ? ",iothread=t" : "");
 	snprintf(iothread, sizeof(iothread), "iothread,id=t,poll-max-ns=%u", STORAGE_SPIN_NS);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	storage_pin_service(qsd->target.mode);
-	dup2(null, STDIN_FILENO);
-	if (spin)
-		execlp(PROGRAM, PROGRAM, "--object", iothread, "--blockdev", blockdev, "--export", export, NULL);
-	else
-		execlp(PROGRAM, PROGRAM, "--blockdev", blockdev, "--export", export, NULL);
-	_exit(127);
+	pid = process_start(spin ? spins : plain, prepare, qsd, &qsd->target.clock);
+	if (pid < 0)
+		return pid;
+	qsd->pid = pid;
+	return reach(qsd);
 }
 
 static void qsd_stop(struct storage_target *target)
@@ -322,10 +328,7 @@ static void qsd_stop(struct storage_target *target)
 	struct qsd *qsd = to_qsd(target);
 
 	fd_close(&qsd->socket);
-	if (qsd->pid > 0) {
-		kill(qsd->pid, SIGKILL);
-		waitpid(qsd->pid, NULL, 0);
-	}
+	process_stop(qsd->pid);
 	fd_close(&qsd->memory);
 	fd_close(&qsd->kick);
 	fd_close(&qsd->call);
@@ -338,7 +341,7 @@ static const struct storage_target_ops qsd_ops = {qsd_put, qsd_get, qsd_wait, qs
 
 bool storage_qsd_installed(void)
 {
-	return system("command -v " PROGRAM " >/dev/null 2>&1") == 0;
+	return process_installed(PROGRAM);
 }
 
 static int set_up(struct qsd *qsd)
@@ -370,16 +373,10 @@ int storage_qsd_start(int image, bool direct, enum storage_mode mode, struct sto
 	qsd->target.mode = mode;
 	snprintf(qsd->path, sizeof(qsd->path), "/tmp/bench-qsd-%d-%d%d", (int)getpid(), direct, (int)mode);
 	r = set_up(qsd);
-	if (r == 0) {
-		qsd->pid = fork();
-		if (qsd->pid == 0)
-			run_program(qsd, image, direct);
-		r = qsd->pid < 0 ? -errno : reach(qsd);
-	}
+	if (r == 0)
+		r = start(qsd, image, direct);
 	if (r == 0)
 		r = shake_hands(qsd);
-	if (r == 0 && clock_getcpuclockid(qsd->pid, &qsd->target.clock) != 0)
-		r = -ESRCH;
 	if (r < 0) {
 		qsd_stop(&qsd->target);
 		return r;
