@@ -46,7 +46,7 @@ static void report_add(struct report *report, const char *id, const char *status
 
 static void check_programs(struct report *report)
 {
-	static const char *const programs[] = {"vmmgmtd", "vmworker", "vsp-storaged"};
+	static const char *const programs[] = {"vmmgmtd", "vmworker", "vsp-storaged", "vsp-netd"};
 	char path[512];
 	struct err err = {0};
 
@@ -56,7 +56,7 @@ static void check_programs(struct report *report)
 			return;
 		}
 	}
-	report_add(report, "programs", "ok", "vmmgmtd, vmworker and vsp-storaged are installed");
+	report_add(report, "programs", "ok", "vmmgmtd, vmworker, vsp-storaged and vsp-netd are installed");
 }
 
 static void check_bus(struct report *report)

@@ -512,6 +512,26 @@ static void put_strings(struct msgbus_out *list, const char *key, const char *va
 	msgbus_out_close(&item);
 }
 
+/* LogExtraFields: of what it writes, so that the journal finds it as it finds what our daemons log. */
+static void put_log_field(struct msgbus_out *list, const char *name, const char *value)
+{
+	struct msgbus_out item, variant, fields, field;
+	char text[UNIT_MAX];
+
+	snprintf(text, sizeof(text), "%s=%s", name, value);
+	msgbus_out_open(list, 'r', NULL, &item);
+	msgbus_out_write(&item, "s", "LogExtraFields");
+	msgbus_out_open(&item, 'v', "aay", &variant);
+	msgbus_out_open(&variant, 'a', "ay", &fields);
+	msgbus_out_open(&fields, 'a', "y", &field);
+	for (const char *c = text; *c; c++)
+		msgbus_out_write(&field, "y", (int)(unsigned char)*c);
+	msgbus_out_close(&field);
+	msgbus_out_close(&fields);
+	msgbus_out_close(&variant);
+	msgbus_out_close(&item);
+}
+
 /* ExecStart: one command: path, all its arguments, whether its failure is none. */
 static void put_command(struct msgbus_out *list, const struct launch_request *request)
 {
@@ -567,6 +587,8 @@ static void fill_transient(struct msgbus_out *out, void *arg)
 	put_strings(&list, "PartOf", unit);
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
 		put(&list, flags[i], "b", true);
+	put_log_field(&list, "BULKHEAD_VM", request->vm);
+	put_log_field(&list, "BULKHEAD_DEVICE", request->unit);
 	put(&list, "StandardInputFileDescriptor", "h", request->in_fd);
 	put_command(&list, request);
 	msgbus_out_close(&list);

@@ -47,7 +47,7 @@ struct vm {
 	char *guest_message;
 	char pty[64];
 	uint64_t resets;
-	char *log_path;
+	char *log_path;	 /* where people are sent: of a file; with units what to type */
 	off_t log_start; /* of what this run has said */
 	int log_fd;
 

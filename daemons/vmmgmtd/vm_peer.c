@@ -44,8 +44,7 @@
 #define PAUSE_FIRST_NS (100 * NS_PER_MS)
 #define PAUSE_MAX_NS   (10 * NS_PER_SEC)
 #define LIVED_NS       (30 * NS_PER_SEC) /* whoever was there so long has worked */
-#define BRIEF_NS       (500 * NS_PER_MS) /* whoever was there so short may be there yet: what tells of the end is of before \
-					  */
+#define BRIEF_NS       (500 * NS_PER_MS) /* who was there so short may be there yet */
 #define BUSY_NS	       (200 * NS_PER_MS) /* another change is under way */
 #define CONNECT_NS     (1 * NS_PER_SEC)
 #define SOCKETS	       "sockets"

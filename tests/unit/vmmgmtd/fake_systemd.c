@@ -89,6 +89,41 @@ static void start_unit(struct msgbus_call *call, void *arg)
 		end_job(plan.job);
 }
 
+/* Fields of the log are written down, as "FIELD=VALUE" each; of other properties the names. */
+static void hear_property(struct msgbus_in *property)
+{
+	struct msgbus_in value, fields, field;
+	const char *key;
+	uint8_t byte;
+
+	msgbus_in_read(property, "s", &key);
+	hear(" %s", key);
+	if (strcmp(key, "LogExtraFields") != 0)
+		return;
+	msgbus_in_enter(property, &value);
+	msgbus_in_enter(&value, &fields);
+	while (msgbus_in_type(&fields) && msgbus_in_enter(&fields, &field) == 0) {
+		hear(" ");
+		while (msgbus_in_type(&field) && msgbus_in_read(&field, "y", &byte) == 0)
+			hear("%c", byte);
+	}
+}
+
+static void start_transient(struct msgbus_call *call, void *arg)
+{
+	struct msgbus_in in, properties, property;
+	const char *name, *mode;
+
+	msgbus_call_in(call, &in);
+	msgbus_in_read(&in, "ss", &name, &mode);
+	hear("StartTransientUnit %s %s", name, mode);
+	msgbus_in_enter(&in, &properties);
+	while (msgbus_in_type(&properties) && msgbus_in_enter(&properties, &property) == 0)
+		hear_property(&property);
+	hear("\n");
+	msgbus_fail(call, -EREMOTEIO, "No such program.");
+}
+
 static void stop_unit(struct msgbus_call *call, void *arg)
 {
 	const char *name, *mode;
@@ -115,6 +150,8 @@ static void reset_failed(struct msgbus_call *call, void *arg)
 static const struct msgbus_method manager_methods[] = {
 	{"Subscribe", "", "", MSGBUS_ANYONE, subscribe},
 	{"StartUnit", "s name, s mode", "o job", MSGBUS_ANYONE, start_unit},
+	{"StartTransientUnit", "s name, s mode, a(sv) properties, a(sa(sv)) aux", "o job", MSGBUS_ANYONE,
+	 start_transient},
 	{"StopUnit", "s name, s mode", "o job", MSGBUS_ANYONE, stop_unit},
 	{"ResetFailedUnit", "s name", "", MSGBUS_ANYONE, reset_failed},
 	{NULL},

@@ -190,6 +190,28 @@ Test(launcher_systemd, what_is_asked_for_a_start)
 	cr_assert_str_eq(text, "BULKHEAD_VM=\"web\"\nBULKHEAD_ARGS=\"\"\n");
 }
 
+/* What is not ours writes to the journal, where people are told to look. */
+Test(launcher_systemd, what_is_not_ours)
+{
+	const char *const args[] = {"-f", NULL};
+	const struct launch_request request = {.program = "passt",
+					       .path = "/usr/bin/passt",
+					       .args = args,
+					       .uuid = UUID,
+					       .vm = "web",
+					       .unit = "net0",
+					       .log_fd = -1};
+
+	cr_assert_eq(launcher.ops->start(&launcher, &request, &events, &launcher, &err, &process), 0, "%s", err.text);
+	until(&ends);
+	cr_assert(strstr(why, "No such program."), "%s", why);
+	cr_assert(heard("StartTransientUnit bulkhead-passt-" UUID "-net0.service replace"));
+	cr_assert(heard(" LogExtraFields BULKHEAD_VM=web"));
+	cr_assert(heard(" LogExtraFields BULKHEAD_DEVICE=net0"));
+	cr_assert(heard(" StandardInputFileDescriptor"));
+	cr_assert(!heard(" StandardOutput"), "it is the journal's");
+}
+
 Test(launcher_systemd, environment_is_quoted)
 {
 	char text[512];
