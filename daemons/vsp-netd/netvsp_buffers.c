@@ -130,7 +130,7 @@ void netvsp_op_send_buffer(struct netvsp *netvsp, struct netvsp_request *request
 		   on_send_buffer);
 }
 
-/* Nothing that is in it, or was to be, comes to the guest any more. */
+/* Nothing that is in it, or was to be, comes to the guest any more; control messages that wait are refused. */
 void netvsp_drop_receive_buffer(struct netvsp *netvsp)
 {
 	for (size_t i = 0; i < NETVSP_CHANNELS_MAX; i++)
@@ -138,6 +138,7 @@ void netvsp_drop_receive_buffer(struct netvsp *netvsp)
 			netvsp_receive_drop(netvsp, netvsp->channel[i]);
 	sections_done(&netvsp->sections);
 	netvsp->landing.sections = 0;
+	rndis_go(netvsp);
 	netvsp_listen(netvsp);
 }
 
@@ -153,6 +154,7 @@ void netvsp_op_revoke_receive_buffer(struct netvsp *netvsp, struct netvsp_reques
 
 	netvsp_drop_receive_buffer(netvsp);
 	next.sections = 0;
+	next.answer_len = 0; /* one that has not left is not for whoever lends the next buffer */
 	vsp_complete_state(request->vsp, NULL, 0, &next);
 }
 

@@ -312,11 +312,19 @@ static bool answer_has_left(const struct netvsp *netvsp)
 	return state->answer_len == 0 || (state->answer != 0 && state->answer <= vsp_sent(netvsp->channel[0]));
 }
 
+/* Without a buffer there is nothing to wait for: it is refused. */
+static bool may_execute(struct netvsp *netvsp)
+{
+	if (!netvsp->sections.memory)
+		return netvsp->controls.head;
+	return send_answer(netvsp) && netvsp->controls.head && answer_has_left(netvsp);
+}
+
 void rndis_go(struct netvsp *netvsp)
 {
 	if (!netvsp->channel[0] || !netvsp->settled)
 		return;
-	while (send_answer(netvsp) && netvsp->controls.head && answer_has_left(netvsp))
+	while (may_execute(netvsp))
 		execute(netvsp, netvsp_list_take(&netvsp->controls));
 	if (!netvsp->sections.memory)
 		return;

@@ -473,6 +473,35 @@ Test(netvsp, a_guest_that_keeps_all_sections)
 	cr_assert(nv_port.listening);
 }
 
+/* What waits for the answer before it to leave is refused when no answer can come any more. */
+Test(netvsp, control_messages_without_a_buffer)
+{
+	struct nvsp_message revoke = {.type = NVSP_MESSAGE_REVOKE_RECEIVE_BUFFER};
+
+	nv_ready(NVSP_VERSION_61);
+	nic.keeps = true;
+	for (uint32_t i = 0; i < 3; i++)
+		cr_assert_eq(fake_nic_put_query(&nic, &peer, 7 + i, 70 + i, OID_GEN_LINK_SPEED), 0);
+	revoke.revoke_buffer.id = NVSP_RECEIVE_BUFFER_ID;
+	cr_assert_eq(fake_nic_put(&peer, 10, &revoke, true), 0);
+	for (uint32_t completed = 0, answers = 0; completed < 4;) {
+		enum fake_nic_event event = fake_nic_poll(&nic, &peer);
+
+		completed += event == FAKE_NIC_COMPLETED;
+		answers += event == FAKE_NIC_CONTROL;
+		cr_assert_leq(answers, completed);
+		fake_worker_run(worker);
+	}
+	nv_idle();
+	/* what comes then is not for whoever lends the next one */
+	nic.keeps = false;
+	cr_assert_eq(fake_nic_lend(&peer, 11, true), 0);
+	nv_wait(FAKE_NIC_COMPLETED);
+	cr_assert_eq(nic.answer.receive_buffer_complete.status, NVSP_STATUS_SUCCESS);
+	nv_idle();
+	cr_assert_eq(nv_query(OID_GEN_LINK_SPEED), RNDIS_STATUS_SUCCESS);
+}
+
 static void coalesce(void)
 {
 	struct ndis_offload_parameters parameters = {
