@@ -143,9 +143,7 @@ static void on_writable(void *arg, unsigned int queue)
 
 	(void)queue;
 	vsp_batch_begin(netvsp->vsp);
-	for (size_t i = 0; i < NETVSP_CHANNELS_MAX; i++)
-		if (netvsp->channel[i])
-			netvsp_transmit_go(netvsp, netvsp->channel[i]);
+	netvsp_transmit_go_all(netvsp);
 	port_transmit_end(netvsp->port);
 	vsp_batch_end(netvsp->vsp);
 }
@@ -265,6 +263,8 @@ static void netvsp_close(struct vsp_channel *channel)
 	netvsp->channel[0] = NULL;
 	netvsp->hashes = false;
 	port_connect(netvsp->port, NULL);
+	/* Of sub-channels that the guest has left open: nobody says any more that the port has room. */
+	netvsp_transmit_go_all(netvsp);
 	if (netvsp->changed)
 		netvsp->changed(netvsp->changed_arg);
 }

@@ -122,8 +122,8 @@ void netvsp_settle(struct netvsp *netvsp);
 
 /** netvsp_transmit - SEND_RNDIS_PACKET with frames. It may wait for the port. */
 void netvsp_transmit(struct netvsp *netvsp, struct netvsp_request *request);
-/** netvsp_transmit_go - what waits goes on. */
-void netvsp_transmit_go(struct netvsp *netvsp, struct vsp_channel *channel);
+/** netvsp_transmit_go_all - what waits, on any channel, goes on, or fails. */
+void netvsp_transmit_go_all(struct netvsp *netvsp);
 /** netvsp_take_mark - of a request that a predecessor had begun. */
 void netvsp_take_mark(struct netvsp *netvsp, struct netvsp_request *request);
 /** netvsp_copy - [offset, offset + len) of the transfer. Return: 0 or -EFAULT: it is not all there. */

@@ -245,7 +245,7 @@ void netvsp_transmit(struct netvsp *netvsp, struct netvsp_request *request)
 		netvsp_list_add(&data->waiting, request);
 }
 
-void netvsp_transmit_go(struct netvsp *netvsp, struct vsp_channel *channel)
+static void go_on(struct netvsp *netvsp, struct vsp_channel *channel)
 {
 	struct netvsp_channel *data = vsp_channel_data(channel);
 
@@ -261,6 +261,13 @@ void netvsp_transmit_go(struct netvsp *netvsp, struct vsp_channel *channel)
 			data->waiting.tail = request;
 		return;
 	}
+}
+
+void netvsp_transmit_go_all(struct netvsp *netvsp)
+{
+	for (size_t i = 0; i < NETVSP_CHANNELS_MAX; i++)
+		if (netvsp->channel[i])
+			go_on(netvsp, netvsp->channel[i]);
 }
 
 void netvsp_take_mark(struct netvsp *netvsp, struct netvsp_request *request)

@@ -296,9 +296,8 @@ static void execute(struct netvsp *netvsp, struct netvsp_request *request)
 	operations[control.message.type](netvsp, &control);
 	netvsp_complete(request, NVSP_STATUS_SUCCESS, &control.next);
 	/* The guest waits for its transmits to end, which nobody may ever take any more. */
-	for (size_t i = 0; control.message.type == RNDIS_MESSAGE_HALT && i < NETVSP_CHANNELS_MAX; i++)
-		if (netvsp->channel[i])
-			netvsp_transmit_go(netvsp, netvsp->channel[i]);
+	if (control.message.type == RNDIS_MESSAGE_HALT)
+		netvsp_transmit_go_all(netvsp);
 	rndis_apply(netvsp);
 	netvsp_listen(netvsp);
 	if (netvsp->changed && control.message.type == RNDIS_MESSAGE_SET)

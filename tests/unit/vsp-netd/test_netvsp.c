@@ -348,6 +348,24 @@ Test(netvsp, a_close_does_not_wait_for_the_port)
 	cr_assert_eq(nv_port.sent, 0);
 }
 
+/* The guest leaves a sub-channel open: what waits there is answered. */
+Test(netvsp, a_close_of_the_primary_channel_only)
+{
+	uint8_t frame[60];
+
+	nv_ready(NVSP_VERSION_61);
+	nv_open_subs();
+	make_frame(frame, sizeof(frame));
+	nv_port.full = 1;
+	cr_assert_eq(fake_nic_put_frame(&nic, &subs[0], 7, 0, frame, sizeof(frame), NULL, 0), 0);
+	nv_idle();
+	cr_assert_eq(fake_worker_close(worker, 0), 0);
+	nv_wait(FAKE_NIC_COMPLETED);
+	cr_assert_eq(nic.completed_id, 7);
+	cr_assert_eq(nic.answer.rndis_packet_complete.status, NVSP_STATUS_FAILURE);
+	cr_assert_eq(nv_port.sent, 0);
+}
+
 /* Whatever is wrong: a status, and the next one is served. */
 Test(netvsp, hostile_frames)
 {
