@@ -77,7 +77,7 @@ void bench_summarise(const struct bench_case *bench, double *ours, double *peer,
 }
 
 /* A string of a result; names are ours, but a stray quote must not break the line. */
-static void print_json_string(const char *key, const char *value)
+static void print_json_string(const char *key, const char *value, const char *end)
 {
 	printf("\"%s\": \"", key);
 	for (; *value; value++) {
@@ -85,7 +85,19 @@ static void print_json_string(const char *key, const char *value)
 			putchar('\\');
 		putchar((unsigned char)*value < 0x20 ? ' ' : *value);
 	}
-	printf("\", ");
+	printf("\"%s", end);
+}
+
+static void print_skipped(const char *name, const char *why, bool json)
+{
+	if (json) {
+		printf("{");
+		print_json_string("name", name, ", ");
+		print_json_string("skipped", why, "}\n");
+	} else {
+		printf("%-28s skipped: %s\n", name, why);
+	}
+	fflush(stdout);
 }
 
 static const char *verdict(const struct bench_result *result)
@@ -101,10 +113,10 @@ void bench_print(const struct bench_result *result, bool json)
 {
 	if (json) {
 		printf("{");
-		print_json_string("name", result->name);
-		print_json_string("unit", result->unit);
+		print_json_string("name", result->name, ", ");
+		print_json_string("unit", result->unit, ", ");
 		printf("\"ours\": %.6g, \"peer\": %.6g, ", result->ours, result->peer);
-		print_json_string("peer_name", result->peer_name);
+		print_json_string("peer_name", result->peer_name, ", ");
 		printf("\"ratio\": %.4g, \"must\": %.4g, \"stretch\": %.4g, \"spread\": %.4g, \"rounds\": %u}\n",
 		       result->ratio, result->must, result->stretch, result->spread, result->rounds);
 	} else {
@@ -124,9 +136,14 @@ static int measure(double (*fn)(void *arg), const struct bench_case *bench, doub
 
 static int run_case(const struct bench_case *bench, const struct options *options)
 {
+	const char *missing = bench->missing ? bench->missing(bench->arg) : NULL;
 	double ours[BENCH_ROUNDS_MAX], peer[BENCH_ROUNDS_MAX];
 	struct bench_result result;
 
+	if (missing) {
+		print_skipped(bench->name, missing, options->json);
+		return 0;
+	}
 	for (unsigned int i = 0; i < options->rounds; i++) {
 		bool first = i % 2 == 0;
 

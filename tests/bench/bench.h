@@ -5,7 +5,8 @@
  * Nothing fails on time.
  *
  * Output: a table, or with --json one object a line:
- * {"name", "unit", "ours", "peer", "peer_name", "ratio", "must", "stretch", "spread", "rounds"}.
+ * {"name", "unit", "ours", "peer", "peer_name", "ratio", "must", "stretch", "spread", "rounds"}, or, of what cannot be
+ * measured here, {"name", "skipped"}: the reason.
  */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
@@ -28,6 +29,8 @@ struct bench_case {
 	const char *peer_name;
 	double must, stretch; /* ratios; 0: none */
 	void *arg;
+	/* Why it cannot be measured here ("install X"), asked once before; NULL: it can. */
+	const char *(*missing)(void *arg);
 };
 
 /* What came out. Medians over the rounds; spread: distance of the ratios' quartiles over their median. */

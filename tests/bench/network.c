@@ -1,39 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vsp-netd between a guest and a tap, against a process that only moves frames between memory and a tap: CPU time for
- * each frame, kicks and interrupts, memory. This process is guest, worker and the other side of the tap, in a network
- * namespace of its own. What is sent is counted by the interface; a frame that is missing makes a measurement fail. Run
- * it with a release build.
+ * vsp-netd between a guest and a tap, against a process that only moves frames between memory and a tap, and beside
+ * DPDK's testpmd; between a guest and passt, against pasta: CPU time for each frame or MiB, kicks and interrupts,
+ * memory. This process is guest, worker and the other side of the tap, in a network namespace of its own. What is sent
+ * is counted by the interface, what is received is compared with what was sent; a frame that is missing makes a
+ * measurement fail. Run it with a release build.
  *
  * Limits: the kernel drops what the guests send, for it is to nobody. One queue, no sub-channels.
  */
 #include "network.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
-#include <sched.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "bench.h"
+#include "netdev.h"
 #include "process.h"
 
 #define WINDOW_NS (350 * NS_PER_MS)
 #define BATCH	  512u
 #define ETHER_IP  0x0800
 
-enum target_id { TARGET_OURS, TARGET_FLOOR, TARGETS };
+enum target_id { TARGET_OURS, TARGET_FLOOR, TARGET_OURS_LRO, TARGET_FLOOR_LRO, TARGETS };
 
 enum metric {
 	METRIC_SEND,	/* us of the process for each frame */
@@ -46,74 +47,48 @@ struct load {
 	enum metric metric;
 	size_t len;	   /* of a frame */
 	uint16_t gso_size; /* 0: no LSO */
+	bool coalesced;	   /* the guest takes what is longer than its MTU */
 };
 
 static const uint8_t mac[6] = {2, 0, 0, 0, 0, 1}, nobody[6] = {2, 0, 0, 0, 0, 9};
-static const char *const names[TARGETS] = {"tapours", "tapfloor"};
+static const char *const names[TARGETS] = {"tapours", "tapfloor", "tapourslro", "tapfloorlro"};
 static struct network_target *targets[TARGETS];
-static int taps[TARGETS] = {-1, -1}, wires[TARGETS] = {-1, -1}, control = -1;
+static int taps[TARGETS], wires[TARGETS];
 static uint8_t frame[NETWORK_FRAME_MAX];
 
 /* ---- taps ---- */
 
-static int enter_namespace(void)
+static bool coalesces(enum target_id id)
 {
-	if (geteuid() == 0 && unshare(CLONE_NEWNET) == 0)
-		return 0;
-	return unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0 ? -errno : 0;
+	return id == TARGET_OURS_LRO || id == TARGET_FLOOR_LRO;
 }
 
-static void quieten(const char *name)
-{
-	char path[128];
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	(void)!write(fd, "1", 1);
-	close(fd);
-}
-
+/* What is sent through the wire comes out of the tap; each frame is behind a virtio_net_hdr. */
 static int open_tap(enum target_id id)
 {
 	struct sockaddr_ll address = {.sll_family = AF_PACKET};
-	struct ifreq ifr = {0};
-	int on = 1;
+	const int on = 1, room = 8 << 20;
 
-	strcpy(ifr.ifr_name, names[id]);
-	ifr.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
-	taps[id] = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (taps[id] < 0 || ioctl(taps[id], TUNSETIFF, &ifr) < 0)
-		return -errno;
-	quieten(names[id]);
-	ifr.ifr_flags = IFF_UP;
-	if (ioctl(control, SIOCSIFFLAGS, &ifr) < 0)
+	taps[id] = netdev_tap(names[id], IFF_VNET_HDR, NULL);
+	if (taps[id] < 0)
+		return taps[id];
+	if (coalesces(id) && ioctl(taps[id], TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4) < 0)
 		return -errno;
 	address.sll_ifindex = (int)if_nametoindex(names[id]);
 	wires[id] = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (wires[id] < 0 || bind(wires[id], (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    setsockopt(wires[id], SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof(on)) < 0)
+	    setsockopt(wires[id], SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof(on)) < 0 ||
+	    setsockopt(wires[id], SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)) < 0)
 		return -errno;
+	/* Else it holds three frames with LSO. */
+	if (coalesces(id))
+		(void)setsockopt(wires[id], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
 	return 0;
 }
 
-/* Frames that have come out of the tap. */
 static unsigned long arrived(enum target_id id)
 {
-	unsigned long bytes, packets = 0;
-	char line[512], *at;
-	FILE *file = fopen("/proc/thread-self/net/dev", "re");
-
-	while (file && fgets(line, sizeof(line), file)) {
-		at = strstr(line, names[id]);
-		if (at && sscanf(at + strlen(names[id]), ": %lu %lu", &bytes, &packets) == 2)
-			break;
-	}
-	if (file)
-		fclose(file);
-	return packets;
+	return netdev_received(names[id], NULL);
 }
 
 /* ---- one measurement ---- */
@@ -162,31 +137,50 @@ static unsigned long send_window(const struct load *load, enum target_id id)
 	return arrived(id) - before == sent ? sent : 0;
 }
 
+static void send_some(struct virtio_net_hdr *hdr, size_t len, enum target_id id)
+{
+	const struct iovec iov[] = {{hdr, sizeof(*hdr)}, {frame, len}};
+
+	for (unsigned int i = 0; i < 16; i++)
+		(void)!writev(wires[id], iov, 2);
+}
+
+/* Return: frames; 0: it failed. */
 static unsigned long receive_window(const struct load *load, enum target_id id)
 {
+	struct virtio_net_hdr hdr = make_frame(load, mac);
 	uint64_t end = clock_now_ns() + WINDOW_NS;
 	unsigned long taken = 0;
+	int n;
 
-	(void)make_frame(load, mac);
+	if (targets[id]->ops->load(targets[id], &hdr, frame, load->len) < 0)
+		return 0;
 	while (clock_now_ns() < end) {
-		int n;
-
-		for (unsigned int i = 0; i < 16; i++)
-			(void)send(wires[id], frame, load->len, 0);
+		send_some(&hdr, load->len, id);
 		n = targets[id]->ops->take(targets[id]);
 		if (n < 0)
 			return 0;
 		taken += (unsigned long)n;
 	}
+	/* The next window may have another frame. */
+	do {
+		poll(NULL, 0, 5);
+		n = targets[id]->ops->take(targets[id]);
+		if (n < 0)
+			return 0;
+		taken += (unsigned long)n;
+	} while (n > 0);
 	return taken;
 }
 
 static int start(enum target_id id)
 {
+	struct network_ours how = {.fd = taps[id], .mac = mac, .coalesces = coalesces(id)};
+
 	if (targets[id])
 		return 0;
-	return id == TARGET_OURS ? network_ours_start(taps[id], mac, &targets[id])
-				 : network_floor_start(taps[id], &targets[id]);
+	return id == TARGET_OURS || id == TARGET_OURS_LRO ? network_ours_start(&how, &targets[id])
+							  : network_floor_start(taps[id], &targets[id]);
 }
 
 static double measure(const struct load *load, enum target_id id)
@@ -215,12 +209,16 @@ static double measure(const struct load *load, enum target_id id)
 
 static double ours(void *arg)
 {
-	return measure(arg, TARGET_OURS);
+	const struct load *load = arg;
+
+	return measure(load, load->coalesced ? TARGET_OURS_LRO : TARGET_OURS);
 }
 
 static double limit(void *arg)
 {
-	return measure(arg, TARGET_FLOOR);
+	const struct load *load = arg;
+
+	return measure(load, load->coalesced ? TARGET_FLOOR_LRO : TARGET_FLOOR);
 }
 
 /* All of the process, once it has sent and received. */
@@ -231,11 +229,19 @@ static double memory(void *arg)
 
 /* ---- the program ---- */
 
-#define LOAD(what, len, mss)                                                                                           \
+#define LOAD(what, ...)                                                                                                \
 	&(struct load)                                                                                                 \
 	{                                                                                                              \
-		METRIC_##what, len, mss                                                                                \
+		METRIC_##what, __VA_ARGS__                                                                             \
 	}
+#define USER(...)                                                                                                      \
+	&(struct network_user)                                                                                         \
+	{                                                                                                              \
+		__VA_ARGS__                                                                                            \
+	}
+#define PASTA                                                                                                          \
+	.lower_is_better = true, .ours = network_user_ours, .peer = network_user_pasta, .peer_name = "pasta",          \
+	.missing = network_user_missing
 #define FLOOR .lower_is_better = true, .ours = ours, .peer = limit, .peer_name = "tap forwarder"
 #define BOUND .lower_is_better = true, .ours = ours, .peer_name = "limit", .peer_value = 0.10, .must = 1.0
 
@@ -245,6 +251,14 @@ static const struct bench_case cases[] = {
 	{"send_64_cpu", "us", FLOOR, .arg = LOAD(SEND, 64, 0)},
 	{"receive_1514_cpu", "us", FLOOR, .arg = LOAD(RECEIVE, 1514, 0)},
 	{"receive_64_cpu", "us", FLOOR, .arg = LOAD(RECEIVE, 64, 0)},
+	{"receive_lso_cpu", "us", FLOOR, .arg = LOAD(RECEIVE, 65000, 1448, true)},
+	{"receive_1514_lro_cpu", "us", FLOOR, .arg = LOAD(RECEIVE, 1514, 0, true)},
+	{"user_receive_cpu", "us/MiB", PASTA, .must = 0.70, .stretch = 1.0, .arg = USER(0, false, "65520")},
+	{"user_receive_1500_cpu", "us/MiB", PASTA, .arg = USER(1, false, "1500")},
+	{"send_64_testpmd_cpu", "us", .lower_is_better = true, .ours = ours, .peer = network_testpmd,
+	 .peer_name = "testpmd vhost+tap", .missing = network_testpmd_missing, .arg = LOAD(SEND, 64, 0)},
+	{"send_64_testpmd_null_cpu", "us", .lower_is_better = true, .ours = ours, .peer = network_testpmd_alone,
+	 .peer_name = "testpmd null+tap", .missing = network_testpmd_alone_missing, .arg = LOAD(SEND, 64, 0)},
 	{"send_1514_kicks", "per packet", BOUND, .arg = LOAD(KICKS, 1514, 0)},
 	{"send_1514_interrupts", "per packet", BOUND, .arg = LOAD(INTERRUPTS, 1514, 0)},
 	{"memory", "KiB", .lower_is_better = true, .ours = memory, .peer_name = "limit", .peer_value = 3072,
@@ -255,9 +269,11 @@ static const struct bench_case cases[] = {
 
 int main(int argc, char **argv)
 {
-	int r = enter_namespace();
+	int r;
 
-	control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (argc == 3 && strcmp(argv[1], "--receive") == 0)
+		return network_user_receive(argv[2]);
+	r = netdev_enter_namespace();
 	for (unsigned int i = 0; i < TARGETS && r == 0; i++)
 		r = open_tap(i);
 	if (r < 0)
@@ -267,5 +283,7 @@ int main(int argc, char **argv)
 	for (unsigned int i = 0; i < TARGETS; i++)
 		if (targets[i])
 			targets[i]->ops->stop(targets[i]);
+	network_user_stop();
+	network_testpmd_stop();
 	return r < 0 ? 1 : r;
 }

@@ -19,9 +19,9 @@
 struct shared {
 	struct virtio_net_hdr hdr;
 	size_t len;
-	_Atomic uint64_t received;
-	uint8_t frame[NETWORK_DEPTH][NETWORK_FRAME_MAX]; /* in turn, as a guest's */
-	uint8_t in[NETWORK_FRAME_MAX + 64];
+	_Atomic uint64_t received, received_bytes;
+	uint8_t frame[NETWORK_DEPTH][NETWORK_FRAME_MAX];   /* in turn, as a guest's */
+	uint8_t in[NETWORK_DEPTH][NETWORK_FRAME_MAX + 64]; /* the same */
 };
 
 struct floor {
@@ -29,7 +29,7 @@ struct floor {
 	struct shared *shared;
 	int go, done;
 	pid_t pid;
-	uint64_t taken;
+	uint64_t taken, bytes_wanted;
 };
 
 static struct floor *to_floor(struct network_target *target)
@@ -58,10 +58,14 @@ static void send_some(const struct floor *floor, int tap)
 static void receive_some(const struct floor *floor, int tap)
 {
 	struct shared *shared = floor->shared;
-	uint64_t count = 0;
+	uint64_t count = 0, bytes = 0;
+	ssize_t n;
 
-	while (read(tap, shared->in, sizeof(shared->in)) > 0)
+	while ((n = read(tap, shared->in[count % NETWORK_DEPTH], sizeof(shared->in[0]))) > 0) {
+		bytes += (uint64_t)n;
 		count++;
+	}
+	atomic_fetch_add(&shared->received_bytes, bytes);
 	atomic_fetch_add(&shared->received, count);
 }
 
@@ -111,10 +115,14 @@ static int floor_send(struct network_target *target, unsigned int count)
 static int floor_take(struct network_target *target)
 {
 	struct floor *floor = to_floor(target);
-	uint64_t received = atomic_load(&floor->shared->received), more = received - floor->taken;
+	const struct shared *shared = floor->shared;
+	uint64_t received = atomic_load(&shared->received), more = received - floor->taken;
 
 	floor->taken = received;
-	return (int)more;
+	if (more > 0 && memcmp(shared->in[0] + sizeof(shared->hdr), shared->frame[0], shared->len) != 0)
+		return -EPROTO;
+	floor->bytes_wanted += more * (sizeof(shared->hdr) + shared->len);
+	return atomic_load(&shared->received_bytes) < floor->bytes_wanted ? -EPROTO : (int)more;
 }
 
 static void floor_stop(struct network_target *target)

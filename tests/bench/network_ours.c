@@ -24,6 +24,9 @@ struct ours {
 	uint32_t message_len; /* in each slot */
 	uint64_t done;	      /* frames that were completed */
 	uint64_t taken;	      /* of nic.frames */
+	uint64_t given;	      /* frames of network_ours_put() */
+	const uint8_t *frame; /* that comes, of load() */
+	size_t frame_len;
 };
 
 static struct ours *to_ours(struct network_target *target)
@@ -39,6 +42,11 @@ static void take_all(struct ours *ours)
 
 	while ((event = fake_nic_poll(&ours->nic, &ours->service.channel)) != FAKE_NIC_NOTHING)
 		ours->done += event == FAKE_NIC_COMPLETED;
+}
+
+static uint8_t *slot_memory(struct ours *ours, unsigned int slot)
+{
+	return fake_guest_ptr(&ours->service.guest, ours->slots_gpa + (uint64_t)slot * SLOT_PAGES * GUEST_PAGE_SIZE);
 }
 
 static int put(struct ours *ours, unsigned int slot)
@@ -61,9 +69,10 @@ static int ours_load(struct network_target *target, const struct virtio_net_hdr 
 	const struct fake_info info = {RNDIS_INFO_LARGE_SEND,
 				       hdr->gso_size | RNDIS_LSO_VERSION_2 | 34u << RNDIS_LSO_TRANSPORT_OFFSET_SHIFT};
 
+	ours->frame = frame;
+	ours->frame_len = len;
 	for (unsigned int i = 0; i < NETWORK_DEPTH; i++) {
-		uint8_t *to = fake_guest_ptr(&ours->service.guest,
-					     ours->slots_gpa + (uint64_t)i * SLOT_PAGES * GUEST_PAGE_SIZE);
+		uint8_t *to = slot_memory(ours, i);
 
 		ours->message_len = (uint32_t)fake_nic_build(to, frame, len, &info, hdr->gso_type ? 1 : 0);
 	}
@@ -112,6 +121,39 @@ static void ours_stop(struct network_target *target)
 
 	service_done(&ours->service);
 	free(ours);
+}
+
+/* ---- for one who is the guest himself ---- */
+
+int network_ours_put(struct network_target *target, const uint8_t *frame, size_t len)
+{
+	struct ours *ours = to_ours(target);
+	unsigned int slot = (unsigned int)(ours->given % NETWORK_DEPTH);
+
+	if (ours->given - ours->done >= NETWORK_DEPTH)
+		return -EAGAIN;
+	ours->message_len = (uint32_t)fake_nic_build(slot_memory(ours, slot), frame, len, NULL, 0);
+	if (put(ours, slot) < 0)
+		return -EAGAIN;
+	ours->given++;
+	return 0;
+}
+
+int network_ours_take(struct network_target *target)
+{
+	struct ours *ours = to_ours(target);
+
+	(void)fake_channel_irq(&ours->service.channel, 0);
+	do {
+		fake_mask(&ours->service.channel);
+		take_all(ours);
+	} while (fake_unmask(&ours->service.channel));
+	return ours->nic.bad ? -EPROTO : 0;
+}
+
+int network_ours_fd(const struct network_target *target)
+{
+	return CONTAINER_OF(target, const struct ours, target)->service.channel.irq_fd;
 }
 
 static const struct network_target_ops ours_ops = {ours_load, ours_send, ours_take, ours_stop};
@@ -171,7 +213,26 @@ static int answered(struct ours *ours)
 	return get_le32(ours->nic.message + 12) == RNDIS_STATUS_SUCCESS ? 0 : -EPROTO;
 }
 
-static int shake_hands(struct ours *ours)
+/* Frames longer than the MTU, with checksums that nobody has filled in. */
+static int ask_for_coalescing(struct ours *ours)
+{
+	struct ndis_offload_parameters parameters = {
+		.header = {NDIS_OBJECT_DEFAULT, 3, sizeof(parameters)},
+		.tcp_ipv4_checksum = NDIS_PARAMETER_TX_RX_ENABLED,
+		.udp_ipv4_checksum = NDIS_PARAMETER_TX_RX_ENABLED,
+		.tcp_ipv6_checksum = NDIS_PARAMETER_TX_RX_ENABLED,
+		.udp_ipv6_checksum = NDIS_PARAMETER_TX_RX_ENABLED,
+		.rsc_ipv4 = NDIS_PARAMETER_ENABLED,
+		.rsc_ipv6 = NDIS_PARAMETER_ENABLED,
+	};
+
+	if (fake_nic_put_set(&ours->nic, &ours->service.channel, CALL_ID, 3, OID_TCP_OFFLOAD_PARAMETERS, &parameters,
+			     sizeof(parameters)) < 0)
+		return -EIO;
+	return answered(ours);
+}
+
+static int shake_hands(struct ours *ours, bool coalesces)
 {
 	const uint32_t filter = RNDIS_FILTER_DIRECTED | RNDIS_FILTER_BROADCAST;
 
@@ -179,7 +240,7 @@ static int shake_hands(struct ours *ours)
 	    answered(ours) < 0 ||
 	    fake_nic_put_set(&ours->nic, &ours->service.channel, CALL_ID, 2, OID_GEN_CURRENT_PACKET_FILTER, &filter,
 			     4) < 0 ||
-	    answered(ours) < 0)
+	    answered(ours) < 0 || (coalesces && ask_for_coalescing(ours) < 0))
 		return -EIO;
 	fake_mask(&ours->service.channel);
 	ours->target.clock = ours->service.clock;
@@ -187,18 +248,20 @@ static int shake_hands(struct ours *ours)
 	return 0;
 }
 
-static void start_worker(struct ours *ours, int tap, const uint8_t *mac)
+static void start_worker(struct ours *ours, const struct network_ours *how)
 {
 	static uint8_t guid[16] = {1}, config[256];
 	Bulkhead__Network__Config message = BULKHEAD__NETWORK__CONFIG__INIT;
 	Bulkhead__Network__Nic nic = BULKHEAD__NETWORK__NIC__INIT, *nics = &nic;
 	struct fake_provider provider = {
-		.name = "network", .config = config, .fds = &tap, .fd_count = 1, .vm_name = "bench"};
+		.name = "network", .config = config, .fds = &how->fd, .fd_count = 1, .vm_name = "bench"};
 
 	nic.instance_guid = (ProtobufCBinaryData){sizeof(guid), guid};
 	nic.alias = (char *)"net0";
-	nic.mac = (ProtobufCBinaryData){6, (uint8_t *)mac};
-	nic.backend = BULKHEAD__NETWORK__BACKEND__BACKEND_TAP;
+	nic.mac = (ProtobufCBinaryData){6, (uint8_t *)how->mac};
+	nic.backend =
+		how->stream ? BULKHEAD__NETWORK__BACKEND__BACKEND_STREAM : BULKHEAD__NETWORK__BACKEND__BACKEND_TAP;
+	nic.large_frames = how->stream;
 	nic.queues = 1;
 	nic.mtu = 1500;
 	message.version = 1;
@@ -208,7 +271,16 @@ static void start_worker(struct ours *ours, int tap, const uint8_t *mac)
 	ours->service.worker = fake_worker_new(ours->service.loop, &ours->service.guest, &provider);
 }
 
-int network_ours_start(int tap, const uint8_t mac[6], struct network_target **ret)
+/* A frame of load() has come, or is another one. */
+static void compare(void *arg, const uint8_t *frame, uint32_t len)
+{
+	struct ours *ours = arg;
+
+	if (len != ours->frame_len || memcmp(frame, ours->frame, len) != 0)
+		ours->nic.bad++;
+}
+
+int network_ours_start(const struct network_ours *how, struct network_target **ret)
 {
 	const char *argv[8] = {PROGRAM, "--name", "bench"};
 	struct ours *ours = calloc(1, sizeof(*ours));
@@ -223,11 +295,13 @@ int network_ours_start(int tap, const uint8_t mac[6], struct network_target **re
 	}
 	ours->target.ops = &ours_ops;
 	ours->slots_gpa = fake_guest_alloc(&ours->service.guest, (size_t)NETWORK_DEPTH * SLOT_PAGES);
-	start_worker(ours, tap, mac);
+	start_worker(ours, how);
 	fake_nic_init(&ours->nic, &ours->service.guest, ours->service.worker);
+	ours->nic.on_frame = how->on_frame ? how->on_frame : compare;
+	ours->nic.arg = how->on_frame ? how->arg : ours;
 	r = service_start(&ours->service, argv, NULL, NULL);
 	if (r == 0)
-		r = shake_hands(ours);
+		r = shake_hands(ours, how->coalesces);
 	if (r < 0)
 		ours_stop(&ours->target);
 	else
