@@ -41,6 +41,7 @@ static const struct cli_option attach_options[] = {
 	{"vlan", AT(words.vlan), 0, 0},
 	{"forward", AT(words.forward), 0, 0},
 	{"alias", AT(words.alias), 0, 0},
+	{"virtualport", AT(words.virtualport), 0, 0},
 	{"persistent", 0, 0, BULKHEAD_NIC_PERSISTENT},
 	{"config", 0, 0, BULKHEAD_NIC_CONFIG},
 	{NULL, 0, 0, 0},

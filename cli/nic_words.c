@@ -21,8 +21,11 @@ static const struct {
 	const char *name;
 	size_t at;
 } names[] = {
-	{"source", AT(source)}, {"mode", AT(mode)}, {"target", AT(target)},   {"mac", AT(mac)},	    {"mtu", AT(mtu)},
-	{"queues", AT(queues)}, {"vlan", AT(vlan)}, {"forward", AT(forward)}, {"alias", AT(alias)},
+	{"source", AT(source)}, {"mode", AT(mode)},
+	{"target", AT(target)}, {"mac", AT(mac)},
+	{"mtu", AT(mtu)},	{"queues", AT(queues)},
+	{"vlan", AT(vlan)},	{"forward", AT(forward)},
+	{"alias", AT(alias)},	{"virtualport", AT(virtualport)},
 };
 
 static int take_word(char *word, struct nic_words *words, struct err *err)
@@ -39,7 +42,7 @@ static int take_word(char *word, struct nic_words *words, struct err *err)
 		return err_set(
 			err, -EINVAL,
 			"'%s' is not a word of a NIC with a value (source=, mode=, target=, mac=, mtu=, queues=, "
-			"vlan=, forward=, alias=)",
+			"vlan=, forward=, alias=, virtualport=)",
 			word);
 	if (*at)
 		return err_set(err, -EINVAL, "'%s' is there twice", word);
@@ -135,6 +138,7 @@ static int put_nic(FILE *out, const struct nic_type *type, const struct nic_word
 	put_element(out, "mtu", "size", words->mtu);
 	put_element(out, "driver", "queues", words->queues);
 	put_element(out, "alias", "name", words->alias);
+	put_element(out, "virtualport", "type", words->virtualport);
 	if (words->target) {
 		fputs("<target dev='", out);
 		run_put_escaped(out, words->target);

@@ -8,7 +8,7 @@
 /* NULL: it was not said. */
 struct nic_words {
 	const char *type; /* NULL: user */
-	const char *source, *mode, *target, *mac, *mtu, *queues, *vlan, *forward, *alias;
+	const char *source, *mode, *target, *mac, *mtu, *queues, *vlan, *forward, *alias, *virtualport;
 };
 
 /**

@@ -89,6 +89,16 @@ static int set_up(int control, const char *name)
 	return ioctl(control, SIOCSIFFLAGS, &ifr) < 0 ? -errno : 0;
 }
 
+/* MAC addresses of NICs are different ones on a host, and so are these. */
+void broker_nic_name(const struct domain_nic *nic, char ret[DOMAIN_IFNAME_MAX])
+{
+	if (*nic->dev)
+		snprintf(ret, DOMAIN_IFNAME_MAX, "%s", nic->dev);
+	else
+		snprintf(ret, DOMAIN_IFNAME_MAX, "bh%02x%02x%02x%02x%02x%02x", nic->mac[0], nic->mac[1], nic->mac[2],
+			 nic->mac[3], nic->mac[4], nic->mac[5]);
+}
+
 /* ---- taps ---- */
 
 static const char privilege[] = "network devices are made by the system's vmmgmtd only: use vmctl --system, "
@@ -139,13 +149,13 @@ static int open_queues(const struct domain_nic *nic, int control, char name[DOMA
 	int index, r = 0;
 
 	/* One that is there already is somebody's, if it is not said to be ours. */
-	snprintf(name, DOMAIN_IFNAME_MAX, "%s", *nic->dev ? nic->dev : "vnet%d");
-	if (*nic->dev && !nic->existing && find_index(control, nic->dev, &index) == 0)
+	broker_nic_name(nic, name);
+	if (!nic->existing && find_index(control, name, &index) == 0)
 		return err_set(
 			err, -EEXIST,
 			"NIC %s: there is a network device %s already: name another, or, with type='ethernet', say "
 			"managed='no'",
-			nic->alias, nic->dev);
+			nic->alias, name);
 	if (nic->existing && find_index(control, nic->dev, &index) < 0)
 		return err_set(err, -ENODEV,
 			       "NIC %s: there is no tap %s: make it (ip tuntap add dev %s mode tap vnet_hdr)",
@@ -169,7 +179,11 @@ static int join_bridge(const struct domain_nic *nic, int control, const char *na
 	if (r == 0 && ioctl(control, SIOCBRADDIF, &ifr) < 0)
 		r = -errno;
 	if (r == -EOPNOTSUPP)
-		return err_set(err, r, "NIC %s: %s is no bridge of the kernel's: name one", nic->alias, nic->source);
+		return err_set(
+			err, r,
+			"NIC %s: %s is no bridge of the kernel's: name one, or, if it is one of Open vSwitch, say "
+			"<virtualport type='openvswitch'/>",
+			nic->alias, nic->source);
 	return r < 0 ? err_set(err, r, "NIC %s: it cannot join bridge %s: %s", nic->alias, nic->source, strerror(-r))
 		     : 0;
 }
@@ -180,12 +194,12 @@ static int open_tap(const struct domain_nic *nic, int control, struct err *err, 
 	int bridge, r = 0;
 
 	/* Before anything is made: this is what goes wrong. */
-	if (nic->type == DOMAIN_NIC_BRIDGE && find_index(control, nic->source, &bridge) < 0)
+	if (nic->type == DOMAIN_NIC_BRIDGE && !nic->on_ovs && find_index(control, nic->source, &bridge) < 0)
 		return join_bridge(nic, control, "", err);
 	r = open_queues(nic, control, name, err, ret_fds);
 	if (r < 0 || nic->existing)
 		return r;
-	if (nic->type == DOMAIN_NIC_BRIDGE)
+	if (nic->type == DOMAIN_NIC_BRIDGE && !nic->on_ovs)
 		r = join_bridge(nic, control, name, err);
 	if (r < 0)
 		return r;
@@ -276,22 +290,13 @@ static const void *find_attribute(const void *list, size_t list_len, unsigned sh
 	return NULL;
 }
 
-/* Its own: MAC addresses of NICs are different ones on a host. */
-static void macvtap_name(const struct domain_nic *nic, char ret[DOMAIN_IFNAME_MAX])
-{
-	if (*nic->dev)
-		snprintf(ret, DOMAIN_IFNAME_MAX, "%s", nic->dev);
-	else
-		snprintf(ret, DOMAIN_IFNAME_MAX, "bh%02x%02x%02x%02x%02x%02x", nic->mac[0], nic->mac[1], nic->mac[2],
-			 nic->mac[3], nic->mac[4], nic->mac[5]);
-}
-
 static int macvtap_make(const struct domain_nic *nic, const char *name, int below)
 {
 	static const uint32_t modes[] = {
 		[DOMAIN_MACVTAP_VEPA] = MACVLAN_MODE_VEPA,
 		[DOMAIN_MACVTAP_BRIDGE] = MACVLAN_MODE_BRIDGE,
 		[DOMAIN_MACVTAP_PRIVATE] = MACVLAN_MODE_PRIVATE,
+		[DOMAIN_MACVTAP_PASSTHROUGH] = MACVLAN_MODE_PASSTHRU,
 	};
 	struct message msg = {
 		.header = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct ifinfomsg)),
@@ -390,7 +395,7 @@ static int open_macvtap(const struct domain_nic *nic, int control, struct err *e
 	if (r < 0)
 		return err_set(err, -ENODEV, "NIC %s: there is no network device %s: correct <source dev=>", nic->alias,
 			       nic->source);
-	macvtap_name(nic, name);
+	broker_nic_name(nic, name);
 	r = macvtap_make(nic, name, below);
 	if (r == -EEXIST && !*nic->dev && macvtap_remove(nic, name) == 0) /* of a VM that ended with the manager away */
 		r = macvtap_make(nic, name, below);
@@ -429,12 +434,28 @@ int broker_open_nic(const struct domain_nic *nic, struct err *err, int *ret_fds)
 	return r;
 }
 
+int broker_nic_set_mtu(const struct domain_nic *nic, struct err *err)
+{
+	_cleanup_close_ int control = open_control();
+	char name[DOMAIN_IFNAME_MAX];
+	int r = control < 0 ? control : 0;
+
+	if (nic->existing)
+		return 0;
+	broker_nic_name(nic, name);
+	if (r == 0)
+		r = set_mtu(control, name, nic->mtu);
+	return r < 0 ? err_set(err, r, "NIC %s: %s cannot have MTU %u: %s", nic->alias, name, nic->mtu,
+			       r == -EPERM ? privilege : strerror(-r))
+		     : 0;
+}
+
 void broker_nic_gone(const struct domain_nic *nic)
 {
 	char name[DOMAIN_IFNAME_MAX];
 
 	if (nic->type != DOMAIN_NIC_DIRECT)
 		return;
-	macvtap_name(nic, name);
+	broker_nic_name(nic, name);
 	macvtap_remove(nic, name);
 }

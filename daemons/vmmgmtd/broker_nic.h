@@ -3,7 +3,7 @@
  * The broker for NICs: the only code that makes network devices. What it hands back is closed on exec.
  *
  * A tap lives as long as a descriptor of it: the worker's, in the end. A macvtap does not: broker_nic_gone() removes
- * it.
+ * it. Ports of Open vSwitch are ovs.h's.
  */
 #ifndef VMMGMTD_BROKER_NIC_H
 #define VMMGMTD_BROKER_NIC_H
@@ -22,6 +22,15 @@ extern const struct syscall_list broker_nic_calls;
  * Return: 0; a negative errno with one line that says what to do, and nothing is left.
  */
 int broker_open_nic(const struct domain_nic *nic, struct err *err, int *ret_fds);
+
+/** broker_nic_name - of the device of a NIC that is no stream: <target dev=>, else one of its own, from its MAC
+ * address.
+ */
+void broker_nic_name(const struct domain_nic *nic, char ret[DOMAIN_IFNAME_MAX]);
+
+/** broker_nic_set_mtu - give its device the NIC's MTU; a tap that was there stays as it is. Return: 0; a negative errno
+ * with a line. */
+int broker_nic_set_mtu(const struct domain_nic *nic, struct err *err);
 
 /** broker_nic_gone - remove what does not go by itself, if it is there: a macvtap with the NIC's name and address.
  * Other devices of that name are not the NIC's, and stay. */

@@ -145,6 +145,7 @@ static inline bool domain_reserves(const struct domain_disk *disk)
 #define DOMAIN_NIC_QUEUES_MAX  16u
 #define DOMAIN_ALIAS_MAX       32u /* with the NUL */
 #define DOMAIN_IFNAME_MAX      16u /* the same: what Linux takes */
+#define DOMAIN_PROFILE_MAX     40u /* as libvirt has it, with the NUL */
 #define DOMAIN_MTU_MIN	       68u
 #define DOMAIN_MTU_MAX	       9000u
 #define DOMAIN_TRUNK_MAX       64u
@@ -191,6 +192,7 @@ enum domain_macvtap_mode {
 	DOMAIN_MACVTAP_VEPA,
 	DOMAIN_MACVTAP_BRIDGE,
 	DOMAIN_MACVTAP_PRIVATE,
+	DOMAIN_MACVTAP_PASSTHROUGH,
 };
 
 struct domain_nic {
@@ -201,12 +203,16 @@ struct domain_nic {
 	char dev[DOMAIN_IFNAME_MAX]; /* of its tap; "": any */
 	bool existing;		     /* ETHERNET: the tap is there, and stays */
 	enum domain_macvtap_mode mode;
-	unsigned int queues; /* at least 1 */
+	bool on_ovs; /* BRIDGE: source is one of Open vSwitch, which does what vlan and trunk say */
+	char iface_id[DOMAIN_UUID_MAX],
+		profile_id[DOMAIN_PROFILE_MAX]; /* on_ovs: what its port is told; "": no profile */
+	unsigned int queues;			/* at least 1 */
 	unsigned int mtu;
 	bool link_down, trusted; /* trusted: the guest may have any address, and receive what is others' */
 	struct domain_bandwidth inbound, outbound;
-	unsigned int vlan; /* 1 to 4094; 0: none */
-	bool trunk;
+	unsigned int vlan;	   /* 1 to 4094; 0: none */
+	bool trunk, native_tagged; /* of a trunk vlan is the one that frames without a tag are of; and its own have
+				      none, if it is not tagged */
 	uint16_t trunk_tags[DOMAIN_TRUNK_MAX];
 	size_t trunk_count;
 	struct domain_address addresses[DOMAIN_ADDRESSES_MAX];

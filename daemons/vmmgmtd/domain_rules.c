@@ -20,20 +20,21 @@
 		path, DOMAIN_REFUSED, reason                                                                           \
 	}
 
-#define NO_EFFECT  "has no effect"
-#define FIXED	   "has no effect: the platform is fixed"
-#define NOT_VIRTIO "has no effect: the disk is not virtio"
-#define NIC_NETVSC "has no effect: each NIC is a netvsc"
-#define NIC_OTHER  "is for a type of interface that is not supported"
-#define ONE_THREAD "has no effect: one thread serves all disks of a VM"
-#define NETWORK	   "network storage is not supported"
-#define CONTAINER  "is for containers"
-#define CHAR_OTHER "the serial port is a pty or a file: remove it"
-#define NOT_DRIVE  "has no effect: an address of type drive decides the LUN, else the target's name"
-#define DISK	   "/domain/devices/disk"
-#define NIC	   "/domain/devices/interface"
-#define SERIAL	   "/domain/devices/serial"
-#define CONSOLE	   "/domain/devices/console"
+#define NO_EFFECT    "has no effect"
+#define FIXED	     "has no effect: the platform is fixed"
+#define NOT_VIRTIO   "has no effect: the disk is not virtio"
+#define NIC_NETVSC   "has no effect: each NIC is a netvsc"
+#define SWITCH_OTHER "is for another kind of switch than Open vSwitch: remove it"
+#define NIC_OTHER    "is for a type of interface that is not supported"
+#define ONE_THREAD   "has no effect: one thread serves all disks of a VM"
+#define NETWORK	     "network storage is not supported"
+#define CONTAINER    "is for containers"
+#define CHAR_OTHER   "the serial port is a pty or a file: remove it"
+#define NOT_DRIVE    "has no effect: an address of type drive decides the LUN, else the target's name"
+#define DISK	     "/domain/devices/disk"
+#define NIC	     "/domain/devices/interface"
+#define SERIAL	     "/domain/devices/serial"
+#define CONSOLE	     "/domain/devices/console"
 
 static const struct domain_rule rules[] = {
 	/* ---- implemented ---- */
@@ -148,6 +149,11 @@ static const struct domain_rule rules[] = {
 	IMPLEMENTED(NIC "/bandwidth/outbound/@average"),
 	IMPLEMENTED(NIC "/bandwidth/outbound/@peak"),
 	IMPLEMENTED(NIC "/bandwidth/outbound/@burst"),
+	IMPLEMENTED(NIC "/virtualport"),
+	IMPLEMENTED(NIC "/virtualport/@type"),
+	IMPLEMENTED(NIC "/virtualport/parameters"),
+	IMPLEMENTED(NIC "/virtualport/parameters/@interfaceid"),
+	IMPLEMENTED(NIC "/virtualport/parameters/@profileid"),
 	IMPLEMENTED(NIC "/vlan"),
 	IMPLEMENTED(NIC "/vlan/@trunk"),
 	IMPLEMENTED(NIC "/vlan/tag"),
@@ -414,8 +420,10 @@ static const struct domain_rule rules[] = {
 	REFUSED(DISK "/source/snapshot", NETWORK),
 	REFUSED(DISK "/source/ssl", NETWORK),
 	REFUSED(DISK "/source/timeout", NETWORK),
-	REFUSED(NIC "/virtualport", "Open vSwitch and other switches are not supported yet: use a bridge of the "
-				    "kernel's, or type='ethernet'"),
+	REFUSED(NIC "/virtualport/parameters/@managerid", SWITCH_OTHER),
+	REFUSED(NIC "/virtualport/parameters/@typeid", SWITCH_OTHER),
+	REFUSED(NIC "/virtualport/parameters/@typeidversion", SWITCH_OTHER),
+	REFUSED(NIC "/virtualport/parameters/@instanceid", SWITCH_OTHER),
 	REFUSED(NIC "/ip/@peer", "is for containers"),
 	REFUSED(NIC "/route", CONTAINER),
 	REFUSED(NIC "/script",

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <uuid/uuid.h>
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
@@ -171,6 +172,7 @@ static void source_macvtap(struct domain_parser *p, struct domain_nic *nic, xmlN
 		[DOMAIN_MACVTAP_VEPA] = "vepa",
 		[DOMAIN_MACVTAP_BRIDGE] = "bridge",
 		[DOMAIN_MACVTAP_PRIVATE] = "private",
+		[DOMAIN_MACVTAP_PASSTHROUGH] = "passthrough",
 	};
 	_cleanup_free_ char *mode = source ? domain_xml_attr(source, "mode") : NULL;
 
@@ -182,8 +184,8 @@ static void source_macvtap(struct domain_parser *p, struct domain_nic *nic, xmlN
 		return;
 	}
 	if (mode)
-		domain_refuse(p, -EOPNOTSUPP, where, "source mode '%s' is not supported: use bridge, private or vepa",
-			      mode);
+		domain_refuse(p, -EOPNOTSUPP, where,
+			      "source mode '%s' is not supported: use bridge, private, vepa or passthrough", mode);
 }
 
 static void nic_source(struct domain_parser *p, struct domain_nic *nic, xmlNode *node, const char *where)
@@ -213,6 +215,58 @@ static void nic_source(struct domain_parser *p, struct domain_nic *nic, xmlNode 
 				      "source: addresses of the host's side are not set: remove it");
 		break;
 	}
+}
+
+/* ---- Open vSwitch ---- */
+
+/* Names go to a program's command line and into a database: none may be read as anything else. */
+static bool is_plain(const char *name)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:";
+
+	return *name != '-' && strspn(name, plain) == strlen(name);
+}
+
+static void port_parameters(struct domain_parser *p, struct domain_nic *nic, xmlNode *parameters, const char *where)
+{
+	_cleanup_free_ char *id = domain_xml_attr(parameters, "interfaceid"),
+			    *profile = domain_xml_attr(parameters, "profileid");
+
+	if (id && domain_uuid_normalise(id, nic->iface_id) < 0)
+		domain_refuse(p, -EINVAL, where, "virtualport interfaceid '%s' is not a UUID", id);
+	if (profile && (strlen(profile) >= sizeof(nic->profile_id) || !is_plain(profile)))
+		domain_refuse(p, -EINVAL, where,
+			      "virtualport profileid '%s': at most %u letters, digits, '-', '_', '.' and ':'", profile,
+			      DOMAIN_PROFILE_MAX - 1);
+	else if (profile)
+		strcpy(nic->profile_id, profile);
+}
+
+/* Behind source and target. */
+static void nic_virtualport(struct domain_parser *p, struct domain_nic *nic, xmlNode *node, const char *where)
+{
+	xmlNode *port = domain_xml_child(node, "virtualport"),
+		*parameters = port ? domain_xml_child(port, "parameters") : NULL;
+	_cleanup_free_ char *type = port ? domain_xml_attr(port, "type") : NULL;
+
+	if (!port)
+		return;
+	if (!type || strcmp(type, "openvswitch") != 0) {
+		domain_refuse(p, -EOPNOTSUPP, where, "virtualport type '%s' is not supported: use openvswitch",
+			      type ? type : "");
+		return;
+	}
+	if (nic->type != DOMAIN_NIC_BRIDGE) {
+		domain_refuse(p, -EOPNOTSUPP, where, "virtualport is for type='bridge'");
+		return;
+	}
+	nic->on_ovs = true;
+	if (parameters)
+		port_parameters(p, nic, parameters, where);
+	if ((nic->source && !is_plain(nic->source)) || !is_plain(nic->dev))
+		domain_refuse(p, -EINVAL, where,
+			      "virtualport: bridge and target have letters, digits, '-', '_', '.' and ':' in their "
+			      "names");
 }
 
 static void nic_target(struct domain_parser *p, struct domain_nic *nic, xmlNode *node, const char *where)
@@ -341,6 +395,7 @@ void domain_xml_nic(struct domain_parser *p, xmlNode *node, const char *where)
 	nic_mac(p, &nic, node, where);
 	nic_alias(p, &nic, node, where);
 	nic_target(p, &nic, node, where);
+	nic_virtualport(p, &nic, node, where);
 	nic_backend(p, &nic, node, where);
 	nic_model(p, node);
 	nic_numbers(p, &nic, node, where);
@@ -395,6 +450,21 @@ static int complete_mac(struct domain_nic *nic, xmlNode *node)
 	return mac && xmlNewProp(mac, (const xmlChar *)"address", (const xmlChar *)text) ? 0 : -ENOMEM;
 }
 
+/* By which controllers know the port, also after a restart. */
+static int complete_port(struct domain_nic *nic, xmlNode *node)
+{
+	xmlNode *port = domain_xml_child(node, "virtualport"), *parameters = domain_xml_child(port, "parameters");
+	uuid_t uuid;
+
+	uuid_generate_random(uuid);
+	uuid_unparse_lower(uuid, nic->iface_id);
+	if (!parameters)
+		parameters = xmlNewChild(port, NULL, (const xmlChar *)"parameters", NULL);
+	return parameters && xmlNewProp(parameters, (const xmlChar *)"interfaceid", (const xmlChar *)nic->iface_id)
+		       ? 0
+		       : -ENOMEM;
+}
+
 int domain_xml_complete_nics(struct domain_parser *p, xmlDoc *doc)
 {
 	xmlNode *devices = domain_xml_child(xmlDocGetRootElement(doc), "devices");
@@ -410,6 +480,10 @@ int domain_xml_complete_nics(struct domain_parser *p, xmlDoc *doc)
 		}
 		if (r == 0 && mac_is_zero(nic->mac)) {
 			r = complete_mac(nic, node);
+			p->completed = true;
+		}
+		if (r == 0 && nic->on_ovs && !*nic->iface_id) {
+			r = complete_port(nic, node);
 			p->completed = true;
 		}
 	}

@@ -65,13 +65,15 @@ static void trunk_tag(struct domain_parser *p, struct domain_nic *nic, xmlNode *
 
 	if (read_tag(p, tag, where, &id) < 0)
 		return;
-	if (native && strcmp(native, "untagged") != 0)
-		domain_refuse(p, -EOPNOTSUPP, where, "vlan tag nativeMode '%s' is not supported: use untagged", native);
+	if (native && strcmp(native, "untagged") != 0 && (!nic->on_ovs || strcmp(native, "tagged") != 0))
+		domain_refuse(p, -EOPNOTSUPP, where, "vlan tag nativeMode '%s' is not supported: use untagged%s",
+			      native, nic->on_ovs ? " or tagged" : "");
 	else if (native && nic->vlan)
 		domain_refuse(p, -EINVAL, where, "vlan: there is more than one native tag");
-	else if (native)
+	else if (native) {
 		nic->vlan = id;
-	else if (nic->trunk_count == DOMAIN_TRUNK_MAX)
+		nic->native_tagged = !strcmp(native, "tagged");
+	} else if (nic->trunk_count == DOMAIN_TRUNK_MAX)
 		domain_refuse(p, -EOPNOTSUPP, where, "vlan: more than %u tags are not supported", DOMAIN_TRUNK_MAX);
 	else
 		nic->trunk_tags[nic->trunk_count++] = id;

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "ovs.h"
 #include "store.h"
 
 #define SETTLE_NS      (5 * NS_PER_SEC)
@@ -553,12 +554,15 @@ int manager_new(struct loop *loop, const struct manager_config *config, struct e
 		r = err_set(err, -errno, "log folder %s: cannot make it: %s", config->logs, strerror(errno));
 	else
 		r = store_open(config->vms, err, &m->store);
+	if (r == 0 && config->spawner && ovs_new(loop, config->spawner, config->base, &m->env.ovs) < 0)
+		r = err_set(err, -ENOMEM, "no memory");
 	if (r == 0)
 		r = store_load(m->store, load_one, m, err);
 	if (r < 0) {
 		manager_free(m);
 		return r;
 	}
+	ovs_sweep(m->env.ovs);
 	runtime_scan(config->base, find_one, m);
 	ended_scan(config->base, restore_one, m);
 	*ret_manager = m;
@@ -608,6 +612,7 @@ void manager_free(struct manager *m)
 		m->entries = e->next;
 		entry_free(e);
 	}
+	ovs_free(m->env.ovs);
 	store_free(m->store);
 	free(m);
 }

@@ -28,7 +28,8 @@ struct manager_config {
 	const char *logs;	  /* of the daemons of VMs; made if it is missing */
 	const char *reservations; /* folder of those of shared disks, which is there */
 	const char *kvm;
-	struct launcher *launcher; /* outlives the manager */
+	struct launcher *launcher; /* both outlive the manager */
+	struct spawner *spawner;   /* of other programs than the launcher's; NULL: there is none */
 };
 
 /**

@@ -3,27 +3,15 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
-#include <errno.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "base/bytes.h"
+#include "program.h"
 
 int passt_find(char *ret_path, size_t size)
 {
-	const char *at = getenv("PATH");
-
-	for (at = at ? at : "/usr/bin"; *at; at += strcspn(at, ":"), at += *at == ':') {
-		int n = snprintf(ret_path, size, "%.*s/passt", (int)strcspn(at, ":"), at);
-
-		if (*at == '/' && n > 0 && (size_t)n < size && access(ret_path, X_OK) == 0)
-			return 0;
-	}
-	return -ENOENT;
+	return program_find("passt", ret_path, size);
 }
 
 /* The rules of definitions bound what there can be. */

@@ -47,6 +47,8 @@ static void fill_addresses(struct nic_message *msg, const struct domain_nic *nic
 
 static void fill_vlan(struct nic_message *msg, const struct domain_nic *nic)
 {
+	if (nic->on_ovs) /* its port does that */
+		return;
 	msg->nic.vlan_mode = nic->trunk	 ? BULKHEAD__NETWORK__VLAN_MODE__VLAN_MODE_TRUNK
 			     : nic->vlan ? BULKHEAD__NETWORK__VLAN_MODE__VLAN_MODE_ACCESS
 					 : BULKHEAD__NETWORK__VLAN_MODE__VLAN_MODE_NONE;

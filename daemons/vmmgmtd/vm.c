@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "ovs.h"
 #include "vm_int.h"
 #include "vm_peer.h"
 
@@ -170,6 +171,7 @@ void vm_free(struct vm *vm)
 	if (vm->worker)
 		vm->env->launcher->ops->release(vm->worker);
 	vm_peers_close(vm);
+	ovs_abandon(vm->env->ovs, vm);
 	for (struct vm_process *server; (server = vm_server_serving(vm)); server->launched = NULL)
 		vm->env->launcher->ops->release(server->launched);
 	loop_remove(&vm->kill_timer);

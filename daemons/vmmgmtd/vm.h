@@ -86,6 +86,7 @@ struct vm_env {
 	const char *logs;	  /* folder of the daemons' logs */
 	const char *kvm;	  /* "/dev/kvm" */
 	const char *reservations; /* folder of those of shared disks */
+	struct ovs *ovs;	  /* NULL: ports of Open vSwitch cannot be made */
 	struct broker_owners owners;
 	/* The name of another VM than @except (NULL: than none) that has this MAC address; NULL: none. */
 	const char *(*mac_owner)(const uint8_t mac[6], const struct vm *except, void *arg);

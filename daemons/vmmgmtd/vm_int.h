@@ -35,6 +35,12 @@ struct vm_process {
 	struct launched *launched; /* NULL: none that is known */
 };
 
+enum vm_unplug {
+	VM_UNPLUG_TO_DO,
+	VM_UNPLUG_ASKED,
+	VM_UNPLUG_DONE,
+};
+
 struct vm {
 	const struct vm_env *env;
 	struct domain domain; /* what it runs with */
@@ -82,6 +88,10 @@ struct vm {
 	struct waiter *waiters;
 
 	unsigned int controllers; /* that it was started with: while it runs none comes or goes */
+	unsigned int plugging;	  /* ports of Open vSwitch that are being made for a start */
+	bool run_waits;		  /* for them */
+	bool on_ovs;		  /* it may have such ports */
+	enum vm_unplug unplug;	  /* of those of a VM that has ended */
 	struct vm_peer *peers;	  /* of NICs that are streams: vm_peer.c */
 	struct vm_change *change; /* of its disks or NICs, under way; NULL: none. Owner: the request to the worker */
 
@@ -150,9 +160,12 @@ void vm_changes_settle(struct vm *vm);
 /** vm_nics_open - what is behind the NICs of a VM that starts, into vm->files. Return: 0; a negative errno with a line:
  * vm_nics_gone() follows. */
 int vm_nics_open(struct vm *vm, struct err *err);
+/** vm_nics_unplug - its end, while something of it is there: remove what is known elsewhere. Return: whether there is
+ * nothing any more; else vm_end_check() comes. */
+bool vm_nics_unplug(struct vm *vm);
 /** vm_nics_gone - its end. */
 void vm_nics_gone(struct vm *vm);
-/** vm_nics_changed - NICs that @before has and @after has not are gone. */
+/** vm_nics_changed - NICs that @before has and @after has not are gone; what is behind the others follows. */
 void vm_nics_changed(struct vm *vm, const struct domain *before, const struct domain *after);
 
 /* ---- vm_service.c ---- */
@@ -204,6 +217,11 @@ extern const struct launch_events vm_server_launch_events; /* their argument is 
 #define VM_READY_MS 15000u
 /** vm_start_begin - vm_start(), where nothing forbids it. @done: may be NULL. */
 void vm_start_begin(struct vm *vm, bool paused, vm_done_fn done, void *arg);
+
+/** vm_end_check - go on with its end, if there is nothing to wait for. */
+void vm_end_check(struct vm *vm);
+/** vm_run - all that it needs is there: START. */
+void vm_run(struct vm *vm);
 
 /* ---- vm_life.c: the timers' callbacks; @arg is the VM ---- */
 

@@ -22,7 +22,6 @@
 #define KILLED_NS	(5 * NS_PER_SEC) /* who was killed so long ago and is still there waits in the kernel */
 
 static void end_begin(struct vm *vm);
-static void end_check(struct vm *vm);
 
 /* ---- the end ---- */
 
@@ -102,7 +101,7 @@ static void end_finish(struct vm *vm)
 	vm->env->events->ended(vm, vm->env->arg);
 }
 
-static void end_check(struct vm *vm)
+void vm_end_check(struct vm *vm)
 {
 	if (!vm->ending || vm->worker || vm->conn)
 		return;
@@ -111,7 +110,8 @@ static void end_check(struct vm *vm)
 		loop_arm(vm->kill_timer, SERVER_GRACE_NS);
 		return;
 	}
-	end_finish(vm);
+	if (vm_nics_unplug(vm))
+		end_finish(vm);
 }
 
 /* From here on there is only one way. The processes may be given time by arming kill_timer before. */
@@ -124,7 +124,7 @@ static void end_begin(struct vm *vm)
 		if (vm->state != VM_STOPPING)
 			vm_set_state(vm, VM_STOPPING, vm->last.reason);
 	}
-	end_check(vm);
+	vm_end_check(vm);
 }
 
 /* What the worker has written down, else @fallback. */
@@ -229,7 +229,7 @@ static void on_server_ended(struct launched *process, const char *why, void *arg
 		return;
 	}
 	if (vm->ending)
-		end_check(vm);
+		vm_end_check(vm);
 	else
 		vm_save_runtime_soon(vm);
 }
@@ -364,9 +364,13 @@ static void on_started(int error, const char *text, void *arg)
 	vm_start_finish(vm, 0, "");
 }
 
-static void run(struct vm *vm)
+void vm_run(struct vm *vm)
 {
 	int r;
+
+	vm->run_waits = vm->plugging > 0;
+	if (vm->run_waits)
+		return;
 
 	if (vm->paused) {
 		vm_save_runtime(vm, true);
@@ -389,7 +393,7 @@ static void on_subscribed(int error, const char *text, void *arg)
 		vm_fail(vm, error, *text ? text : strerror(-error));
 		return;
 	}
-	run(vm);
+	vm_run(vm);
 }
 
 static void on_created(int error, const char *text, void *arg)

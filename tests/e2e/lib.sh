@@ -72,6 +72,43 @@ session() {
 	PATH=$build/cli:$PATH
 }
 
+# alone FILE [ARGUMENT...]: once, run the test again in a mount and a network namespace of its own
+alone() {
+	[ -z "${BULKHEAD_TEST_ALONE:-}" ] || return 0
+	rm -rf "$work"
+	BULKHEAD_TEST_ALONE=1 exec unshare --mount --net --propagation private -- "$@"
+}
+
+# host_manager: the host's vmmgmtd, until it serves
+host_manager() {
+	"$build/daemons/vmmgmtd/vmmgmtd" --system --fork >>"$work/manager.log" 2>&1 &
+	disown
+	wait_for 10 vmctl list >/dev/null 2>&1
+}
+
+# host: as session, but of a host: a manager that may make network devices, on a system bus of this test's own, which is alone
+host() {
+	local folder
+	session
+	for folder in /run /var/lib /var/log; do mount -t tmpfs none $folder; done
+	mount -t sysfs none /sys # that of the network namespace
+	ip link set lo up
+	cat >"$work/bus.conf" <<-XML
+	<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+	<busconfig><type>system</type><listen>unix:path=/run/system-bus</listen><auth>EXTERNAL</auth>
+	<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/><allow eavesdrop="false"/></policy></busconfig>
+	XML
+	mkdir "$work/host"
+	printf '#!/bin/sh\nexec "%s/cli/vmctl" --system "$@"\n' "$build" >"$work/host/vmctl"
+	chmod +x "$work/host/vmctl"
+	PATH=$work/host:$PATH
+	export DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/system-bus
+	dbus-daemon --config-file="$work/bus.conf" --nofork --nopidfile 2>"$work/bus.log" &
+	disown
+	wait_for 10 test -S /run/system-bus
+	host_manager
+}
+
 # ours NAME: process ids of our daemons of this name that belong to this test's session
 ours() {
 	local pid

@@ -110,19 +110,25 @@ Test(broker_nic, a_tap_on_a_bridge)
 
 Test(broker_nic, names)
 {
-	struct domain_nic nic = {.alias = "net0", .type = DOMAIN_NIC_ETHERNET, .queues = 1, .mtu = 1500};
+	struct domain_nic nic = {
+		.alias = "net0", .type = DOMAIN_NIC_ETHERNET, .mac = {2, 0, 0, 0, 0, 0xfe}, .queues = 1, .mtu = 1500};
 	struct err err = {0};
-	int other;
+	int other, mtu;
+	bool up;
 
 	cr_assert_eq(broker_open_nic(&nic, &err, fds), 0, "%s", err.text);
-	cr_assert_neq(if_nametoindex("vnet0"), 0);
+	cr_assert_neq(if_nametoindex("bh0200000000fe"), 0);
+	nic.mtu = 2000;
+	cr_assert_eq(broker_nic_set_mtu(&nic, &err), 0, "%s", err.text);
+	look("bh0200000000fe", &mtu, &up);
+	cr_assert_eq(mtu, 2000);
 	cr_assert_eq(flags_of(fds[0]) & IFF_MULTI_QUEUE, 0);
-	strcpy(nic.dev, "vnet0");
+	strcpy(nic.dev, "bh0200000000fe");
 	cr_assert_eq(broker_open_nic(&nic, &err, &other), -EEXIST);
-	cr_assert(strstr(err.text, "a network device vnet0 already"), "%s", err.text);
+	cr_assert(strstr(err.text, "a network device bh0200000000fe already"), "%s", err.text);
 	nic.existing = true;
 	cr_assert_eq(broker_open_nic(&nic, &err, &other), -EBUSY);
-	cr_assert(strstr(err.text, "vnet0 is in use"), "%s", err.text);
+	cr_assert(strstr(err.text, "bh0200000000fe is in use"), "%s", err.text);
 	strcpy(nic.dev, "none");
 	cr_assert_eq(broker_open_nic(&nic, &err, &other), -ENODEV);
 	cr_assert(strstr(err.text, "there is no tap none: make it"), "%s", err.text);

@@ -106,6 +106,30 @@ Test(domain_nic, details)
 	domain_done(&d);
 }
 
+/* The number of a port is in the definition: the next reader finds the same. */
+Test(domain_nic, open_vswitch)
+{
+	struct domain d, again;
+
+	parse(DEVICES("<interface type='bridge'><source bridge='ovs0'/><virtualport type='openvswitch'/><vlan><tag "
+		      "id='7' "
+		      "nativeMode='tagged'/><tag id='8'/></vlan></interface><interface type='bridge'><source "
+		      "bridge='ovs0'/>"
+		      "<virtualport type='openvswitch'><parameters interfaceid='11111111222233334444555555555555' "
+		      "profileid='a.b:c'/></virtualport></interface>"),
+	      &d, NULL);
+	cr_assert(d.nics[0].on_ovs && d.nics[0].native_tagged && d.nics[0].vlan == 7 && d.nics[0].trunk_tags[0] == 8);
+	cr_assert_eq(strlen(d.nics[0].iface_id), 36);
+	cr_assert_str_empty(d.nics[0].profile_id);
+	cr_assert_str_eq(d.nics[1].iface_id, "11111111-2222-3333-4444-555555555555");
+	cr_assert_str_eq(d.nics[1].profile_id, "a.b:c");
+	parse(d.xml, &again, NULL);
+	cr_assert_str_eq(again.nics[0].iface_id, d.nics[0].iface_id);
+	cr_assert_str_eq(again.xml, d.xml);
+	domain_done(&again);
+	domain_done(&d);
+}
+
 Test(domain_nic, forwards)
 {
 	struct domain d;
@@ -140,9 +164,24 @@ static const struct {
 	{DEVICES("<interface/>"), -EOPNOTSUPP, "type '' is not"},
 	{NIC("bridge", ""), -EINVAL, "source bridge ''"},
 	{NIC("bridge", "<source bridge='a-name-that-is-long'/>"), -EINVAL, "name a bridge"},
-	{NIC("bridge", "<source bridge='b'/><virtualport type='openvswitch'/>"), -EOPNOTSUPP, "Open vSwitch"},
+	{NIC("bridge", "<source bridge='b'/><virtualport type='midonet'/>"), -EOPNOTSUPP, "use openvswitch"},
+	{NIC("ethernet", "<virtualport type='openvswitch'/>"), -EOPNOTSUPP, "virtualport is for type='bridge'"},
+	{NIC("bridge", "<source bridge='--x'/><virtualport type='openvswitch'/>"), -EINVAL, "in their names"},
+	{NIC("bridge", "<source bridge='b'/><target dev='a,b'/><virtualport type='openvswitch'/>"), -EINVAL,
+	 "in their names"},
+	{NIC("bridge",
+	     "<source bridge='b'/><virtualport type='openvswitch'><parameters interfaceid='7'/></virtualport>"),
+	 -EINVAL, "interfaceid '7' is not a UUID"},
+	{NIC("bridge",
+	     "<source bridge='b'/><virtualport type='openvswitch'><parameters profileid='a&quot;b'/></virtualport>"),
+	 -EINVAL, "profileid"},
+	{NIC("bridge", "<source bridge='b'/><virtualport type='openvswitch'><parameters managerid='7'/></virtualport>"),
+	 -EOPNOTSUPP, "another kind of switch"},
+	{NIC("bridge", "<source bridge='b'/><target dev='sixteencharacter'/>"), -EINVAL, "at most 15 characters"},
+	{NIC("bridge", "<source bridge='b'/><vlan><tag id='5' nativeMode='tagged'/></vlan>"), -EOPNOTSUPP,
+	 "use untagged"},
 	{NIC("direct", "<source dev='a/b'/>"), -EINVAL, "network device"},
-	{NIC("direct", "<source dev='e' mode='passthrough'/>"), -EOPNOTSUPP, "mode 'passthrough'"},
+	{NIC("direct", "<source dev='e' mode='other'/>"), -EOPNOTSUPP, "use bridge, private, vepa or passthrough"},
 	{NIC("internal", "<source name='x'/>"), -EINVAL, "server:NAME"},
 	{NIC("internal", "<source name='server:/x'/>"), -EINVAL, "server:NAME"},
 	{NIC("internal", "<source name='client:../x'/>"), -EINVAL, "server:NAME"},
