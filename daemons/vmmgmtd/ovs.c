@@ -327,7 +327,7 @@ static int start(struct ovs *ovs, const struct job *job, struct err *err)
 	static const struct spawn_events events = {on_ready, on_ended};
 	_cleanup_close_ int exe_fd = -1, says = -1, said = -1;
 	char path[PATH_MAX];
-	int fds[2], r = program_find(PROGRAM, path, sizeof(path));
+	int fds[2] = {-1, -1}, r = program_find(PROGRAM, path, sizeof(path));
 
 	if (r == 0 && pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
 		r = -errno;
