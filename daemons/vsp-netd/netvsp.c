@@ -197,10 +197,21 @@ static int netvsp_open(struct vsp_channel *channel, const uint8_t user_data[120]
 	return 0;
 }
 
+/* What the guest had on it is ours again. */
+static void forget_sub(struct netvsp *netvsp, unsigned int index)
+{
+	if (netvsp->settled)
+		sections_forget(&netvsp->sections, index);
+	else
+		netvsp->forgotten |= 1u << index;
+}
+
 static int netvsp_sub_open(struct vsp_channel *channel, const uint8_t user_data[120])
 {
 	(void)user_data;
 	netvsp_init_channel(channel);
+	/* of a predecessor's, which could not be taken over: numbers begin anew */
+	forget_sub(netvsp_of(channel), vsp_channel_index(channel));
 	netvsp_of(channel)->channel[vsp_channel_index(channel)] = channel;
 	return 0;
 }
@@ -245,10 +256,9 @@ static void netvsp_sub_close(struct vsp_channel *channel)
 	struct netvsp *netvsp = netvsp_of(channel);
 
 	assert(!data->waiting.head);
-	if (netvsp->sections.memory) {
+	if (netvsp->sections.memory)
 		netvsp_receive_drop(netvsp, channel);
-		sections_forget(&netvsp->sections, data->index);
-	}
+	forget_sub(netvsp, data->index);
 	netvsp->channel[data->index] = NULL;
 	netvsp_listen(netvsp);
 }

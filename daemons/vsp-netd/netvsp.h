@@ -55,7 +55,8 @@ struct netvsp {
 	uint32_t sub_channels; /* that are offered: subchannel_index 1 to this */
 
 	struct vsp_channel *channel[NETVSP_CHANNELS_MAX]; /* that are open; 0: the primary one */
-	bool settled; /* what a predecessor left in the receive buffer has been looked through */
+	bool settled;		/* what a predecessor left in the receive buffer has been looked through */
+	unsigned int forgotten; /* bits: sub-channels that the guest has closed before that */
 	struct netvsp_sections sections;
 	struct netvsp_landing landing;
 	struct vsp_buffer *send_buffer;

@@ -36,6 +36,7 @@ int netvsp_recover(struct vsp_channel *channel)
 		return -EPROTO;
 	netvsp_init_channel(channel);
 	netvsp->settled = false;
+	netvsp->forgotten = 0;
 	netvsp_connect(netvsp, channel);
 	r = netvsp_map_again(netvsp);
 	if (r < 0) {
@@ -63,7 +64,9 @@ void netvsp_settle(struct netvsp *netvsp)
 	netvsp->settled = true;
 	state = netvsp_state(netvsp);
 	for (size_t i = 0; i < NETVSP_CHANNELS_MAX; i++)
-		sent[i] = netvsp->channel[i] ? vsp_sent(netvsp->channel[i]) : UINT64_MAX;
+		sent[i] = netvsp->forgotten & 1u << i ? 0
+			  : netvsp->channel[i]	      ? vsp_sent(netvsp->channel[i])
+						      : UINT64_MAX;
 	if (netvsp->sections.memory)
 		netvsp_count_dropped(netvsp, sections_recover(&netvsp->sections, sent));
 	if (state->answer > sent[0])

@@ -505,7 +505,9 @@ static void open_channel(size_t channel)
 {
 	if (host.open[channel])
 		return;
-	memset(host.gone, 0, sizeof(host.gone));
+	/* a GPADL that is torn down does not come again under the same number while the NIC is open */
+	if (channel == 0)
+		memset(host.gone, 0, sizeof(host.gone));
 	host_open(channel);
 }
 
@@ -525,7 +527,8 @@ static void step_close(void)
 	model_poll_all();
 	if (!host_close(channel))
 		return;
-	model_poll_all();
+	if (channel == 0)
+		model_poll_all();
 	model_closed(channel);
 }
 

@@ -24,8 +24,8 @@ struct request {
 static struct {
 	struct request request[MODEL_REQUESTS_MAX]; /* transaction id - 1 */
 	uint32_t requests, in_flight;
-	bool spoilt[HOST_CHANNELS];
-	uint64_t owner[NETVSP_SECTIONS_MAX]; /* of sections that the guest has: KEY() */
+	bool spoilt[HOST_CHANNELS], was_spoilt; /* now; ever */
+	uint64_t owner[NETVSP_SECTIONS_MAX];	/* of sections that the guest has: KEY() */
 	uint32_t held, section_bytes, sections;
 	uint64_t seen[HOST_CHANNELS]; /* the host's packets: number of the last one */
 	uint32_t owed;		      /* answers to control messages */
@@ -65,7 +65,7 @@ void model_begin(void)
 
 void model_spoil(size_t channel)
 {
-	model.spoilt[channel] = true;
+	model.spoilt[channel] = model.was_spoilt = true;
 }
 
 /* ---- sections ---- */
@@ -89,7 +89,7 @@ static void drop_sections(size_t channel, uint64_t id, bool all_of_channel, bool
 			continue;
 		if (!all && (all_of_channel ? model.owner[i] >> 48 != channel : model.owner[i] != KEY(channel, id)))
 			continue;
-		assert(model_tainted || is_stamped(i));
+		assert(model_tainted || all || all_of_channel || is_stamped(i));
 		model.owner[i] = 0;
 		model.held--;
 	}
@@ -203,7 +203,7 @@ static void take_completion(size_t channel, const struct fake_packet *packet)
 	request->in_flight = false;
 	model.in_flight--;
 	memcpy(&answer, packet->payload, MIN((size_t)packet->payload_len, sizeof(answer)));
-	if (request->type == NVSP_MESSAGE_REVOKE_RECEIVE_BUFFER && packet->payload_len == 0) {
+	if (channel == 0 && request->type == NVSP_MESSAGE_REVOKE_RECEIVE_BUFFER) {
 		drop_sections(0, 0, false, true);
 		model.owed = 0;
 	}
@@ -260,7 +260,7 @@ bool model_put(size_t channel, uint16_t type, bool completion, const void *heade
 {
 	struct request *request = &model.request[model.requests];
 	uint32_t nvsp = len >= 4 ? get_le32(message) : 0;
-	bool revokes = nvsp == NVSP_MESSAGE_REVOKE_RECEIVE_BUFFER;
+	bool revokes = channel == 0 && nvsp == NVSP_MESSAGE_REVOKE_RECEIVE_BUFFER;
 
 	if (!host.open[channel] || model.requests == MODEL_REQUESTS_MAX)
 		return false;
@@ -300,7 +300,7 @@ void model_revoke(unsigned int lend)
 	model_poll_all();
 	host_revoke(lend);
 	model_poll_all();
-	if (!host.netvsp.sections.memory)
+	if (lend == HOST_LEND_RECEIVE)
 		drop_sections(0, 0, false, true);
 }
 
@@ -365,6 +365,16 @@ void model_check(void)
 	}
 }
 
+/* Nothing is lost, either. */
+static void check_all_free(const struct netvsp_sections *sections)
+{
+	for (size_t i = 0; i < HOST_CHANNELS; i++)
+		if (model.spoilt[i] || model.was_spoilt)
+			return;
+	assert(host.netvsp.stuck == 0);
+	assert(!sections->memory || sections->free + host.netvsp.landing.sections == sections->count);
+}
+
 void model_check_end(void)
 {
 	model_check();
@@ -375,6 +385,6 @@ void model_check_end(void)
 		       !host.open[model.request[i].channel]);
 	if (host_channel(0) && trusted(0) && host.netvsp.sections.memory && !model.loose) {
 		assert(model.owed == 0);
-		assert(host.netvsp.stuck == 0);
+		check_all_free(&host.netvsp.sections);
 	}
 }
