@@ -727,7 +727,7 @@ static int create_storage(struct provider_message *msg, const struct domain *dom
 {
 	static const char *const engines[] = {[DOMAIN_IO_URING] = "io_uring", [DOMAIN_IO_THREADS] = "threads"};
 	size_t len = 0;
-	int r = storage_config(domain, 0, &msg->config, &len);
+	int r = storage_config(domain, 1, &msg->config, &len);
 
 	if (r < 0)
 		return r;
@@ -739,6 +739,7 @@ static int create_storage(struct provider_message *msg, const struct domain *dom
 	msg->provider.config = (ProtobufCBinaryData){len, msg->config};
 	msg->provider.fd_count = (uint32_t)fd_place(domain, domain->disk_count);
 	msg->provider.has_program = files->storage_program >= 0;
+	msg->provider.idle = domain->disk_count == 0;
 	add_fd(fds, files->storage_program);
 	for (size_t i = 0; i < domain->disk_count; i++) {
 		add_fd(fds, files->disks[i]);
@@ -760,6 +761,7 @@ static int create_network(struct provider_message *msg, const struct domain *dom
 	msg->provider.config = (ProtobufCBinaryData){len, msg->config};
 	msg->provider.fd_count = (uint32_t)rpc_network_place(domain, domain->nic_count);
 	msg->provider.has_program = files->network_program >= 0;
+	msg->provider.idle = domain->nic_count == 0;
 	add_fd(fds, files->network_program);
 	for (size_t i = 0; i < domain->nic_count; i++)
 		for (unsigned int queue = 0; queue < domain->nics[i].queues; queue++)
@@ -772,7 +774,7 @@ int worker_create(struct worker *worker, const struct domain *domain, const stru
 {
 	Bulkhead__Worker__CreateRequest msg = BULKHEAD__WORKER__CREATE_REQUEST__INIT;
 	struct provider_message storage = {.config = NULL}, network = {.config = NULL};
-	Bulkhead__Worker__Provider *providers[2];
+	Bulkhead__Worker__Provider *providers[] = {&storage.provider, &network.provider};
 	struct request request = {.worker = worker, .done = done, .arg = arg};
 	const int singles[] = {files->kvm, files->kernel, files->initrd, files->console_log};
 	struct fds fds = {.count = 0};
@@ -782,15 +784,11 @@ int worker_create(struct worker *worker, const struct domain *domain, const stru
 	fill_create(&msg, domain, files);
 	for (size_t i = 0; i < ARRAY_SIZE(singles); i++)
 		add_fd(&fds, singles[i]);
-	if (domain->disk_count) {
-		r = create_storage(&storage, domain, files, folder, &fds);
-		providers[msg.n_providers++] = &storage.provider;
-	}
-	if (r == 0 && domain->nic_count) {
+	r = create_storage(&storage, domain, files, folder, &fds);
+	if (r == 0)
 		r = create_network(&network, domain, files, folder, &fds);
-		providers[msg.n_providers++] = &network.provider;
-	}
 	msg.providers = providers;
+	msg.n_providers = ARRAY_SIZE(providers);
 	if (r == 0)
 		r = send_request(request, WORKER_CREATE, &msg.base, &bulkhead__worker__create_reply__descriptor, fds.fd,
 				 fds.count, CREATE_DEADLINE_MS);

@@ -13,14 +13,14 @@ const struct vm_change_kind vm_change_disks = {
 	.service = VM_SERVICE_STORAGE,
 	.what = "disk",
 	.verb = "disk",
-	.none = "it was started without a disk, and has no disk controller",
+	.none = "its vmworker, of an earlier version, was started without a disk",
 };
 
 const struct vm_change_kind vm_change_nics = {
 	.service = VM_SERVICE_NETWORK,
 	.what = "NIC",
 	.verb = "nic",
-	.none = "it was started without a NIC, and nobody serves one",
+	.none = "its vmworker, of an earlier version, was started without a NIC",
 };
 
 static void change_free(struct vm_change *change)
@@ -241,8 +241,10 @@ int vm_change_plan(struct vm_change *change, struct err *err)
 int vm_change_ask(struct vm_change *change, vm_change_send_fn send, const void *what, struct err *err)
 {
 	struct vm *vm = change->vm;
-	int r;
+	int r = vm_server_wake(vm, change->kind->service, err);
 
+	if (r < 0)
+		return r;
 	vm_nics_carry(&change->then, &vm->domain);
 	r = vm_change_plan(change, err);
 	if (r < 0)

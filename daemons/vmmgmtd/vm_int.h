@@ -185,6 +185,8 @@ bool vm_server_wanted(const struct vm *vm, enum vm_server server);
 struct vm_process *vm_server_serving(struct vm *vm);
 /** vm_servers_launch - where the worker does not. Return: 0; a negative errno with a line. */
 int vm_servers_launch(struct vm *vm, struct err *err);
+/** vm_server_wake - one of this service that the VM has not needed before: the same. */
+int vm_server_wake(struct vm *vm, const char *service, struct err *err);
 
 /* ---- vm_again.c ---- */
 

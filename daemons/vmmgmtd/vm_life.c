@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -501,7 +502,7 @@ void vm_start_begin(struct vm *vm, bool paused, vm_done_fn done, void *arg)
 	vm->resets = 0;
 	vm->service_count = 0;
 	vm->began_ns = clock_now_ns();
-	vm->controllers = domain_controllers(&vm->domain);
+	vm->controllers = MAX(domain_controllers(&vm->domain), 1u);
 	vm->phase = WORKER_PHASE_NEW;
 	free(take_ptr(vm->guest_message));
 	vm_set_state(vm, VM_STARTING, "starting");

@@ -208,30 +208,44 @@ int vm_service_open_programs(struct vm *vm, struct err *err)
 	int r = 0;
 
 	for (enum vm_server i = 0; r == 0 && i < VM_SERVERS && !vm->env->launcher->ops->runs_services; i++)
-		if (vm_server_wanted(vm, i))
-			r = open_program(servers[i].service, "", err, fds[i]);
+		r = open_program(servers[i].service, "", err, fds[i]);
 	return r;
+}
+
+static int launch(struct vm *vm, enum vm_server server, struct err *err)
+{
+	static const char *const engines[] = {
+		[DOMAIN_IO_URING] = "--engine io_uring", [DOMAIN_IO_THREADS] = "--engine threads"};
+	const struct launch_request request = {
+		.program = servers[server].program,
+		.uuid = vm->domain.uuid,
+		.vm = vm->domain.name,
+		.unit_args = server == VM_STORAGED ? engines[vm->domain.io] : NULL,
+		.log_fd = -1,
+		.ready_ms = VM_READY_MS,
+	};
+
+	return vm->env->launcher->ops->start(vm->env->launcher, &request, &vm_server_launch_events,
+					     &vm->servers[server], err, &vm->servers[server].launched);
 }
 
 int vm_servers_launch(struct vm *vm, struct err *err)
 {
-	static const char *const engines[] = {
-		[DOMAIN_IO_URING] = "--engine io_uring", [DOMAIN_IO_THREADS] = "--engine threads"};
 	int r = 0;
 
-	for (enum vm_server i = 0; r == 0 && i < VM_SERVERS && vm->env->launcher->ops->runs_services; i++) {
-		const struct launch_request request = {
-			.program = servers[i].program,
-			.uuid = vm->domain.uuid,
-			.vm = vm->domain.name,
-			.unit_args = i == VM_STORAGED ? engines[vm->domain.io] : NULL,
-			.log_fd = -1,
-			.ready_ms = VM_READY_MS,
-		};
-
+	for (enum vm_server i = 0; r == 0 && i < VM_SERVERS && vm->env->launcher->ops->runs_services; i++)
 		if (vm_server_wanted(vm, i))
-			r = vm->env->launcher->ops->start(vm->env->launcher, &request, &vm_server_launch_events,
-							  &vm->servers[i], err, &vm->servers[i].launched);
-	}
+			r = launch(vm, i, err);
 	return r;
+}
+
+int vm_server_wake(struct vm *vm, const char *name, struct err *err)
+{
+	const struct worker_service *service = vm_service_find(vm, name);
+
+	for (enum vm_server i = 0; vm->env->launcher->ops->runs_services && i < VM_SERVERS; i++)
+		if (!strcmp(servers[i].service, name) && !vm->servers[i].launched && service &&
+		    service->state == WORKER_SERVICE_NOT_STARTED)
+			return launch(vm, i, err);
+	return 0;
 }

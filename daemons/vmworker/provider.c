@@ -21,6 +21,7 @@ static void keepsake_clear(struct keepsake *keepsake)
 static void provider_clear(struct provider *provider)
 {
 	provider_change_cancel(provider);
+	loop_remove(&provider->wake);
 	service_done(provider);
 	for (size_t i = 0; i < provider->nfds; i++)
 		fd_close(&provider->fds[i]);
@@ -51,6 +52,9 @@ static int provider_fill(struct provider *provider, const struct provider_config
 {
 	int r = service_init(provider, config);
 
+	if (r >= 0)
+		r = loop_add_timer(provider->set->loop, provider_wake_late, provider, &provider->wake);
+	provider->idle = config->idle;
 	provider->name = strdup(config->name);
 	provider->config = malloc(config->config_len + 1);
 	provider->fds = calloc(config->nfds + 1, sizeof(int));
@@ -151,7 +155,8 @@ int providers_start(struct providers *set, struct err *err)
 	int r = 0;
 
 	for (size_t i = 0; i < set->count && r >= 0; i++)
-		r = service_start(&set->at[i], err);
+		if (!set->at[i].idle)
+			r = service_start(&set->at[i], err);
 	return r;
 }
 
@@ -174,7 +179,7 @@ const struct provider *providers_missing(const struct providers *set, size_t *in
 	while (*inout_index < set->count) {
 		const struct provider *provider = &set->at[(*inout_index)++];
 
-		if (!provider->ready)
+		if (!provider->ready && !provider->idle)
 			return provider;
 	}
 	return NULL;
@@ -253,6 +258,8 @@ void provider_ready(struct provider *provider)
 	if (provider->ready)
 		return;
 	provider->ready = true;
+	provider->idle = provider->waking = false;
+	loop_disarm(provider->wake);
 	bus_provider_back(provider->bus);
 	service_ready(provider);
 	provider->changing.asked = false;

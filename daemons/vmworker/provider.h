@@ -22,6 +22,7 @@
 
 #define PROVIDERS_MAX	  8u
 #define PROVIDER_ARGS_MAX 16u
+#define PROVIDER_WAKE_NS  (30 * 1000 * 1000 * 1000ull) /* an idle one may take so long to be ready */
 
 struct provider_config {
 	const char *name;
@@ -33,6 +34,7 @@ struct provider_config {
 	const char *program;
 	const char *const *args; /* behind the program's name */
 	size_t nargs;
+	bool idle; /* it has nothing to serve: not started, and not waited for, before its first change */
 };
 
 /* How an attached process is reached. Constant. */
@@ -107,9 +109,12 @@ struct provider {
 	struct bus_provider *bus;
 	struct keepsake keepsake[VSP_KEEPSAKES_MAX];
 	size_t keepsakes;
-	struct attachment now;	/* serves, or prepares to */
-	struct attachment next; /* waits for its predecessor's end */
-	bool ready;		/* now has made all its offers, and lets nobody else take over yet */
+	struct attachment now;	  /* serves, or prepares to */
+	struct attachment next;	  /* waits for its predecessor's end */
+	bool ready;		  /* now has made all its offers, and lets nobody else take over yet */
+	bool idle;		  /* nobody has been needed yet; its first change wakes it */
+	bool waking;		  /* that change has, and waits for it to be ready */
+	struct loop_source *wake; /* how long */
 	struct provider_changing changing;
 	uint8_t *status; /* what it has told last, opaque */
 	size_t status_len;
@@ -121,7 +126,7 @@ struct providers {
 	struct spawner *spawner; /* NULL: none; no provider has a program then */
 	struct bus *bus;
 	uint64_t ping_ns;     /* how often each is asked whether it lives; 0: service_watch.h */
-	uint64_t patience_ns; /* instead of each of service.h's, for tests; 0: those */
+	uint64_t patience_ns; /* instead of each of service.h's and PROVIDER_WAKE_NS, for tests; 0: those */
 	struct provider at[PROVIDERS_MAX];
 	size_t count;
 	/* One became ready, went away, was counted ... */
@@ -189,6 +194,12 @@ int provider_change_wait(struct provider *provider, void (*fn)(void *arg), void 
 
 /** provider_change_cancel - it is over; for provider.c. */
 void provider_change_cancel(struct provider *provider);
+
+/** provider_not_woken - for service.c: the first process has failed: the change that has started it is refused, and the
+ * next one tries again. Return: whether a change has waited for that. */
+bool provider_not_woken(struct provider *provider, const struct err *err);
+/** provider_wake_late - the same, of one that is not ready in time; a loop_fn. */
+void provider_wake_late(void *arg);
 
 /** provider_opened - the answer to "open". @counts: of the requests that were under way; NULL if it failed. */
 void provider_opened(struct provider *provider, uint32_t offer_id, int status, const struct service_counts *counts);

@@ -8,6 +8,10 @@
  * process dies before its answer, its successor is asked the same as soon as it serves and all channels that were open
  * are open again: so a change ends in one of two ways, it is made or it is refused, whoever dies on the way.
  *
+ * A provider that has had nothing to serve yet (idle) has no process either: its first change wakes it. That process
+ * gets the new configuration already, and is asked then like a successor. If it is not ready in time, the change is
+ * refused, and the provider idle again.
+ *
  * Limits: a change has no deadline here: the process has one, or waits for a guest or a disk. The end of the VM ends
  * it.
  */
@@ -141,6 +145,46 @@ void provider_change_go(struct provider *provider)
 	finish(provider, &err);
 }
 
+/* ---- idle ---- */
+
+bool provider_not_woken(struct provider *provider, const struct err *err)
+{
+	if (!provider->waking)
+		return false;
+	loop_disarm(provider->wake);
+	provider->waking = false;
+	provider->idle = true;
+	if (provider->changing.done)
+		finish(provider, err);
+	return true;
+}
+
+void provider_wake_late(void *arg)
+{
+	struct provider *provider = arg;
+	struct err err;
+
+	err_set(&err, -ETIMEDOUT, "provider %s: not %s within %llu s: see its log", provider->name,
+		provider->now.ops ? "ready" : "attached", PROVIDER_WAKE_NS / 1000000000);
+	if (provider_not_woken(provider, &err) && (provider->service.process || provider->now.ops))
+		service_hung(provider, "is not ready");
+}
+
+static void wake(struct provider *provider)
+{
+	struct err err = {0};
+	int r;
+
+	if (!provider->idle || provider->ready)
+		return;
+	provider->idle = false;
+	provider->waking = true;
+	loop_arm(provider->wake, provider->set->patience_ns ? provider->set->patience_ns : PROVIDER_WAKE_NS);
+	r = service_start(provider, &err);
+	if (r < 0)
+		provider_not_woken(provider, &err);
+}
+
 /* Everything that may fail. */
 static int prepare(struct provider *provider, const struct provider_change *change, struct provider_changing *c)
 {
@@ -207,6 +251,7 @@ void provider_change(struct provider *provider, const struct provider_change *ch
 	provider->changing = c;
 	if (c.early)
 		commit(provider);
+	wake(provider);
 	provider_change_go(provider);
 }
 

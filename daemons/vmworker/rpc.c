@@ -247,6 +247,7 @@ static int share_provider(const Bulkhead__Worker__Provider *p, const int *fds, s
 		.program = p->program,
 		.args = (const char *const *)p->args,
 		.nargs = p->n_args,
+		.idle = p->idle,
 	};
 	if (p->has_program && (next == nfds || !p->program[0]))
 		return -EINVAL;

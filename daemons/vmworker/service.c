@@ -311,7 +311,8 @@ static void first_failed(struct provider *provider)
 	struct err err;
 
 	err_set(&err, -EREMOTEIO, "provider %s: %s", provider->name, provider->service.message);
-	provider->set->failed(provider->set->arg, &err);
+	if (!provider_not_woken(provider, &err))
+		provider->set->failed(provider->set->arg, &err);
 }
 
 /* @planned: it was told to end. */
@@ -613,7 +614,9 @@ void service_upgrade(struct provider *provider, int program_fd, service_done_fn 
 		err_set(&err, -EBUSY, "provider %s: it is being replaced or ends", provider->name);
 	else if (!provider->ready)
 		err_set(&err, -EAGAIN, "provider %s: it does not serve now (%s): try again", provider->name,
-			s->message[0] ? s->message : "it starts");
+			s->message[0]	 ? s->message
+			: provider->idle ? "it has nothing to serve"
+					 : "it starts");
 	else if (s->program_fd < 0)
 		service_foreign_upgrade(provider, program_fd, &err);
 	else
@@ -726,10 +729,11 @@ void service_status(const struct provider *provider, struct service_status *ret_
 		.message = s->watch.waits[0] && !provider->ready ? s->watch.waits : s->message,
 		.program = s->said,
 		.pid = s->process ? spawned_pid(s->process) : provider->now.pid,
-		.state = provider->ready ? SERVICE_SERVING
-			 : !s->served	 ? (s->program_fd >= 0 && !s->process ? SERVICE_NOT_STARTED : SERVICE_STARTING)
-			 : s->pausing	 ? SERVICE_WAITING
-					 : SERVICE_RECOVERING,
+		.state = provider->ready  ? SERVICE_SERVING
+			 : provider->idle ? SERVICE_NOT_STARTED
+			 : !s->served	  ? (s->program_fd >= 0 && !s->process ? SERVICE_NOT_STARTED : SERVICE_STARTING)
+			 : s->pausing	  ? SERVICE_WAITING
+					  : SERVICE_RECOVERING,
 		.deaths = s->deaths,
 		.hangs = s->hangs,
 		.upgrades = s->upgrades,

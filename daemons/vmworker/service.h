@@ -35,7 +35,8 @@ struct service_counts {
 };
 
 enum service_state {
-	SERVICE_NOT_STARTED, /* the VM has not run yet, or its first process ended before it was ready */
+	SERVICE_NOT_STARTED, /* the VM has not run yet, it has nothing to serve yet, or its first process ended before
+				it was ready */
 	SERVICE_STARTING,    /* nobody has been ready yet */
 	SERVICE_SERVING,
 	SERVICE_RECOVERING, /* the guest waits */

@@ -46,7 +46,7 @@ void sx_setup(void)
 	cr_assert_geq(fd, 0, "%s", err.text);
 	fx_init();
 	memset(&sx.set, 0, sizeof(sx.set));
-	sx.failed = sx.done = false;
+	sx.failed = sx.done = sx.idle = false;
 	sx.answers = 0;
 	sx.invocation = NULL;
 	sx.set = (struct providers){.loop = fx.loop, .bus = fx.bus, .changed = on_changed, .failed = on_failed};
@@ -78,7 +78,7 @@ void sx_add(const char *script)
 {
 	const char *args[] = {"-c", script};
 	struct provider_config config = {
-		.name = "storage", .program_fd = -1, .program = "vsp-test", .args = args, .nargs = 2};
+		.name = "storage", .program_fd = -1, .program = "vsp-test", .args = args, .nargs = 2, .idle = sx.idle};
 	struct err err = {0};
 	int fd = -1;
 

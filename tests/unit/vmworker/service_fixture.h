@@ -36,6 +36,7 @@ struct played {
 struct service_fixture {
 	struct providers set;
 	struct provider *storage;
+	bool idle;   /* sx_add() adds one that has nothing to serve yet */
 	bool failed; /* the first process has ended: failure */
 	bool done;   /* the upgrade is over: outcome */
 	struct err failure, outcome;

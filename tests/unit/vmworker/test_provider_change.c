@@ -241,3 +241,79 @@ Test(provider_change, canceled)
 	cr_assert_eq(dones, 1);
 	close(fd);
 }
+
+static bool nobody_is_missing(void)
+{
+	size_t i = 0;
+
+	return !providers_missing(&sx.set, &i);
+}
+
+/* One that has nothing to serve has no process, and its first change brings one, which is asked. */
+Test(provider_change, wakes)
+{
+	struct played played;
+	int fd = fd_memfd("image", 4096);
+
+	sx.idle = true;
+	sx_add("exec sleep 100");
+	cr_assert(!sx.storage->service.process && nobody_is_missing());
+	cr_assert_eq(sx_status().state, SERVICE_NOT_STARTED);
+	attach_disk(fd);
+	cr_assert(sx.storage->service.process && !nobody_is_missing());
+	cr_assert(!dones && configured("one", 1), "it attaches to what there is then");
+	sx_serve(&played);
+	cr_assert(played.changes == 1 && !strcmp(played.change, "attach"));
+	provider_changed(sx.storage, 0, "");
+	cr_assert(dones == 1 && !outcome.code && !sx.storage->idle);
+	close(fd);
+}
+
+/* Somebody else starts it: it is waited for. */
+Test(provider_change, wakes_what_others_run)
+{
+	struct played played;
+	int fd = fd_memfd("image", 4096);
+
+	sx.idle = true;
+	sx_add(NULL);
+	cr_assert(nobody_is_missing() && sx_status().state == SERVICE_NOT_STARTED);
+	attach_disk(fd);
+	cr_assert_eq(sx_attach(&played, sx_foreign(), 1), 0);
+	provider_ready(sx.storage);
+	cr_assert(played.changes == 1);
+	provider_changed(sx.storage, 0, "");
+	cr_assert(dones == 1 && !outcome.code && configured("one", 1));
+	close(fd);
+}
+
+/* It ends before it is ready: the change is refused, and not the VM's end. The next one tries again. */
+Test(provider_change, does_not_wake)
+{
+	int fd = fd_memfd("image", 4096);
+
+	sx.idle = true;
+	sx_add("exit 3");
+	for (unsigned int again = 1; again <= 2; again++) {
+		attach_disk(fd);
+		UNTIL(dones == again);
+		cr_assert(outcome.code == -EREMOTEIO && strstr(outcome.text, "status 3"), "%s", outcome.text);
+		cr_assert(configured("", 0) && sx.storage->idle && !sx.failed && nobody_is_missing());
+	}
+	close(fd);
+}
+
+Test(provider_change, wakes_too_late)
+{
+	int fd = fd_memfd("image", 4096);
+
+	sx.idle = true;
+	sx.set.patience_ns = 50 * 1000 * 1000;
+	sx_add("exec sleep 100");
+	attach_disk(fd);
+	UNTIL(dones == 1);
+	cr_assert(outcome.code == -ETIMEDOUT && configured("", 0) && sx.storage->idle);
+	UNTIL(!sx.storage->service.process);
+	cr_assert(nobody_is_missing() && sx_status().state == SERVICE_NOT_STARTED);
+	close(fd);
+}
