@@ -2,7 +2,8 @@
 /*
  * A NIC whose frames come back: NVSP, RNDIS, frames one after another, close and open again. Its service may die on the
  * way: then a frame may be lost, and is sent again; nothing comes twice, and every packet is completed once.
- * "frames=N".
+ * "frames=N". "hot=1": NICs that come while it runs are opened, and let go when they are taken away, until it is ended
+ * from outside; those that are there already are left alone.
  */
 #include "abi/ndis.h"
 #include "abi/nvsp.h"
@@ -43,6 +44,8 @@ static void take_message(const uint8_t *bytes, uint32_t sent)
 	uint32_t number;
 
 	memcpy(&header, bytes, sizeof(header));
+	if (header.type == RNDIS_MESSAGE_INDICATE_STATUS) /* of its link */
+		return;
 	if (header.type != RNDIS_MESSAGE_PACKET) {
 		rt_check(header.len <= sizeof(control), "an answer of %u bytes", header.len);
 		memcpy(control, bytes, header.len);
@@ -159,21 +162,15 @@ static void ask(uint32_t type, const void *body, uint32_t len)
 		 "the answer to message %#x says no", type);
 }
 
-static void start(void)
+static void begin(const struct vmbus_msg_offer_channel *offer)
 {
-	static struct vmbus_msg_offer_channel offers[VMBUS_OFFERS];
-	struct abi_guid type = NVSP_NIC_INTERFACE_GUID;
 	struct nvsp_message message = {.type = NVSP_MESSAGE_INIT};
-	const struct vmbus_msg_offer_channel *offer;
 	struct {
 		struct rndis_request request;
 		uint32_t filter;
 	} set = {{0}, RNDIS_FILTER_DIRECTED | RNDIS_FILTER_BROADCAST};
 	const struct rndis_initialize initialize = {++request, RNDIS_MAJOR_VERSION, RNDIS_MINOR_VERSION, 0x4000};
 
-	rt_check(vmbus_contact(VMBUS_VERSION_5_3, 0), "no contact");
-	offer = vmbus_find(offers, vmbus_request_offers(offers), type);
-	rt_check(offer, "no NIC is offered");
 	rt_check(!vmbus_open(&channel, offer, rings, RING_PAGES, 0), "it cannot be opened");
 	message.init.min_version = message.init.max_version = NVSP_VERSION_61;
 	call(&message);
@@ -186,6 +183,25 @@ static void start(void)
 					     .info_len = 4,
 					     .info_offset = sizeof(set.request)};
 	ask(RNDIS_MESSAGE_SET, &set, sizeof(set));
+}
+
+static void end(void)
+{
+	vmbus_close(&channel);
+	vmbus_gpadl_teardown(channel.offer.child_relid, RECEIVE_GPADL);
+	vmbus_gpadl_teardown(channel.offer.child_relid, SEND_GPADL);
+}
+
+static void start(void)
+{
+	static struct vmbus_msg_offer_channel offers[VMBUS_OFFERS];
+	struct abi_guid type = NVSP_NIC_INTERFACE_GUID;
+	const struct vmbus_msg_offer_channel *offer;
+
+	rt_check(vmbus_contact(VMBUS_VERSION_5_3, 0), "no contact");
+	offer = vmbus_find(offers, vmbus_request_offers(offers), type);
+	rt_check(offer, "no NIC is offered");
+	begin(offer);
 }
 
 static void query(void)
@@ -234,6 +250,37 @@ static void exchange(uint32_t number)
 	}
 }
 
+/* ---- NICs that come and go ---- */
+
+static void release(uint32_t relid)
+{
+	struct vmbus_msg_relid msg = {.header.msgtype = VMBUS_MSG_RELID_RELEASED, .child_relid = relid};
+
+	vmbus_post(&msg, sizeof(msg));
+}
+
+static void come_and_go(void)
+{
+	static struct vmbus_msg_offer_channel offers[VMBUS_OFFERS], offer;
+	const struct vmbus_msg_relid *gone;
+
+	rt_check(vmbus_contact(VMBUS_VERSION_5_3, 0), "no contact");
+	vmbus_request_offers(offers);
+	rt_printf("guest: waits\n");
+	for (uint32_t i = 1;; i++) {
+		memcpy(&offer, vmbus_next_message(), sizeof(offer));
+		rt_check(offer.header.msgtype == VMBUS_MSG_OFFERCHANNEL, "message %u", offer.header.msgtype);
+		begin(&offer);
+		rt_printf("guest: came %u\n", i);
+		gone = vmbus_next_message();
+		rt_check(gone->header.msgtype == VMBUS_MSG_RESCIND_CHANNELOFFER &&
+				 gone->child_relid == offer.child_relid,
+			 "message %u of relid %u", gone->header.msgtype, gone->child_relid);
+		end();
+		release(offer.child_relid);
+	}
+}
+
 void rt_main(const char *cmdline)
 {
 	uint32_t frames = (uint32_t)rt_option(cmdline, "frames", 300), most = (uint32_t)rt_option(cmdline, "lost", 0);
@@ -241,6 +288,8 @@ void rt_main(const char *cmdline)
 	vmbus_start();
 	vmbus_synic_start(0);
 	rt_tick(TICK_MS);
+	if (rt_option(cmdline, "hot", 0))
+		come_and_go();
 	for (uint32_t round = 0; round < 2; round++) {
 		came = 0;
 		start();
@@ -250,9 +299,7 @@ void rt_main(const char *cmdline)
 			if (i % 50 == 0)
 				query();
 		}
-		vmbus_close(&channel);
-		vmbus_gpadl_teardown(channel.offer.child_relid, RECEIVE_GPADL);
-		vmbus_gpadl_teardown(channel.offer.child_relid, SEND_GPADL);
+		end();
 		vmbus_unload();
 	}
 	rt_printf("nic: %u frames lost\n", lost);
