@@ -21,11 +21,13 @@
 
 #define TUN_DEVICE  "/dev/net/tun"
 #define MESSAGE_MAX 512u
+#define MARK_MAX    32u
 #define ONLY	    UINT32_MAX
 
 static const struct syscall_rule rules[] = {
 	{SYS_openat},
 	{SYS_ioctl, 1, ONLY, TUNSETIFF},
+	{SYS_ioctl, 1, ONLY, TUNGETIFF},
 	{SYS_ioctl, 1, ONLY, SIOCGIFINDEX},
 	{SYS_ioctl, 1, ONLY, SIOCGIFFLAGS},
 	{SYS_ioctl, 1, ONLY, SIOCSIFFLAGS},
@@ -302,7 +304,6 @@ static int macvtap_make(const struct domain_nic *nic, const char *name, int belo
 		.header = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct ifinfomsg)),
 			   .nlmsg_type = RTM_NEWLINK,
 			   .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL},
-		.link = {.ifi_flags = IFF_UP, .ifi_change = IFF_UP},
 	};
 	const uint32_t link = (uint32_t)below, mtu = nic->mtu;
 	struct rtattr *info, *data;
@@ -320,19 +321,50 @@ static int macvtap_make(const struct domain_nic *nic, const char *name, int belo
 	return ask_kernel(&msg);
 }
 
-/* Return: whether what is told of a device says that it is the NIC's: a macvtap with its address. */
+/* What stands beside a device of ours: the guest may give it another address. */
+static void macvtap_mark(const struct domain_nic *nic, char ret[MARK_MAX])
+{
+	char mac[DOMAIN_MAC_TEXT];
+
+	domain_mac_text(nic->mac, mac);
+	snprintf(ret, MARK_MAX, "bulkhead %s", mac);
+}
+
+/* Mark it, and set it up. Frames to groups come to it, whichever the guest has joined: vsp-netd knows. */
+static int macvtap_set_up(const struct domain_nic *nic, const char *name)
+{
+	struct message msg = {
+		.header = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct ifinfomsg)),
+			   .nlmsg_type = RTM_NEWLINK,
+			   .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK},
+		.link = {.ifi_flags = IFF_UP | IFF_ALLMULTI, .ifi_change = IFF_UP | IFF_ALLMULTI},
+	};
+	char mark[MARK_MAX];
+
+	macvtap_mark(nic, mark);
+	add(&msg, IFLA_IFNAME, name, strlen(name) + 1);
+	add(&msg, IFLA_IFALIAS, mark, strlen(mark));
+	return ask_kernel(&msg);
+}
+
+/* Return: whether what is told of a device says that it is the NIC's: a macvtap with its mark, or its address. */
 static bool is_macvtap_of(const union reply *told, const struct domain_nic *nic)
 {
 	static const char kind[] = "macvtap";
 	const size_t head = NLMSG_LENGTH(sizeof(struct ifinfomsg));
-	const void *address, *info, *what = NULL;
+	const void *found, *info, *what = NULL;
+	char mark[MARK_MAX];
+	bool ours;
 	size_t len;
 
 	if (told->header.nlmsg_len < head)
 		return false;
-	address =
-		find_attribute(told->bytes + head, told->header.nlmsg_len - head, IFLA_ADDRESS, sizeof(nic->mac), &len);
-	if (!address || len != sizeof(nic->mac) || memcmp(address, nic->mac, len) != 0)
+	macvtap_mark(nic, mark);
+	found = find_attribute(told->bytes + head, told->header.nlmsg_len - head, IFLA_IFALIAS, strlen(mark), &len);
+	ours = found && strnlen(found, len) == strlen(mark) && !memcmp(found, mark, strlen(mark));
+	found = find_attribute(told->bytes + head, told->header.nlmsg_len - head, IFLA_ADDRESS, sizeof(nic->mac), &len);
+	ours |= found && len == sizeof(nic->mac) && !memcmp(found, nic->mac, len);
+	if (!ours)
 		return false;
 	info = find_attribute(told->bytes + head, told->header.nlmsg_len - head, IFLA_LINKINFO, 0, &len);
 	if (info)
@@ -370,8 +402,9 @@ static int macvtap_remove(const struct domain_nic *nic, const char *name)
 	return ask_kernel(&msg);
 }
 
-/* Each queue is an open of its device, with the features that ours need. */
-static int macvtap_open(const struct domain_nic *nic, int index, int *ret_fds)
+/* Each queue is an open of its device, with the features that ours need. Of two devices with one number, in two network
+ * namespaces, only one has its node: it must be the right one. */
+static int macvtap_open(const struct domain_nic *nic, const char *name, int index, int *ret_fds)
 {
 	char path[32];
 
@@ -381,10 +414,28 @@ static int macvtap_open(const struct domain_nic *nic, int index, int *ret_fds)
 							 (nic->queues > 1 ? IFF_MULTI_QUEUE : 0))};
 
 		ret_fds[i] = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
-		if (ret_fds[i] < 0 || ioctl(ret_fds[i], TUNSETIFF, &ifr) < 0)
+		if (ret_fds[i] < 0 || ioctl(ret_fds[i], TUNSETIFF, &ifr) < 0 || ioctl(ret_fds[i], TUNGETIFF, &ifr) < 0)
 			return -errno;
+		if (strncmp(ifr.ifr_name, name, IFNAMSIZ) != 0)
+			return -ENXIO;
 	}
 	return 0;
+}
+
+static int fail_macvtap(const struct domain_nic *nic, int r, struct err *err)
+{
+	if (r == -EOPNOTSUPP)
+		return err_set(err, r, "NIC %s: the kernel has no macvtap: load the module macvtap", nic->alias);
+	if (r == -EBUSY)
+		return err_set(err, r, "NIC %s: %s is in use by a bridge or the like: name another device", nic->alias,
+			       nic->source);
+	if (r == -EINVAL)
+		return err_set(
+			err, r,
+			"NIC %s: a macvtap on %s cannot be made: its MTU is more than that of %s, or one of both "
+			"with mode passthrough is not alone there",
+			nic->alias, nic->source, nic->source);
+	return err_set(err, r, "NIC %s: a macvtap on %s cannot be made: %s", nic->alias, nic->source, strerror(-r));
 }
 
 static int open_macvtap(const struct domain_nic *nic, int control, struct err *err, int *ret_fds)
@@ -403,18 +454,20 @@ static int open_macvtap(const struct domain_nic *nic, int control, struct err *e
 		return err_set(err, r, "NIC %s: there is a network device %s already: name another", nic->alias, name);
 	if (r == -EPERM)
 		return err_set(err, r, "NIC %s: permission denied: %s", nic->alias, privilege);
-	if (r == -EOPNOTSUPP)
-		return err_set(err, r, "NIC %s: the kernel has no macvtap: load the module macvtap", nic->alias);
 	if (r < 0)
-		return err_set(err, r, "NIC %s: a macvtap on %s cannot be made: %s", nic->alias, nic->source,
-			       strerror(-r));
-	r = find_index(control, name, &index);
+		return fail_macvtap(nic, r, err);
+	r = macvtap_set_up(nic, name);
 	if (r == 0)
-		r = macvtap_open(nic, index, ret_fds);
+		r = find_index(control, name, &index);
+	if (r == 0)
+		r = macvtap_open(nic, name, index, ret_fds);
 	if (r == 0)
 		return 0;
 	macvtap_remove(nic, name);
-	return err_set(err, r, "NIC %s: macvtap %s cannot be opened: %s", nic->alias, name, strerror(-r));
+	return r == -EADDRINUSE
+		       ? err_set(err, r, "NIC %s: its MAC address is in use on %s already: give it another", nic->alias,
+				 nic->source)
+		       : err_set(err, r, "NIC %s: macvtap %s cannot be opened: %s", nic->alias, name, strerror(-r));
 }
 
 int broker_open_nic(const struct domain_nic *nic, struct err *err, int *ret_fds)

@@ -77,6 +77,9 @@ struct net_ops {
 	 * follows. NULL: cannot. Return: 0 or a negative errno: nothing is filtered.
 	 */
 	int (*set_filter)(struct net *net, const struct sock_fprog *filter);
+	/* The guest's address has become @mac: what the descriptor is of takes frames to it. NULL: it takes all frames,
+	 * or none is meant. Return: 0 or a negative errno. */
+	int (*set_mac)(struct net *net, const uint8_t mac[6]);
 	void (*close)(struct net *net);
 };
 

@@ -6,12 +6,18 @@
  * successor has nothing to know. A frame goes from and to the guest's memory in one call; only one that must be looked
  * at first is read into private memory (receive()). The kernel checks what a virtio_net_hdr says.
  *
+ * A macvtap gets only what is to its own address, so it gets the guest's; and all that is to groups, which vmmgmtd has
+ * it do.
+ *
  * Limits: frames of up to FRAME_MAX bytes. A tap that is down takes no frames: they are dropped. A macvtap has no
- * filters.
+ * filters. Frames that a program of XDP on the host redirects to a tap go past its filter: what is not the guest's is
+ * in its memory then, before it is dropped.
  */
 #include <errno.h>
 #include <linux/if.h>
+#include <linux/if_arp.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -36,6 +42,8 @@ struct queue {
 struct tap {
 	struct net net;
 	bool gone;
+	bool macvtap;
+	uint8_t mac[6];	  /* that it was given: of a macvtap */
 	struct loop_source *tell; /* the host of it */
 	struct queue queue[SETTINGS_QUEUES_MAX];
 	uint8_t frame[FRAME_MAX + 1]; /* of receive() */
@@ -43,6 +51,8 @@ struct tap {
 
 static const struct syscall_rule rules[] = {
 	{SYS_ioctl, 1, UINT32_MAX, TUNGETIFF},
+	{SYS_ioctl, 1, UINT32_MAX, TUNGETFEATURES},
+	{SYS_ioctl, 1, UINT32_MAX, SIOCSIFHWADDR},
 	{SYS_ioctl, 1, UINT32_MAX, TUNSETVNETHDRSZ},
 	{SYS_ioctl, 1, UINT32_MAX, TUNSETOFFLOAD},
 	{SYS_ioctl, 1, UINT32_MAX, TUNATTACHFILTER},
@@ -194,6 +204,19 @@ static int tap_set_filter(struct net *net, const struct sock_fprog *filter)
 	return ioctl(to_tap(net)->queue[0].fd, TUNATTACHFILTER, filter) < 0 ? -errno : 0;
 }
 
+/* Of a tap the address is the host's end's. */
+static int tap_set_mac(struct net *net, const uint8_t mac[6])
+{
+	struct tap *tap = to_tap(net);
+	struct ifreq ifr = {.ifr_hwaddr = {.sa_family = ARPHRD_ETHER}};
+
+	if (!tap->macvtap || tap->gone || !memcmp(tap->mac, mac, sizeof(tap->mac)))
+		return 0;
+	memcpy(ifr.ifr_hwaddr.sa_data, mac, sizeof(tap->mac));
+	memcpy(tap->mac, mac, sizeof(tap->mac));
+	return ioctl(tap->queue[0].fd, SIOCSIFHWADDR, &ifr) < 0 ? -errno : 0;
+}
+
 static void tap_close(struct net *net)
 {
 	struct tap *tap = to_tap(net);
@@ -216,8 +239,17 @@ static const struct net_ops tap_ops = {
 	.listen = tap_listen,
 	.set_offloads = tap_set_offloads,
 	.set_filter = tap_set_filter,
+	.set_mac = tap_set_mac,
 	.close = tap_close,
 };
+
+/* Of both, only /dev/net/tun makes anything else than taps. */
+static bool is_macvtap(int fd)
+{
+	unsigned int features = 0;
+
+	return ioctl(fd, TUNGETFEATURES, &features) == 0 && !(features & IFF_TUN);
+}
 
 static int check(int fd, struct err *err)
 {
@@ -262,6 +294,7 @@ int net_tap_open(struct loop *loop, const struct net_host *host, int *fds, unsig
 	}
 	for (unsigned int i = 0; i < queues; i++)
 		tap->queue[i].fd = take_fd(&fds[i]);
+	tap->macvtap = is_macvtap(tap->queue[0].fd);
 	*ret_net = &tap->net;
 	return 0;
 }

@@ -112,6 +112,18 @@ static void apply_filter(struct port *port)
 		port->queue[i].settled = false;
 }
 
+/* Each time that the filter is set. */
+static void apply_mac(struct port *port)
+{
+	int (*set_mac)(struct net * net, const uint8_t mac[MAC_LEN]) = port->net->ops->set_mac;
+	int r = set_mac ? set_mac(port->net, port->filter.mac) : 0;
+
+	if (r < 0)
+		log_warn(port->settings.alias,
+			 "its device cannot have the guest's MAC address (%s): what is to it does not come",
+			 err_name(r));
+}
+
 static bool all_on(const struct port *port, enum oid_offload from, enum oid_offload to, uint8_t bit)
 {
 	for (enum oid_offload i = from; i <= to; i++)
@@ -147,6 +159,7 @@ void port_set(struct port *port, const struct oid_settings *settings)
 	filter_set(&port->filter, settings, port->settings.mac, port->settings.may_change_mac,
 		   port->settings.may_be_promiscuous);
 	apply_filter(port);
+	apply_mac(port);
 	if (offloads)
 		apply_offloads(port);
 }
@@ -266,6 +279,7 @@ static void apply_all(struct port *port)
 	filter_set(&port->filter, &port->guest, port->settings.mac, port->settings.may_change_mac,
 		   port->settings.may_be_promiscuous);
 	apply_filter(port);
+	apply_mac(port);
 	apply_offloads(port);
 	apply_bandwidth(port);
 	apply_listen(port);

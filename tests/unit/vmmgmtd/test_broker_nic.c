@@ -202,6 +202,13 @@ Test(broker_nic, macvtap)
 	}
 	cr_assert_eq(ioctl(control, SIOCGIFHWADDR, &ifr), 0);
 	cr_assert_arr_eq(ifr.ifr_hwaddr.sa_data, nic.mac, 6);
+	cr_assert_eq(ioctl(control, SIOCGIFFLAGS, &ifr), 0);
+	cr_assert(ifr.ifr_flags & IFF_UP && ifr.ifr_flags & IFF_ALLMULTI);
+	/* Its guest has changed it: it is the NIC's all the same. */
+	memset(&ifr.ifr_hwaddr, 0, sizeof(ifr.ifr_hwaddr));
+	ifr.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+	ifr.ifr_hwaddr.sa_data[0] = 2;
+	cr_assert_eq(ioctl(fds[0], SIOCSIFHWADDR, &ifr), 0, "%s", strerror(errno));
 	broker_nic_gone(&nic);
 	cr_assert_eq(if_nametoindex(ifr.ifr_name), 0);
 }

@@ -9,6 +9,7 @@
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -337,4 +338,65 @@ Test(net_tap, other_descriptors_are_refused)
 	cr_assert_lt(port_new(loop, &settings, fds, 1, NULL, &other, &err), 0);
 	settings.queues = 2;
 	cr_assert_eq(port_new(loop, &settings, fds, 1, NULL, &other, &err), -EINVAL);
+}
+
+/* A macvtap on one end of a veth; the wire is the other one. Return: its descriptor; -1: there is none here. */
+static int open_macvtap(void)
+{
+	struct ifreq ifr = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+	char path[32];
+	int fd;
+
+	if (system("exec 2>/dev/null; ip link add low0 type veth peer name tap0 && ip link set low0 up && ip link set "
+		   "tap0 up && "
+		   "ip link add link low0 name mac0 address 02:00:00:00:00:01 type macvtap && ip link set mac0 up") !=
+	    0)
+		return -1;
+	snprintf(path, sizeof(path), "/dev/tap%u", if_nametoindex("mac0"));
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	/* Its node may be that of a device of another namespace. */
+	if (fd < 0 || ioctl(fd, TUNSETIFF, &ifr) < 0 || ioctl(fd, TUNGETIFF, &ifr) < 0 ||
+	    strcmp(ifr.ifr_name, "mac0") != 0)
+		return -1;
+	return fd;
+}
+
+static bool has_mac(const char *name, const uint8_t want[6])
+{
+	struct ifreq ifr = {0};
+
+	strcpy(ifr.ifr_name, name);
+	cr_assert_eq(ioctl(control, SIOCGIFHWADDR, &ifr), 0);
+	return !memcmp(ifr.ifr_hwaddr.sa_data, want, 6);
+}
+
+/* It takes only what is to its own address. */
+Test(net_macvtap, has_the_address_of_the_guest)
+{
+	static const uint8_t own[6] = {2, 0, 0, 0, 0, 9};
+	struct err err = {0};
+	int fd;
+
+	enter_namespace();
+	cr_assert_eq(loop_new(&loop), 0);
+	control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	fd = open_macvtap();
+	if (fd < 0)
+		cr_skip_test("no macvtap can be made here");
+	settings = (struct nic_settings){.alias = "net0", .backend = NIC_TAP, .queues = 1, .mtu = 1500};
+	memcpy(settings.mac, mac, 6);
+	guest = (struct oid_settings){.filter = RNDIS_FILTER_DIRECTED | RNDIS_FILTER_BROADCAST};
+	memcpy(guest.mac, own, 6);
+	cr_assert_eq(port_new(loop, &settings, &fd, 1, NULL, &port, &err), 0, "%s", err.text);
+	port_connect(port, &client);
+	port_set(port, &guest);
+	cr_assert(has_mac("mac0", mac), "it is not trusted");
+	settings.may_change_mac = true;
+	cr_assert_eq(port_change(port, &settings, &(int){-1}, &err), 0, "%s", err.text);
+	cr_assert(has_mac("mac0", own));
+	port_connect(port, NULL);
+	cr_assert(has_mac("mac0", mac), "nobody has it");
+	port_free(port);
+	close(control);
+	loop_free(loop);
 }
