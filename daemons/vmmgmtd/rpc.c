@@ -774,7 +774,7 @@ int worker_create(struct worker *worker, const struct domain *domain, const stru
 {
 	Bulkhead__Worker__CreateRequest msg = BULKHEAD__WORKER__CREATE_REQUEST__INIT;
 	struct provider_message storage = {.config = NULL}, network = {.config = NULL};
-	Bulkhead__Worker__Provider *providers[] = {&storage.provider, &network.provider};
+	Bulkhead__Worker__Provider *providers[2];
 	struct request request = {.worker = worker, .done = done, .arg = arg};
 	const int singles[] = {files->kvm, files->kernel, files->initrd, files->console_log};
 	struct fds fds = {.count = 0};
@@ -784,11 +784,15 @@ int worker_create(struct worker *worker, const struct domain *domain, const stru
 	fill_create(&msg, domain, files);
 	for (size_t i = 0; i < ARRAY_SIZE(singles); i++)
 		add_fd(&fds, singles[i]);
-	r = create_storage(&storage, domain, files, folder, &fds);
-	if (r == 0)
+	if (files->storage) {
+		r = create_storage(&storage, domain, files, folder, &fds);
+		providers[msg.n_providers++] = &storage.provider;
+	}
+	if (r == 0 && files->network) {
 		r = create_network(&network, domain, files, folder, &fds);
+		providers[msg.n_providers++] = &network.provider;
+	}
 	msg.providers = providers;
-	msg.n_providers = ARRAY_SIZE(providers);
 	if (r == 0)
 		r = send_request(request, WORKER_CREATE, &msg.base, &bulkhead__worker__create_reply__descriptor, fds.fd,
 				 fds.count, CREATE_DEADLINE_MS);

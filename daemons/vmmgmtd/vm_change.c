@@ -13,14 +13,14 @@ const struct vm_change_kind vm_change_disks = {
 	.service = VM_SERVICE_STORAGE,
 	.what = "disk",
 	.verb = "disk",
-	.none = "its vmworker, of an earlier version, was started without a disk",
+	.none = "it was started without a disk, and without a vsp-storaged",
 };
 
 const struct vm_change_kind vm_change_nics = {
 	.service = VM_SERVICE_NETWORK,
 	.what = "NIC",
 	.verb = "nic",
-	.none = "its vmworker, of an earlier version, was started without a NIC",
+	.none = "it was started without a NIC, and without a vsp-netd",
 };
 
 static void change_free(struct vm_change *change)

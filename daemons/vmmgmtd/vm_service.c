@@ -205,10 +205,19 @@ void vm_upgrade(struct vm *vm, const char *service, const char *path, vm_done_fn
 int vm_service_open_programs(struct vm *vm, struct err *err)
 {
 	int *const fds[] = {[VM_STORAGED] = &vm->files.storage_program, [VM_NETD] = &vm->files.network_program};
+	bool *const there[] = {[VM_STORAGED] = &vm->files.storage, [VM_NETD] = &vm->files.network};
 	int r = 0;
 
-	for (enum vm_server i = 0; r == 0 && i < VM_SERVERS && !vm->env->launcher->ops->runs_services; i++)
-		r = open_program(servers[i].service, "", err, fds[i]);
+	for (enum vm_server i = 0; r == 0 && i < VM_SERVERS; i++) {
+		struct err unwanted = {0};
+		bool wanted = vm_server_wanted(vm, i);
+
+		if (!vm->env->launcher->ops->runs_services)
+			r = open_program(servers[i].service, "", wanted ? err : &unwanted, fds[i]);
+		*there[i] = r == 0;
+		if (!wanted)
+			r = 0;
+	}
 	return r;
 }
 

@@ -126,7 +126,8 @@ void worker_free(struct worker *worker);
 /* What CREATE takes besides the definition: descriptors, which stay the caller's. -1: none. */
 struct worker_files {
 	int kvm, kernel, initrd, console_log;
-	int storage_program;		    /* the worker runs it; -1: somebody else does, or there are no disks */
+	bool storage, network;		    /* who serves them is there, or comes when it is needed */
+	int storage_program;		    /* the worker runs it; -1: somebody else does */
 	int disks[DOMAIN_DISKS_MAX];	    /* as many as the domain has, in its order */
 	int reservations[DOMAIN_DISKS_MAX]; /* the same, of those that are shareable */
 	int network_program;		    /* as storage_program */
