@@ -232,7 +232,7 @@ static double memory(void *arg)
 #define LOAD(what, ...)                                                                                                \
 	&(struct load)                                                                                                 \
 	{                                                                                                              \
-		METRIC_##what, __VA_ARGS__                                                                             \
+		.metric = METRIC_##what, __VA_ARGS__                                                                   \
 	}
 #define USER(...)                                                                                                      \
 	&(struct network_user)                                                                                         \
@@ -246,25 +246,25 @@ static double memory(void *arg)
 #define BOUND .lower_is_better = true, .ours = ours, .peer_name = "limit", .peer_value = 0.10, .must = 1.0
 
 static const struct bench_case cases[] = {
-	{"send_lso_cpu", "us", FLOOR, .must = 0.70, .stretch = 0.95, .arg = LOAD(SEND, 65000, 1448)},
-	{"send_1514_cpu", "us", FLOOR, .arg = LOAD(SEND, 1514, 0)},
-	{"send_64_cpu", "us", FLOOR, .arg = LOAD(SEND, 64, 0)},
-	{"receive_1514_cpu", "us", FLOOR, .arg = LOAD(RECEIVE, 1514, 0)},
-	{"receive_64_cpu", "us", FLOOR, .arg = LOAD(RECEIVE, 64, 0)},
-	{"receive_lso_cpu", "us", FLOOR, .arg = LOAD(RECEIVE, 65000, 1448, true)},
-	{"receive_1514_lro_cpu", "us", FLOOR, .arg = LOAD(RECEIVE, 1514, 0, true)},
+	{"send_lso_cpu", "us", FLOOR, .must = 0.70, .stretch = 0.95, .arg = LOAD(SEND, .len = 65000, .gso_size = 1448)},
+	{"send_1514_cpu", "us", FLOOR, .arg = LOAD(SEND, .len = 1514)},
+	{"send_64_cpu", "us", FLOOR, .arg = LOAD(SEND, .len = 64)},
+	{"receive_1514_cpu", "us", FLOOR, .arg = LOAD(RECEIVE, .len = 1514)},
+	{"receive_64_cpu", "us", FLOOR, .arg = LOAD(RECEIVE, .len = 64)},
+	{"receive_lso_cpu", "us", FLOOR, .arg = LOAD(RECEIVE, .len = 65000, .gso_size = 1448, .coalesced = true)},
+	{"receive_1514_lro_cpu", "us", FLOOR, .arg = LOAD(RECEIVE, .len = 1514, .coalesced = true)},
 	{"user_receive_cpu", "us/MiB", PASTA, .must = 0.70, .stretch = 1.0, .arg = USER(0, false, "65520")},
 	{"user_receive_1500_cpu", "us/MiB", PASTA, .arg = USER(1, false, "1500")},
 	{"send_64_testpmd_cpu", "us", .lower_is_better = true, .ours = ours, .peer = network_testpmd,
-	 .peer_name = "testpmd vhost+tap", .missing = network_testpmd_missing, .arg = LOAD(SEND, 64, 0)},
+	 .peer_name = "testpmd vhost+tap", .missing = network_testpmd_missing, .arg = LOAD(SEND, .len = 64)},
 	{"send_64_testpmd_null_cpu", "us", .lower_is_better = true, .ours = ours, .peer = network_testpmd_alone,
-	 .peer_name = "testpmd null+tap", .missing = network_testpmd_alone_missing, .arg = LOAD(SEND, 64, 0)},
-	{"send_1514_kicks", "per packet", BOUND, .arg = LOAD(KICKS, 1514, 0)},
-	{"send_1514_interrupts", "per packet", BOUND, .arg = LOAD(INTERRUPTS, 1514, 0)},
+	 .peer_name = "testpmd null+tap", .missing = network_testpmd_alone_missing, .arg = LOAD(SEND, .len = 64)},
+	{"send_1514_kicks", "per packet", BOUND, .arg = LOAD(KICKS, .len = 1514)},
+	{"send_1514_interrupts", "per packet", BOUND, .arg = LOAD(INTERRUPTS, .len = 1514)},
 	{"memory", "KiB", .lower_is_better = true, .ours = memory, .peer_name = "limit", .peer_value = 3072,
-	 .must = 1.0, .arg = LOAD(SEND, 65000, 1448)},
-	{"send_64_kicks", "per packet", BOUND, .arg = LOAD(KICKS, 64, 0)},
-	{"send_64_interrupts", "per packet", BOUND, .arg = LOAD(INTERRUPTS, 64, 0)},
+	 .must = 1.0, .arg = LOAD(SEND, .len = 65000, .gso_size = 1448)},
+	{"send_64_kicks", "per packet", BOUND, .arg = LOAD(KICKS, .len = 64)},
+	{"send_64_interrupts", "per packet", BOUND, .arg = LOAD(INTERRUPTS, .len = 64)},
 };
 
 int main(int argc, char **argv)
