@@ -5,9 +5,15 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "program.h"
+
+#define ROOM		 (8 << 20)
+#define SEGMENTS_AT_ONCE 128u
+#define CONNECTIONS	 4u /* that send so many at the same time */
 
 int passt_find(char *ret_path, size_t size)
 {
@@ -80,4 +86,30 @@ void passt_arguments(const struct domain_nic *nic, struct passt_arguments *ret)
 		add_address(ret, &nic->addresses[i]);
 	for (size_t i = 0; i < nic->forward_count; i++)
 		add_forward(ret, &nic->forwards[i]);
+}
+
+uint32_t passt_room(int fd)
+{
+	const int wanted = ROOM;
+	socklen_t len = sizeof(int);
+	int room = 0;
+
+	/* The second one is held to net.core.wmem_max. */
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &wanted, sizeof(wanted)) < 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &wanted, sizeof(wanted));
+	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, &len) < 0)
+		return 0;
+	return (uint32_t)room / (SEGMENTS_AT_ONCE * CONNECTIONS);
+}
+
+uint32_t passt_segment_max(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint32_t max;
+
+	if (fd < 0)
+		return 0;
+	max = passt_room(fd);
+	close(fd);
+	return max;
 }

@@ -20,4 +20,13 @@ int passt_find(char *ret_path, size_t size);
 /** passt_arguments - of a NIC of type user, whose socket is passt's standard input. Spec: passt(1) of Debian 12. */
 void passt_arguments(const struct domain_nic *nic, struct passt_arguments *ret);
 
+/**
+ * passt_room - let the socket @fd, passt's end, hold as much as it may. passt sends up to 128 TCP segments of a
+ * connection in a row, and throws away those for which there is no room.
+ * Return: bytes of the longest segments that find room even so, of several connections.
+ */
+uint32_t passt_room(int fd);
+/** passt_segment_max - what passt_room() says of any such socket on this host; 0: it is not known. */
+uint32_t passt_segment_max(void);
+
 #endif

@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "proto/network.pb-c.h"
+#include "passt.h"
 #include "rpc_int.h"
 
 #define NETWORK_VERSION 1u
@@ -77,6 +78,7 @@ static void fill_nic(struct nic_message *msg, const struct domain *domain, const
 	to->mtu = nic->mtu;
 	to->speed = SPEED;
 	to->large_frames = nic->type == DOMAIN_NIC_USER; /* passt takes them */
+	to->segment_max = to->large_frames ? passt_segment_max() : 0;
 	to->link_down = nic->link_down;
 	fill_bandwidth(&msg->inbound, &nic->inbound);
 	fill_bandwidth(&msg->outbound, &nic->outbound);

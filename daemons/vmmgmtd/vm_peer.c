@@ -159,6 +159,7 @@ static int start_passt(struct vm_peer *peer, const struct domain_nic *nic, struc
 		return err_set(err, -errno, "NIC %s: %s", nic->alias, strerror(errno));
 	ours = fds[0];
 	its = fds[1];
+	(void)passt_room(its);
 	passt_arguments(nic, &arguments);
 	if (peer->passt) /* nobody reads what it writes any more */
 		vm->env->launcher->ops->release(take_ptr(peer->passt));

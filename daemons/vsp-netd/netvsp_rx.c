@@ -232,6 +232,9 @@ void netvsp_receive(struct netvsp *netvsp, unsigned int queue)
 		send_all(netvsp);
 	vsp_batch_end(netvsp->vsp);
 	netvsp_listen(netvsp);
+	/* There may be more, of which no event tells. */
+	if (r != -EAGAIN && netvsp->listening)
+		port_listen(netvsp->port, queue, true);
 }
 
 /* A channel that has failed has no use for it, and must not hold up the others. */

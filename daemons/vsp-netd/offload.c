@@ -7,22 +7,28 @@
 #include "base/bytes.h"
 #include "checksum.h"
 
-#define IPV4_LENGTH	2u
-#define IPV4_ID		4u
-#define IPV4_CHECKSUM	10u
-#define IPV4_ADDRESSES	12u
-#define IPV6_LENGTH	4u
-#define IPV6_HEADER_LEN 40u
-#define IPV6_ADDRESSES	8u
-#define TCP_SEQUENCE	4u
-#define TCP_FLAGS	13u
-#define TCP_CHECKSUM	16u
-#define UDP_CHECKSUM	6u
-#define TCP_FIN		0x01u
-#define TCP_PSH		0x08u
-#define TCP_CWR		0x80u
-#define PROTOCOL_TCP	6u
-#define PROTOCOL_UDP	17u
+#define IPV4_LENGTH	   2u
+#define IPV4_ID		   4u
+#define IPV4_CHECKSUM	   10u
+#define IPV4_ADDRESSES	   12u
+#define IPV6_LENGTH	   4u
+#define IPV6_HEADER_LEN	   40u
+#define IPV6_ADDRESSES	   8u
+#define TCP_SEQUENCE	   4u
+#define TCP_FLAGS	   13u
+#define TCP_CHECKSUM	   16u
+#define UDP_CHECKSUM	   6u
+#define TCP_HEADER_LEN	   20u /* without options */
+#define TCP_FIN		   0x01u
+#define TCP_SYN		   0x02u
+#define TCP_PSH		   0x08u
+#define TCP_CWR		   0x80u
+#define TCP_OPTIONS_END	   0u
+#define TCP_OPTION_NOTHING 1u
+#define TCP_OPTION_MSS	   2u
+#define TCP_MSS_LEN	   4u
+#define PROTOCOL_TCP	   6u
+#define PROTOCOL_UDP	   17u
 
 static void put_ipv4_checksum(uint8_t *ip)
 {
@@ -119,6 +125,42 @@ int offload_prepare(uint8_t *head, size_t head_len, size_t len, const struct hea
 	ret->csum_start = headers->transport;
 	ret->csum_offset = (uint16_t)checksum_place(headers);
 	return 0;
+}
+
+/* Of the option in the header of @len bytes; NULL: there is none, or it lies at an odd place. */
+static uint8_t *find_mss(uint8_t *tcp, size_t len)
+{
+	for (size_t at = TCP_HEADER_LEN; at + TCP_MSS_LEN <= len && tcp[at] != TCP_OPTIONS_END;) {
+		if (tcp[at] == TCP_OPTION_MSS)
+			return tcp[at + 1] == TCP_MSS_LEN && at % 2 == 0 ? tcp + at + 2 : NULL;
+		if (tcp[at] != TCP_OPTION_NOTHING && tcp[at + 1] < 2)
+			return NULL;
+		at += tcp[at] == TCP_OPTION_NOTHING ? 1 : tcp[at + 1];
+	}
+	return NULL;
+}
+
+void offload_raise_mss(uint8_t *head, size_t head_len, const struct headers *headers, uint16_t from, uint16_t to,
+		       bool partial)
+{
+	uint8_t *tcp = head + headers->transport, *mss;
+	struct checksum sum = {0};
+	uint8_t change[6];
+
+	if (headers->transport_type != HEADERS_TCP || headers->payload > head_len || !(tcp[TCP_FLAGS] & TCP_SYN))
+		return;
+	mss = find_mss(tcp, headers->payload - headers->transport);
+	if (!mss || get_be16(mss) != from)
+		return;
+	put_be16(mss, to);
+	if (partial)
+		return;
+	/* RFC 1624 */
+	put_be16(change, (uint16_t)~get_be16(tcp + TCP_CHECKSUM));
+	put_be16(change + 2, (uint16_t)~from);
+	put_be16(change + 4, to);
+	checksum_add(&sum, change, sizeof(change));
+	put_be16(tcp + TCP_CHECKSUM, (uint16_t)~checksum_fold(&sum));
 }
 
 /* 0 says that there is none, in UDP; in TCP it is the same number. */

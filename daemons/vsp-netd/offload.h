@@ -7,6 +7,7 @@
 #define NETD_OFFLOAD_H
 
 #include <linux/virtio_net.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -27,6 +28,13 @@ int offload_prepare(uint8_t *head, size_t head_len, size_t len, const struct hea
 /** offload_checksum - fill in the checksum that @hdr names, whose field is in piece[0] of the frame of @len bytes that
  * @piece holds. */
 void offload_checksum(const struct iovec *piece, unsigned int pieces, size_t len, const struct virtio_net_hdr *hdr);
+
+/**
+ * offload_raise_mss - if the frame is a TCP SYN that says that its sender takes segments of @from bytes, it says @to.
+ * @head: the first @head_len bytes, private; @headers: of it. @partial: its checksum is filled in later.
+ */
+void offload_raise_mss(uint8_t *head, size_t head_len, const struct headers *headers, uint16_t from, uint16_t to,
+		       bool partial);
 
 /* A frame to be cut. */
 struct offload_cut {

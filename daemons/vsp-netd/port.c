@@ -48,6 +48,7 @@ static void drop_some(struct port *port, unsigned int queue)
 {
 	struct net_incoming frame;
 
+	port->cut.frame.len = 0;
 	for (unsigned int i = 0; i < DROP_BUDGET; i++)
 		if (port->net->ops->receive(port->net, queue, &frame) < 0)
 			return;
@@ -61,6 +62,11 @@ static void on_readable(void *arg, unsigned int queue)
 		drop_some(port, queue);
 	else if (port->queue[queue].listening)
 		port->client.ops->readable(port->client.arg, queue);
+}
+
+static void on_more(void *arg)
+{
+	on_readable(arg, 0);
 }
 
 static void on_writable(void *arg, unsigned int queue)
@@ -168,7 +174,7 @@ void port_offloads(const struct port *port, struct oid_nic *nic)
 {
 	nic->lso_max_bytes = LSO_MAX;
 	nic->checksums = true;
-	nic->coalescing = port->net->ops->set_offloads != NULL;
+	nic->coalescing = port->net->ops->set_offloads || port->settings.segment_max > 0;
 }
 
 /* ---- listening, waiting ---- */
@@ -179,6 +185,8 @@ static void apply_listen_of(struct port *port, unsigned int queue)
 	bool wanted = port->queue[queue].listening && !port->way[PORT_IN].waits;
 
 	port->net->ops->listen(port->net, queue, port->known && (!port_serves(port) || wanted));
+	if (wanted && port->cut.frame.len > 0)
+		loop_arm(port->more, 0);
 }
 
 static void apply_listen(struct port *port)
@@ -291,7 +299,7 @@ void port_connect(struct port *port, const struct port_client *client)
 	port->connected = client;
 	port->client = client ? *client : (struct port_client){0};
 	port->told_link = port_link(port);
-	port->left.len = 0;
+	port->left.len = port->cut.frame.len = 0;
 	for (unsigned int i = 0; i < SETTINGS_QUEUES_MAX; i++)
 		port->queue[i] = (struct port_queue){0};
 	if (!client)
@@ -314,6 +322,8 @@ static int add_timers(struct loop *loop, struct port *port)
 {
 	int r = loop_add_timer(loop, on_teller, port, &port->teller);
 
+	if (r == 0)
+		r = loop_add_timer(loop, on_more, port, &port->more);
 	if (r == 0)
 		r = loop_add_timer(loop, on_in_timer, port, &port->way[PORT_IN].timer);
 	return r < 0 ? r : loop_add_timer(loop, on_out_timer, port, &port->way[PORT_OUT].timer);
@@ -363,6 +373,7 @@ void port_free(struct port *port)
 	capture_free(port->capture);
 	free(port->left.bytes);
 	loop_remove(&port->teller);
+	loop_remove(&port->more);
 	for (unsigned int i = 0; i < PORT_WAYS; i++)
 		loop_remove(&port->way[i].timer);
 	free(port);
@@ -381,7 +392,7 @@ static int change_descriptor(struct port *port, const struct nic_settings *setti
 		return r;
 	port->net->ops->close(port->net);
 	port->net = net;
-	port->left.len = 0;
+	port->left.len = port->cut.frame.len = 0;
 	port->peer_gone = false;
 	return 0;
 }

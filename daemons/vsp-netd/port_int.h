@@ -32,6 +32,16 @@ struct port_left {
 	struct headers headers;
 };
 
+/* A frame for the guest that is being cut into segments. Where it lies is the back end's until its next receive(). */
+struct port_cut {
+	struct net_incoming frame; /* len 0: there is none */
+	uint8_t head[PORT_HEAD_MAX];
+	struct headers headers; /* of head */
+	size_t next;		/* segment */
+	size_t step;
+	uint8_t gso_type;
+};
+
 enum { PORT_IN, PORT_OUT, PORT_WAYS }; /* to the guest, from the guest */
 
 /* What one direction is held to. */
@@ -61,6 +71,8 @@ struct port {
 	struct port_way way[PORT_WAYS];
 	struct capture *capture; /* NULL: none */
 	struct port_left left;
+	struct port_cut cut;
+	struct loop_source *more; /* of it */
 	struct port_queue queue[SETTINGS_QUEUES_MAX];
 };
 

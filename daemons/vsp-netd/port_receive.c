@@ -140,12 +140,11 @@ static bool untag(const struct port *port, struct port_received *ret)
 	return headers_parse(ret->head, ret->head_len, &ret->headers) == 0;
 }
 
-/* The head, and what is behind it in @frame. */
-static void copy_out(const struct net_incoming *frame, size_t head_len, const struct port_received *ret,
+/* The head, and @from behind it. */
+static void copy_out(const struct port_received *ret, const struct iovec *from, unsigned int pieces,
 		     const struct iovec *iov, unsigned int iovs)
 {
-	struct iovec from[2], to[IOVS_MAX];
-	unsigned int pieces = behind(frame->piece, frame->pieces, head_len, from);
+	struct iovec to[IOVS_MAX];
 	size_t done = ret->head_len;
 
 	scatter(iov, ret->head, ret->head_len);
@@ -156,24 +155,91 @@ static void copy_out(const struct net_incoming *frame, size_t head_len, const st
 	}
 }
 
+/* ---- frames longer than the MTU, which only we have asked for (ask_for_large_frames()) ---- */
+
+/* Return: whether it is one; then *@ret says so. */
+static bool is_long(const struct port *port, struct port_received *ret)
+{
+	const struct headers *headers = &ret->headers;
+	size_t heads;
+
+	if (!port->settings.segment_max || ret->len <= ETHERNET_HEADER_LEN + (size_t)port->settings.mtu ||
+	    headers_parse(ret->head, ret->head_len, &ret->headers) < 0 || headers->tagged ||
+	    headers->transport_type != HEADERS_TCP || headers->payload > ret->head_len)
+		return false;
+	heads = (size_t)headers->payload - headers->network;
+	if (heads + OFFLOAD_MSS_MIN > port->settings.mtu)
+		return false;
+	ret->hdr.gso_type = headers->network_type == HEADERS_IPV4 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6;
+	ret->hdr.gso_size = (uint16_t)(port->settings.mtu - heads);
+	ret->hdr.hdr_len = headers->payload;
+	return true;
+}
+
+static int next_segment(struct port *port, const struct iovec *iov, unsigned int iovs, struct port_received *ret)
+{
+	struct port_cut *cut = &port->cut;
+	const struct offload_cut how = {.head = cut->head,
+					.head_len = cut->headers.payload,
+					.headers = cut->headers,
+					.gso_type = cut->gso_type,
+					.piece = cut->frame.piece,
+					.pieces = cut->frame.pieces,
+					.len = cut->frame.len,
+					.step = cut->step};
+	struct iovec piece[ARRAY_SIZE(cut->frame.piece) + 1];
+	int n = offload_segment(&how, cut->next, ret->head, piece, ARRAY_SIZE(piece), &ret->len);
+
+	if (++cut->next >= offload_segments(&how))
+		cut->frame.len = 0;
+	ret->hdr = (struct virtio_net_hdr){0};
+	ret->headers = cut->headers;
+	ret->head_len = cut->headers.payload;
+	if (n < 0 || !filter_passes(&port->filter, ret->head) || ret->len > room_in(iov, iovs))
+		return drop(port);
+	copy_out(ret, piece + 1, (unsigned int)n - 1, iov, iovs);
+	return 1;
+}
+
+static int begin_cut(struct port *port, const struct net_incoming *frame, struct port_received *ret)
+{
+	struct port_cut *cut = &port->cut;
+
+	if (!untag(port, ret))
+		return drop(port);
+	cut->frame = *frame;
+	memcpy(cut->head, ret->head, ret->head_len);
+	cut->headers = ret->headers;
+	cut->gso_type = ret->hdr.gso_type;
+	cut->step = ret->hdr.gso_size;
+	cut->next = 0;
+	return 1;
+}
+
 /* By way of private memory. */
 static int receive_after_look(struct port *port, unsigned int queue, const struct iovec *iov, unsigned int iovs,
 			      struct port_received *ret)
 {
 	struct net_incoming frame;
-	size_t head_len;
-	int r = port->net->ops->receive(port->net, queue, &frame);
+	struct iovec rest[ARRAY_SIZE(frame.piece)];
+	unsigned int rests;
+	int r;
 
+	if (port->cut.frame.len > 0)
+		return next_segment(port, iov, iovs, ret);
+	r = port->net->ops->receive(port->net, queue, &frame);
 	if (r == 0)
 		port->counters.receive_errors++;
 	if (r <= 0)
 		return r;
 	finish(port, &frame);
 	take_head(&frame, ret);
-	head_len = ret->head_len;
+	rests = behind(frame.piece, frame.pieces, ret->head_len, rest);
+	if (is_long(port, ret) && !port->guest_joins)
+		return begin_cut(port, &frame, ret) > 0 ? next_segment(port, iov, iovs, ret) : 0;
 	if (!for_guest(port, ret) || !untag(port, ret) || ret->len > room_in(iov, iovs))
 		return drop(port);
-	copy_out(&frame, head_len, ret, iov, iovs);
+	copy_out(ret, rest, rests, iov, iovs);
 	return 1;
 }
 

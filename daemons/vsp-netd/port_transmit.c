@@ -10,6 +10,10 @@
 #define TAG_LEN	   4u
 #define TYPE_8021Q 0x8100u
 
+/* Headers without options. */
+#define IPV4_TCP_LEN 40u
+#define IPV6_TCP_LEN 60u
+
 /* One frame on its way: a private head, and what is behind it. */
 struct transfer {
 	struct port *port;
@@ -176,6 +180,22 @@ static bool fits(const struct transfer *transfer, const struct virtio_net_hdr *h
 	return len <= transfer->headers.network + (size_t)transfer->port->settings.mtu;
 }
 
+/*
+ * A guest that takes TCP segments as long as its MTU allows takes longer ones, too: what comes is cut here, or it gets
+ * it as it is (port_receive.c). One that wants shorter ones knows why.
+ */
+static void ask_for_large_frames(struct transfer *transfer, const struct virtio_net_hdr *hdr)
+{
+	const struct headers *headers = &transfer->headers;
+	size_t heads = headers->network_type == HEADERS_IPV6 ? IPV6_TCP_LEN : IPV4_TCP_LEN;
+	uint32_t mtu = transfer->port->settings.mtu, longest = transfer->port->settings.segment_max;
+
+	longest = MIN(longest, UINT16_MAX - (uint32_t)heads);
+	if (mtu > heads && longest > mtu - heads)
+		offload_raise_mss(transfer->head, MIN(transfer->head_len, PORT_HEAD_MAX), headers,
+				  (uint16_t)(mtu - heads), (uint16_t)longest, hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM);
+}
+
 int port_transmit(struct port *port, unsigned int queue, const struct port_frame *frame)
 {
 	struct transfer transfer;
@@ -199,6 +219,8 @@ int port_transmit(struct port *port, unsigned int queue, const struct port_frame
 			    &frame->hdr, &hdr);
 	if (r < 0 || !fits(&transfer, &hdr))
 		return drop(port);
+	if (port->settings.segment_max > 0)
+		ask_for_large_frames(&transfer, &hdr);
 	transfer.out.hdr = hdr;
 	r = port->net->ops->offloads ? send_out(&transfer) : send_finished(&transfer, &hdr);
 	if (r == -EAGAIN)

@@ -148,6 +148,7 @@ static int take_link(const Bulkhead__Network__Nic *msg, struct nic_settings *nic
 	nic->speed = msg->speed ? msg->speed : SETTINGS_DEFAULT_SPEED;
 	nic->link_down = msg->link_down;
 	nic->large_frames = msg->large_frames;
+	nic->segment_max = msg->large_frames && nic->backend == NIC_STREAM ? msg->segment_max : 0;
 	nic->may_spoof_mac = msg->may_spoof_mac;
 	nic->may_change_mac = msg->may_change_mac;
 	nic->may_be_promiscuous = msg->may_be_promiscuous;

@@ -56,6 +56,8 @@ struct nic_settings {
 	bool link_down;
 	bool large_frames; /* of a stream: a process of this host is behind it that takes IP packets of any length, as
 			    * LSO leaves them, and whose checksums are right (passt) */
+	uint32_t segment_max; /* of large_frames: it may be let send TCP segments so long; 0: as long as the MTU allows
+			       */
 	struct nic_bandwidth inbound, outbound; /* to the guest, from the guest */
 	enum nic_vlan vlan;
 	uint16_t vlan_tag; /* of access; of a trunk the native one, 0: none */

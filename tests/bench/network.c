@@ -240,8 +240,7 @@ static double memory(void *arg)
 		__VA_ARGS__                                                                                            \
 	}
 #define PASTA                                                                                                          \
-	.lower_is_better = true, .ours = network_user_ours, .peer = network_user_pasta, .peer_name = "pasta",          \
-	.missing = network_user_missing
+	.lower_is_better = true, .ours = network_user_ours, .peer = network_user_pasta, .missing = network_user_missing
 #define FLOOR .lower_is_better = true, .ours = ours, .peer = limit, .peer_name = "tap forwarder"
 #define BOUND .lower_is_better = true, .ours = ours, .peer_name = "limit", .peer_value = 0.10, .must = 1.0
 
@@ -253,8 +252,10 @@ static const struct bench_case cases[] = {
 	{"receive_64_cpu", "us", FLOOR, .arg = LOAD(RECEIVE, .len = 64)},
 	{"receive_lso_cpu", "us", FLOOR, .arg = LOAD(RECEIVE, .len = 65000, .gso_size = 1448, .coalesced = true)},
 	{"receive_1514_lro_cpu", "us", FLOOR, .arg = LOAD(RECEIVE, .len = 1514, .coalesced = true)},
-	{"user_receive_cpu", "us/MiB", PASTA, .must = 0.70, .stretch = 1.0, .arg = USER(0, false, "65520")},
-	{"user_receive_1500_cpu", "us/MiB", PASTA, .arg = USER(1, false, "1500")},
+	{"user_receive_cpu", "us/MiB", PASTA, .peer_name = "pasta", .must = 0.70, .stretch = 1.0,
+	 .arg = USER(0, false, "1500")},
+	{"user_receive_lro_cpu", "us/MiB", PASTA, .peer_name = "pasta, MTU 65520", .must = 0.70, .stretch = 1.0,
+	 .arg = USER(1, true, "65520")},
 	{"send_64_testpmd_cpu", "us", .lower_is_better = true, .ours = ours, .peer = network_testpmd,
 	 .peer_name = "testpmd vhost+tap", .missing = network_testpmd_missing, .arg = LOAD(SEND, .len = 64)},
 	{"send_64_testpmd_null_cpu", "us", .lower_is_better = true, .ours = ours, .peer = network_testpmd_alone,

@@ -38,7 +38,8 @@ struct network_ours {
 	int fd; /* a tap, or a stream to passt; stays the caller's */
 	bool stream;
 	const uint8_t *mac;
-	bool coalesces; /* the guest takes frames longer than its MTU */
+	uint32_t segment_max; /* of passt: nic.segment_max of proto/network.proto */
+	bool coalesces;	      /* the guest takes frames longer than its MTU */
 	/* Each frame that comes; NULL: it is compared with that of load(). */
 	void (*on_frame)(void *arg, const uint8_t *frame, uint32_t len);
 	void *arg;

@@ -262,6 +262,7 @@ static void start_worker(struct ours *ours, const struct network_ours *how)
 	nic.backend =
 		how->stream ? BULKHEAD__NETWORK__BACKEND__BACKEND_STREAM : BULKHEAD__NETWORK__BACKEND__BACKEND_TAP;
 	nic.large_frames = how->stream;
+	nic.segment_max = how->segment_max;
 	nic.queues = 1;
 	nic.mtu = 1500;
 	message.version = 1;

@@ -39,6 +39,10 @@ static void offload(const uint8_t *bytes, size_t len, struct virtio_net_hdr aske
 		else if (hdr.flags)
 			offload_checksum(&(struct iovec){frame, len}, 1, len, &hdr);
 	}
+	if (headers_parse(bytes, MIN(len, HEADERS_MAX), &headers) == 0) {
+		memcpy(frame, bytes, len);
+		offload_raise_mss(frame, MIN(len, HEADERS_MAX), &headers, 1460, 16000, asked.gso_type);
+	}
 	free(frame);
 }
 

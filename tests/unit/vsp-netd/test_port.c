@@ -15,6 +15,7 @@
 
 #define FRAME_LEN 600u
 #define ROOM	  70000u
+#define SEGMENT	  16000u /* that passt may send */
 
 static struct loop *loop;
 static struct port *port;
@@ -378,15 +379,131 @@ Test(port, cuts_what_is_too_long_for_a_vm)
 	send_long(10500, 1000);
 }
 
-Test(port, leaves_to_passt_what_it_takes)
+static void plug_into_passt(void)
 {
 	settings.large_frames = true;
+	settings.segment_max = SEGMENT;
 	port_free(port);
 	close(peer);
 	memset(memory, 0, PORT_MEMORY_LEN);
 	plug_in();
+}
+
+Test(port, leaves_to_passt_what_it_takes)
+{
+	plug_into_passt();
 	send_long(10500, 32000);
 	send_long(60000, 32000);
+}
+
+/* What passt gets as the longest segment, of a guest that says @mss. */
+static unsigned int raised(unsigned int mss, bool partial)
+{
+	static const uint8_t options[] = {1, 1, 3, 3, 7, 1, 2, 4};
+	struct port_frame *frame = tcp4(0);
+	uint8_t *tcp = frame->head + 34, pseudo[4] = {0, 6, 0, 32};
+	struct checksum checksum = {0};
+
+	frame->rests = 0;
+	frame->len = frame->head_len = 66;
+	put_be16(frame->head + 16, 52);
+	put_be16(frame->head + 24, (uint16_t)~sum(frame->head + 14, 20, checksum));
+	tcp[12] = 0x80;
+	tcp[13] = 0x12; /* SYN, ACK */
+	memcpy(tcp + 20, options, sizeof(options));
+	put_be16(tcp + 28, (uint16_t)mss);
+	checksum_add(&checksum, frame->head + 26, 8);
+	checksum_add(&checksum, pseudo, 4);
+	put_be16(tcp + 16, (uint16_t)~sum(tcp, 32, checksum));
+	frame->hdr.flags = partial ? VIRTIO_NET_HDR_F_NEEDS_CSUM : 0;
+	cr_assert_eq(port_transmit(port, 0, frame), 0);
+	port_transmit_end(port);
+	cr_assert_eq(take(), 66);
+	check_wire(66, 14);
+	return get_be16(wire + 62);
+}
+
+Test(port, passt_may_send_longer_segments)
+{
+	cr_assert_eq(raised(1460, false), 1460, "to who is no passt");
+	plug_into_passt();
+	cr_assert_eq(raised(1460, true), SEGMENT);
+	cr_assert_eq(raised(1460, false), SEGMENT);
+	cr_assert_eq(raised(1459, false), 1459, "the guest knows why");
+	cr_assert_eq(raised(9000, true), 9000);
+}
+
+/* passt sends a segment as long as it may. Return: its payload. */
+static const uint8_t *put_long(void)
+{
+	static uint8_t bytes[4 + 54 + SEGMENT];
+	struct port_frame *frame = tcp4(SEGMENT);
+
+	put_be32(bytes, 54 + SEGMENT);
+	memcpy(bytes + 4, frame->head, 54);
+	memcpy(bytes + 4, mac, 6);
+	memcpy(bytes + 58, frame->rest[0].iov_base, SEGMENT);
+	cr_assert_eq(fd_write_full(peer, bytes, sizeof(bytes)), 0);
+	return bytes + 58;
+}
+
+Test(port, longer_segments_are_cut_for_the_guest)
+{
+	const uint8_t *payload;
+	size_t at = 0;
+
+	plug_into_passt();
+	payload = put_long();
+	for (unsigned int i = 0; at < SEGMENT; i++) {
+		size_t len = MIN((size_t)1460, SEGMENT - at);
+
+		if (i == 3) { /* there may be no room in between */
+			readable = 0;
+			port_listen(port, 0, true);
+			while (!readable)
+				cr_assert_eq(loop_run_once(loop, true), 0);
+		}
+		cr_assert_eq(get(), 1);
+		cr_assert_eq(received.len, 54 + len);
+		cr_assert_eq(received.hdr.gso_type, VIRTIO_NET_HDR_GSO_NONE);
+		memcpy(wire, room, received.len);
+		check_wire(received.len, 14);
+		cr_assert_eq(get_be32(wire + 38), 1000 + at);
+		cr_assert_eq(wire[47], at + len == SEGMENT ? 0x19 : 0x10);
+		cr_assert_eq(memcmp(wire + 54, payload + at, len), 0);
+		at += len;
+	}
+	cr_assert_eq(get(), -EAGAIN);
+}
+
+Test(port, longer_segments_are_given_to_who_takes_them)
+{
+	const uint8_t *payload;
+
+	memset(guest.offload, 0xff, sizeof(guest.offload));
+	plug_into_passt();
+	payload = put_long();
+	cr_assert_eq(get(), 1);
+	cr_assert_eq(received.len, 54 + SEGMENT);
+	cr_assert_eq(received.hdr.gso_type, VIRTIO_NET_HDR_GSO_TCPV4);
+	cr_assert_eq(received.hdr.gso_size, 1460);
+	cr_assert_eq(memcmp(room + 54, payload, SEGMENT), 0);
+	cr_assert_eq(get(), -EAGAIN);
+}
+
+/* What is left of one is nobody's any more. */
+Test(port, a_cut_segment_ends_with_its_guest)
+{
+	plug_into_passt();
+	put_long();
+	cr_assert_eq(get(), 1);
+	port_connect(port, NULL);
+	port_connect(port, &client);
+	port_set(port, &guest);
+	cr_assert_eq(get(), -EAGAIN);
+	put(mac, FRAME_LEN);
+	cr_assert_eq(get(), 1);
+	cr_assert_eq(received.len, FRAME_LEN);
 }
 
 /* Each segment once, and in order, whenever there is room. */
