@@ -13,7 +13,7 @@
 
 #define ROOM		 (8 << 20)
 #define SEGMENTS_AT_ONCE 128u
-#define CONNECTIONS	 4u /* that send so many at the same time */
+#define CONNECTIONS	 8u /* that send so many at the same time */
 
 int passt_find(char *ret_path, size_t size)
 {

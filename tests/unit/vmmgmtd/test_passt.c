@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -106,4 +107,18 @@ Test(passt, where_it_is)
 	cr_assert_eq(passt_find(path, 8), -ENOENT);
 	unlink(file);
 	rmdir(folder);
+}
+
+Test(passt, has_room_for_what_it_is_let_send)
+{
+	uint32_t segment = passt_segment_max();
+	socklen_t len = sizeof(int);
+	int pair[2], room = 0;
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	cr_assert_eq(passt_room(pair[1]), segment);
+	cr_assert_eq(getsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &room, &len), 0);
+	cr_assert(segment > 0 && (uint64_t)segment * 128 <= (uint64_t)room);
+	close(pair[0]);
+	close(pair[1]);
 }
