@@ -10,8 +10,8 @@
  * The port is listened to as long as there are sections for a frame, some are left for answers, and no channel's ring
  * is full: what comes else waits in the back end, which drops what it cannot hold.
  *
- * A checksum that the host has not filled in: a guest that takes coalesced frames does not pass them on, and is told
- * that it is good. Any other frame might leave the guest again: its checksum is filled in.
+ * A checksum that the host has not filled in is filled in, of coalesced frames too: a guest may check for itself
+ * ("ethtool -K eth0 rx off", of which it tells nobody), or pass frames on.
  *
  * Limits: RECEIVE_BUDGET frames before others have their turn.
  */
@@ -161,12 +161,6 @@ static struct vsp_channel *choose_channel(struct netvsp *netvsp, const struct po
 	return channel ? channel : netvsp->channel[0];
 }
 
-/* Whether the guest may be told that a checksum is good which nobody has filled in. */
-static bool may_stay_partial(const struct netvsp *netvsp, const struct port_received *received)
-{
-	return received->hdr.gso_type != VIRTIO_NET_HDR_GSO_NONE && netvsp_coalesces(netvsp);
-}
-
 static void put_part(struct netvsp *netvsp, struct netvsp_channel *data, uint16_t section,
 		     const struct frame_info *info, uint32_t len, bool further)
 {
@@ -190,7 +184,7 @@ static void deliver(struct netvsp *netvsp, const struct port_received *received)
 	struct netvsp_channel *data = vsp_channel_data(channel);
 	uint32_t room = section_room(netvsp), parts = ((uint32_t)received->len + room - 1) / room;
 
-	if ((received->hdr.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) && !may_stay_partial(netvsp, received))
+	if (received->hdr.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
 		(void)frame_fill_checksum(received, landing->iov, landing->sections * landing->iovs_each);
 	info.checksum = frame_checksums(received);
 	if (data->ranges + parts > VSP_PAGE_RANGES_MAX)
