@@ -7,11 +7,12 @@
  *
  *   ATTACH   the port is plugged in, all channels are offered; done when the worker has taken the offers.
  *   DETACH   the guest is told that the link is down: then it sends nothing more. Once nothing has come for
- *            NETD_QUIET_NS, the offers are withdrawn; done when they are gone. A guest that goes on sending keeps its
- *            NIC, and the link comes back. A driver that has requests in a ring which nobody reads any more waits for
- *            them for ever: therefore.
- *   SET      port and NIC are told.
- *   CAPTURE  the port is.
+ *            NETD_QUIET_NS, and all sections of the receive buffer have come back, the offers are withdrawn; done when
+ *            they are gone. A guest that goes on keeps its NIC, and the link comes back. A driver that has requests in
+ * a ring which nobody reads any more waits for them for ever: therefore. By force (without a timeout) it is the same,
+ * but that from the beginning nothing passes: what the guest sends is answered with a failure; and after NETD_FORCE_NS
+ * the rings are emptied so once more, and the NIC goes whatever the guest does. SET      port and NIC are told. CAPTURE
+ * the port is.
  *
  * What has changed is told to the manager NETD_TELL_NS later, all at once.
  *
@@ -25,6 +26,7 @@
 
 #define NETD_TICK_NS  (20 * NS_PER_MS)
 #define NETD_QUIET_NS (300 * NS_PER_MS)
+#define NETD_FORCE_NS (3 * NS_PER_SEC)
 #define NETD_TELL_NS  (100 * NS_PER_MS)
 #define NETD_LOOK_NS  (2 * NS_PER_SEC) /* addresses that are seen tell nobody */
 

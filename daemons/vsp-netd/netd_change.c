@@ -20,10 +20,10 @@ static void change_end(struct netd *netd, const struct err *err)
 		vsp_changed(call, err);
 }
 
-/* Its offers are withdrawn: until they are gone. */
+/* Its offers are withdrawn: until they are gone. What is in the rings until then is answered first. */
 static void begin_to_go(struct netd *netd, struct netd_nic *nic)
 {
-	netvsp_refuse_waiting(&nic->netvsp);
+	netvsp_refuse(&nic->netvsp);
 	(void)netd_withdraw(netd, nic);
 	nic->presence = NETD_GOING;
 	loop_arm(netd->tick, 0);
@@ -93,14 +93,16 @@ static void detach(struct netd *netd, struct netd_nic *nic, uint32_t timeout_ms)
 	netd->timeout_ms = timeout_ms;
 	netd->refused = (struct err){0};
 	netd->quiet_ns = clock_now_ns();
-	netd->deadline_ns = netd->quiet_ns + timeout_ms * NS_PER_MS;
+	netd->deadline_ns = netd->quiet_ns + (timeout_ms ? timeout_ms * NS_PER_MS : NETD_FORCE_NS);
 	netd->packets = nic->netvsp.packets;
-	if (timeout_ms == 0 || !netvsp_guest_has(&nic->netvsp)) {
+	if (!netvsp_guest_has(&nic->netvsp)) {
 		begin_to_go(netd, nic);
 		return;
 	}
 	nic->presence = NETD_LEAVING;
 	set_link(nic, true);
+	if (timeout_ms == 0)
+		netvsp_refuse(&nic->netvsp);
 	loop_arm(netd->tick, NETD_TICK_NS);
 }
 
@@ -110,7 +112,7 @@ static bool is_quiet(struct netd *netd, const struct netd_nic *nic, uint64_t now
 	if (!netvsp_guest_has(&nic->netvsp))
 		return true;
 	/* What it waits for must not be left unanswered: it would wait for ever. */
-	if (nic->netvsp.packets != netd->packets || netvsp_owes(&nic->netvsp)) {
+	if (nic->netvsp.packets != netd->packets || netvsp_owes(&nic->netvsp) || netvsp_guest_holds(&nic->netvsp)) {
 		netd->packets = nic->netvsp.packets;
 		netd->quiet_ns = now_ns;
 	}
@@ -124,7 +126,8 @@ static void give_up(struct netd *netd, struct netd_nic *nic)
 	nic->presence = NETD_PRESENT;
 	set_link(nic, false);
 	err_set(&err, -ETIMEDOUT,
-		"NIC %s: the guest was told that its link is down, and went on sending for %u.%u s: it stays; stop its "
+		"NIC %s: the guest was told that its link is down, and went on using it for %u.%u s: it stays; stop "
+		"its "
 		"use in the guest, or force it out",
 		nic->netvsp.settings.alias, netd->timeout_ms / 1000, netd->timeout_ms % 1000 / 100);
 	log_warn(nic->netvsp.settings.alias, "%s", err.text);
@@ -144,7 +147,10 @@ void netd_on_tick(void *arg)
 		return;
 	}
 	if (nic->presence == NETD_LEAVING && now_ns >= netd->deadline_ns) {
-		give_up(netd, nic);
+		if (netd->timeout_ms == 0)
+			begin_to_go(netd, nic);
+		else
+			give_up(netd, nic);
 		return;
 	}
 	if (nic->presence == NETD_GOING && !netd_withdraw(netd, nic)) {

@@ -227,16 +227,22 @@ bool netvsp_owes(const struct netvsp *netvsp)
 	return netvsp->controls.head || netvsp->mapping;
 }
 
-void netvsp_refuse_waiting(struct netvsp *netvsp)
+bool netvsp_guest_holds(const struct netvsp *netvsp)
 {
-	vsp_batch_begin(netvsp->vsp);
-	for (size_t i = 0; i < NETVSP_CHANNELS_MAX; i++) {
-		struct netvsp_channel *data = netvsp->channel[i] ? vsp_channel_data(netvsp->channel[i]) : NULL;
+	const struct netvsp_sections *sections = &netvsp->sections;
 
-		while (data && data->waiting.head)
-			netvsp_complete(netvsp_list_take(&data->waiting), NVSP_STATUS_FAILURE, NULL);
-	}
+	return sections->memory && sections->free + netvsp->landing.sections < sections->count;
+}
+
+void netvsp_refuse(struct netvsp *netvsp)
+{
+	netvsp->refuses = true;
+	vsp_batch_begin(netvsp->vsp);
+	netvsp_transmit_go_all(netvsp);
 	vsp_batch_end(netvsp->vsp);
+	netvsp_listen(netvsp);
+	/* What the guest has put into its rings before it hears that they are gone. */
+	(void)vsp_poll(netvsp->vsp);
 }
 
 static void netvsp_closing(struct vsp_channel *channel)

@@ -65,6 +65,7 @@ struct netvsp {
 	struct rss rss;
 	bool hashes;	    /* rss is of use */
 	bool leaving;	    /* for the guest the link is down */
+	bool refuses;	    /* nothing passes any more */
 	uint64_t packets;   /* of the guest's, all of them */
 	bool listening;	    /* to the port */
 	bool speed_changed; /* the guest is to hear of it */
@@ -100,9 +101,12 @@ void netvsp_mac(const struct netvsp *netvsp, uint8_t ret_mac[MAC_LEN]);
 /** netvsp_owes - whether the guest waits for answers: transmits that the back end does not take, control messages. */
 bool netvsp_owes(const struct netvsp *netvsp);
 
-/** netvsp_refuse_waiting - before its channels are withdrawn: transmits that wait are failed. Who comes after us would
- * send them; nobody does. */
-void netvsp_refuse_waiting(struct netvsp *netvsp);
+/** netvsp_guest_holds - whether sections of the receive buffer are in its hands. */
+bool netvsp_guest_holds(const struct netvsp *netvsp);
+
+/** netvsp_refuse - it is to go: from now on what the guest sends, has sent, or waits with, is answered with a failure,
+ * and it gets no frames. Control messages are answered as ever. Not inside a device's function. */
+void netvsp_refuse(struct netvsp *netvsp);
 
 /** netvsp_guest_has - whether a guest has the NIC open. */
 bool netvsp_guest_has(const struct netvsp *netvsp);

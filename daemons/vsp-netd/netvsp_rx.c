@@ -206,8 +206,8 @@ static void deliver(struct netvsp *netvsp, const struct port_received *received)
 
 static bool may_receive(struct netvsp *netvsp)
 {
-	return netvsp->channel[0] && netvsp->settled && netvsp->sections.memory && netvsp_state(netvsp)->initialized &&
-	       netvsp->stuck == 0 && fill_landing(netvsp);
+	return !netvsp->refuses && netvsp->channel[0] && netvsp->settled && netvsp->sections.memory &&
+	       netvsp_state(netvsp)->initialized && netvsp->stuck == 0 && fill_landing(netvsp);
 }
 
 void netvsp_receive(struct netvsp *netvsp, unsigned int queue)

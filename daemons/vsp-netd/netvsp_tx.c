@@ -221,7 +221,7 @@ static bool transmit(struct netvsp *netvsp, struct netvsp_request *request)
 	struct transfer transfer;
 
 	/* Before RNDIS is initialized there are no frames. */
-	if (!netvsp->channel[0] || !netvsp_state(netvsp)->initialized ||
+	if (netvsp->refuses || !netvsp->channel[0] || !netvsp_state(netvsp)->initialized ||
 	    find_transfer(netvsp, request, &transfer) < 0) {
 		request->status = NVSP_STATUS_FAILURE;
 	} else {

@@ -559,7 +559,7 @@ static void step_spoil(void)
 
 static void step_refuse(void)
 {
-	netvsp_refuse_waiting(&host.netvsp);
+	netvsp_refuse(&host.netvsp);
 }
 
 static void (*const steps[])(void) = {

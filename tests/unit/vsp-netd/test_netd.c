@@ -80,8 +80,27 @@ TestSuite(netd, .init = set_up, .fini = tear_down, .timeout = 60);
 
 /* ---- the manager ---- */
 
+static uint32_t heard;	       /* status of the last control message */
+static unsigned int completed; /* transmits */
+static unsigned int refused;   /* of them */
+
+/* The guest takes what there is. */
+static void take_all(void)
+{
+	enum fake_nic_event event;
+
+	while ((event = fake_nic_poll(&nic, &peer)) != FAKE_NIC_NOTHING) {
+		if (event == FAKE_NIC_CONTROL)
+			heard = get_le32(nic.message + 8);
+		completed += event == FAKE_NIC_COMPLETED;
+		refused +=
+			event == FAKE_NIC_COMPLETED && nic.answer.rndis_packet_complete.status == NVSP_STATUS_FAILURE;
+	}
+}
+
 static bool is_over(void *arg)
 {
+	take_all();
 	return *(int *)arg <= 0;
 }
 
@@ -221,8 +240,7 @@ Test(netd, comes_and_goes)
 		cr_assert_eq(fake_worker_run_until(worker, wire_has, NULL), 0);
 		cr_assert_eq(recv(wire, bytes, sizeof(bytes), 0), (ssize_t)sizeof(bytes));
 		cr_assert_eq(detach(i, 3000), 0);
-		wait_event(FAKE_NIC_CONTROL);
-		cr_assert_eq(get_le32(nic.message + 8), RNDIS_STATUS_MEDIA_DISCONNECT);
+		cr_assert_eq(heard, RNDIS_STATUS_MEDIA_DISCONNECT);
 		cr_assert_eq(netd_nics(netd), 0);
 		cr_assert(wire_closed());
 		cr_assert(fake_worker_offer(worker, offer)->withdrawn &&
@@ -244,41 +262,105 @@ Test(netd, without_a_guest)
 	cr_assert_eq(netd_nics(netd), SETTINGS_NICS_MAX);
 }
 
-/* The last that the guest has heard. */
-static bool link_is_up(void *arg)
+static bool has_heard(void *arg)
 {
-	(void)arg;
-	while (fake_nic_poll(&nic, &peer) != FAKE_NIC_NOTHING)
-		;
-	return get_le32(nic.message + 8) == RNDIS_STATUS_MEDIA_CONNECT;
+	take_all();
+	return heard == *(uint32_t *)arg;
+}
+
+static void begin_detach(uint32_t timeout_ms, int *outcome)
+{
+	static uint8_t guid[16] = {1}, bytes[256];
+	Bulkhead__Network__Change msg = BULKHEAD__NETWORK__CHANGE__INIT;
+	Bulkhead__Network__Detach detached = BULKHEAD__NETWORK__DETACH__INIT;
+
+	*outcome = 1;
+	detached.instance_guid = (ProtobufCBinaryData){sizeof(guid), guid};
+	detached.timeout_ms = timeout_ms;
+	msg.version = 1;
+	msg.detach = &detached;
+	fake_worker_change_begin(worker, bytes, bulkhead__network__change__pack(&msg, bytes), NULL, 0, outcome);
+}
+
+/* Until the change is over. Return: how many frames it has sent meanwhile. */
+static unsigned int keep_sending(const int *outcome)
+{
+	unsigned int sent = 0;
+
+	for (int i = 0; i < 1000 && *outcome == 1; i++) {
+		send_frame();
+		sent++;
+		fake_worker_run(worker);
+		take_all();
+		poll(NULL, 0, 10);
+	}
+	return sent;
 }
 
 /* The guest is told, and goes on: it keeps its NIC, and its link. */
 Test(netd, a_guest_that_goes_on_sending)
 {
-	Bulkhead__Network__Change msg = BULKHEAD__NETWORK__CHANGE__INIT;
-	Bulkhead__Network__Detach detached = BULKHEAD__NETWORK__DETACH__INIT;
-	uint8_t guid[16] = {1}, bytes[256];
-	int outcome = 1;
+	int outcome;
 
 	cr_assert_eq(attach("net0", 1), 0);
 	open_nic(0);
-	detached.instance_guid = (ProtobufCBinaryData){sizeof(guid), guid};
-	detached.timeout_ms = 700;
-	msg.version = 1;
-	msg.detach = &detached;
-	fake_worker_change_begin(worker, bytes, bulkhead__network__change__pack(&msg, bytes), NULL, 0, &outcome);
-	for (int i = 0; i < 400 && outcome == 1; i++) {
-		send_frame();
-		fake_worker_run(worker);
-		while (fake_nic_poll(&nic, &peer) != FAKE_NIC_NOTHING)
-			;
-		poll(NULL, 0, 10);
-	}
+	begin_detach(700, &outcome);
+	(void)keep_sending(&outcome);
 	cr_assert_eq(outcome, -ETIMEDOUT);
 	cr_assert_eq(netd_nics(netd), 1);
-	cr_assert_eq(fake_worker_run_until(worker, link_is_up, NULL), 0);
+	cr_assert_eq(fake_worker_run_until(worker, has_heard, &(uint32_t){RNDIS_STATUS_MEDIA_CONNECT}), 0);
 	cr_assert_eq(detach(1, 0), 0, "by force");
+}
+
+/* One that does not give back what it has got would wait for the host to take it, for ever. */
+Test(netd, a_guest_that_keeps_sections)
+{
+	int outcome;
+
+	cr_assert_eq(attach("net0", 1), 0);
+	open_nic(0);
+	nic.keeps = true;
+	begin_detach(700, &outcome);
+	cr_assert_eq(fake_worker_run_until(worker, is_over, &outcome), 0);
+	cr_assert_eq(outcome, -ETIMEDOUT);
+	cr_assert_eq(detach(1, 0), 0, "by force");
+}
+
+/* By force: nothing passes any more, all is answered, and only then the channel goes. */
+Test(netd, a_busy_guest_is_forced_out)
+{
+	int outcome;
+
+	cr_assert_eq(attach("net0", 1), 0);
+	open_nic(0);
+	completed = refused = 0;
+	begin_detach(0, &outcome);
+	cr_assert_eq(fake_worker_run_until(worker, has_heard, &(uint32_t){RNDIS_STATUS_MEDIA_DISCONNECT}), 0);
+	for (int i = 0; i < 40; i++)
+		send_frame();
+	cr_assert_eq(fake_worker_run_until(worker, is_over, &outcome), 0);
+	cr_assert_eq(outcome, 0);
+	cr_assert_eq(completed, 40);
+	cr_assert_eq(refused, 40);
+	cr_assert(wire_closed(), "nothing has come there, either");
+	cr_assert_eq(netd_nics(netd), 0);
+}
+
+/* It does not listen, either: what it has put into its ring before the channel goes is answered all the same. */
+Test(netd, a_guest_that_never_stops_is_forced_out)
+{
+	unsigned int sent;
+	int outcome;
+
+	cr_assert_eq(attach("net0", 1), 0);
+	open_nic(0);
+	completed = 0;
+	begin_detach(0, &outcome);
+	sent = keep_sending(&outcome);
+	cr_assert_eq(outcome, 0);
+	take_all();
+	cr_assert_eq(completed, sent);
+	cr_assert_eq(netd_nics(netd), 0);
 }
 
 static bool told_down(void *arg)
@@ -306,13 +388,11 @@ Test(netd, is_set)
 	set.link_down = 1;
 	msg.set = &set;
 	cr_assert_eq(change(&msg, NULL, 0), 0);
-	wait_event(FAKE_NIC_CONTROL);
-	cr_assert_eq(get_le32(nic.message + 8), RNDIS_STATUS_MEDIA_DISCONNECT);
+	cr_assert_eq(fake_worker_run_until(worker, has_heard, &(uint32_t){RNDIS_STATUS_MEDIA_DISCONNECT}), 0);
 	cr_assert_eq(fake_worker_run_until(worker, told_down, NULL), 0, "the manager hears of it");
 	set.link_down = 0;
 	cr_assert_eq(change(&msg, NULL, 0), 0);
-	wait_event(FAKE_NIC_CONTROL);
-	cr_assert_eq(get_le32(nic.message + 8), RNDIS_STATUS_MEDIA_CONNECT);
+	cr_assert_eq(fake_worker_run_until(worker, has_heard, &(uint32_t){RNDIS_STATUS_MEDIA_CONNECT}), 0);
 	set.alias = TEXT("other");
 	cr_assert_eq(change(&msg, NULL, 0), -EINVAL);
 }
