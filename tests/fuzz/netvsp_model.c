@@ -89,7 +89,7 @@ static void drop_sections(size_t channel, uint64_t id, bool all_of_channel, bool
 			continue;
 		if (!all && (all_of_channel ? model.owner[i] >> 48 != channel : model.owner[i] != KEY(channel, id)))
 			continue;
-		assert(model_tainted || all || all_of_channel || is_stamped(i));
+		assert(model_tainted || model.was_spoilt || all || all_of_channel || is_stamped(i));
 		model.owner[i] = 0;
 		model.held--;
 	}

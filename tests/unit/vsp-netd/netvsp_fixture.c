@@ -326,8 +326,6 @@ static bool has_asked(void *arg)
 void nv_open_subs(void)
 {
 	struct nvsp_message message = {.type = NVSP_MESSAGE_SUBCHANNEL};
-	uint8_t info[44 + 16 + 40] = {0};
-	struct ndis_rss_parameters *rss = (struct ndis_rss_parameters *)info;
 
 	message.subchannel_request.operation = NVSP_SUBCHANNEL_ALLOCATE;
 	message.subchannel_request.count = 7;
@@ -336,6 +334,14 @@ void nv_open_subs(void)
 	cr_assert_eq(fake_worker_run_until(worker, has_asked, NULL), 0);
 	for (size_t i = 0; i < NV_SUBS; i++)
 		cr_assert_eq(fake_worker_open(worker, 1 + i, &subs[i]), 0);
+	cr_assert_eq(nv_set_rss(2), RNDIS_STATUS_SUCCESS);
+}
+
+uint32_t nv_set_rss(uint32_t channel)
+{
+	uint8_t info[44 + 16 + 40] = {0};
+	struct ndis_rss_parameters *rss = (struct ndis_rss_parameters *)info;
+
 	rss->header = (struct ndis_object_header){NDIS_OBJECT_RSS_PARAMETERS, NDIS_RSS_PARAMETERS_REVISION_2, 44};
 	rss->hash_info = NDIS_HASH_FUNCTION_TOEPLITZ | NDIS_HASH_IPV4 | NDIS_HASH_TCP_IPV4;
 	rss->table_len = 16;
@@ -343,9 +349,9 @@ void nv_open_subs(void)
 	rss->key_len = 40;
 	rss->key_offset = 60;
 	for (uint32_t i = 0; i < 4; i++)
-		put_le32(info + 44 + 4 * i, 2); /* all to the second one */
+		put_le32(info + 44 + 4 * i, channel);
 	memset(info + 60, 0x5a, 40);
-	cr_assert_eq(nv_set(OID_GEN_RECEIVE_SCALE_PARAMETERS, info, sizeof(info)), RNDIS_STATUS_SUCCESS);
+	return nv_set(OID_GEN_RECEIVE_SCALE_PARAMETERS, info, sizeof(info));
 }
 
 void nv_deliver(unsigned int count)
@@ -353,4 +359,17 @@ void nv_deliver(unsigned int count)
 	cr_assert(nv_port.listening);
 	nv_port.in_count = count;
 	nv_port.client.ops->readable(nv_port.client.arg, 0);
+}
+
+void nv_make_frame(uint8_t *frame, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		frame[i] = (uint8_t)(i * 7);
+	memset(frame, 2, 12);
+	put_be16(frame + 12, 0x0800);
+	frame[14] = 0x45;
+	put_be16(frame + 16, (uint16_t)(len - 14));
+	put_be16(frame + 20, 0);
+	frame[23] = 6;
+	frame[46] = 0x50;
 }

@@ -49,8 +49,12 @@ uint32_t nv_initialize(void);
 uint32_t nv_query(uint32_t oid);
 uint32_t nv_set(uint32_t oid, const void *info, uint32_t len);
 void nv_ready(uint32_t version);
-/** nv_ready_for_more - the same, with sub-channels and RSS over all channels. */
+/** nv_open_subs - sub-channels; RSS gives all to the second one. */
 void nv_open_subs(void);
+/** nv_set_rss - a table that names one channel only. Return: the answer's status. */
+uint32_t nv_set_rss(uint32_t channel);
+/** nv_make_frame - IPv4, TCP. */
+void nv_make_frame(uint8_t *frame, size_t len);
 /** nv_deliver - a frame from the port: nv_port.received, in. */
 void nv_deliver(unsigned int count);
 

@@ -52,7 +52,7 @@ static void set_up(void)
 	struct err err = {0};
 
 	cr_assert_eq(loop_new(&loop), 0);
-	fake_guest_init(&guest, 8u << 20, 2);
+	fake_guest_init(&guest, 16u << 20, 2);
 	fake_channel_init(&peer, &guest, 9, 0, 17);
 	worker = fake_worker_new(loop, &guest, &provider);
 	fake_nic_init(&nic, &guest, worker);
@@ -361,6 +361,48 @@ Test(netd, a_guest_that_never_stops_is_forced_out)
 	take_all();
 	cr_assert_eq(completed, sent);
 	cr_assert_eq(netd_nics(netd), 0);
+}
+
+/* One guest's NIC that takes nothing does not hold up another one, and what waits for it stays outside. */
+Test(netd, a_nic_that_is_not_served_by_its_guest)
+{
+	static uint8_t record[4 + 60] = {[3] = 60, [4] = 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 2, 8, 0};
+	static struct fake_nic first;
+	struct fake_channel first_peer;
+	unsigned int given = 0;
+	uint8_t bytes[64];
+	int stuck;
+
+	cr_assert_eq(attach("net0", 1), 0);
+	open_nic(0);
+	nic.keeps = true;
+	/* until the wire is full: nothing is read of it any more */
+	for (int full = 0; full < 50; full++) {
+		while (send(wire, record, sizeof(record), MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof(record)) {
+			given++;
+			full = 0;
+		}
+		fake_worker_run(worker);
+		take_all();
+	}
+	cr_assert_leq(nic.frames, nic.sections);
+	cr_assert_gt(given, nic.frames);
+	stuck = dup(wire);
+	first = nic;
+	first_peer = peer;
+	/* its driver goes on as if the first one were not there */
+	cr_assert_eq(attach("net1", 2), 0);
+	fake_channel_init(&peer, &guest, 10, 0, 17);
+	fake_nic_init(&nic, &guest, worker);
+	open_nic(2);
+	send_frame();
+	cr_assert_eq(fake_worker_run_until(worker, wire_has, NULL), 0);
+	cr_assert_eq(recv(wire, bytes, sizeof(bytes), 0), (ssize_t)sizeof(bytes));
+	cr_assert_eq(send(wire, record, sizeof(record), 0), (ssize_t)sizeof(record));
+	wait_event(FAKE_NIC_FRAMES);
+	cr_assert_eq(fake_nic_poll(&first, &first_peer), FAKE_NIC_NOTHING);
+	fake_channel_done(&first_peer);
+	close(stuck);
 }
 
 static bool told_down(void *arg)

@@ -14,20 +14,6 @@ static const uint32_t versions[] = {
 	NVSP_VERSION_1, NVSP_VERSION_2, NVSP_VERSION_4, NVSP_VERSION_5, NVSP_VERSION_6, NVSP_VERSION_61,
 };
 
-/* An IPv4 frame, TCP. */
-static void make_frame(uint8_t *frame, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		frame[i] = (uint8_t)(i * 7);
-	memset(frame, 2, 12);
-	put_be16(frame + 12, 0x0800);
-	frame[14] = 0x45;
-	put_be16(frame + 16, (uint16_t)(len - 14));
-	put_be16(frame + 20, 0);
-	frame[23] = 6;
-	frame[46] = 0x50;
-}
-
 /* ---- control ---- */
 
 ParameterizedTestParameters(netvsp, shakes_hands)
@@ -69,7 +55,7 @@ Test(netvsp, nothing_goes_too_early_or_twice)
 	struct nvsp_message message = {.type = NVSP_MESSAGE_SEND_RECEIVE_BUFFER};
 	uint8_t frame[60];
 
-	make_frame(frame, sizeof(frame));
+	nv_make_frame(frame, sizeof(frame));
 	cr_assert_eq(nv_call(message), NVSP_STATUS_FAILURE);
 	cr_assert_eq(fake_nic_put_initialize(&nic, &peer, 5, 1), 0);
 	nv_wait(FAKE_NIC_COMPLETED);
@@ -245,7 +231,7 @@ Test(netvsp, sends)
 	static uint8_t frame[1514];
 
 	nv_ready(NVSP_VERSION_61);
-	make_frame(frame, sizeof(frame));
+	nv_make_frame(frame, sizeof(frame));
 	cr_assert_eq(fake_nic_put_frame(&nic, &peer, 7, 3, frame, sizeof(frame), NULL, 0), 0);
 	nv_wait(FAKE_NIC_COMPLETED);
 	cr_assert_eq(nic.completed_id, 7);
@@ -264,7 +250,7 @@ Test(netvsp, sends_several_at_once)
 	size_t len = 0;
 
 	nv_ready(NVSP_VERSION_61);
-	make_frame(frame, sizeof(frame));
+	nv_make_frame(frame, sizeof(frame));
 	for (int i = 0; i < 5; i++)
 		len += fake_nic_build(to + len, frame, sizeof(frame), NULL, 0);
 	cr_assert_eq(fake_nic_put_section(&peer, 7, 2, (uint32_t)len), 0);
@@ -290,7 +276,7 @@ Test(netvsp, sends_a_large_one)
 	size_t len;
 
 	nv_ready(NVSP_VERSION_61);
-	make_frame(frame, sizeof(frame));
+	nv_make_frame(frame, sizeof(frame));
 	len = fake_nic_build(bytes, frame, sizeof(frame), info, 2);
 	memcpy(fake_nic_section(&nic, 1), bytes, 76);
 	for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
@@ -320,7 +306,7 @@ Test(netvsp, waits_for_the_port)
 	nv_ready(NVSP_VERSION_61);
 	nv_port.full = 1;
 	for (uint32_t i = 0; i < 4; i++) {
-		make_frame(frame, sizeof(frame));
+		nv_make_frame(frame, sizeof(frame));
 		frame[100] = (uint8_t)i;
 		cr_assert_eq(fake_nic_put_frame(&nic, &peer, 7 + i, i, frame, sizeof(frame), NULL, 0), 0);
 	}
@@ -340,7 +326,7 @@ Test(netvsp, a_close_does_not_wait_for_the_port)
 	uint8_t frame[60];
 
 	nv_ready(NVSP_VERSION_61);
-	make_frame(frame, sizeof(frame));
+	nv_make_frame(frame, sizeof(frame));
 	nv_port.full = 1;
 	cr_assert_eq(fake_nic_put_frame(&nic, &peer, 7, 0, frame, sizeof(frame), NULL, 0), 0);
 	nv_idle();
@@ -355,7 +341,7 @@ Test(netvsp, a_close_of_the_primary_channel_only)
 
 	nv_ready(NVSP_VERSION_61);
 	nv_open_subs();
-	make_frame(frame, sizeof(frame));
+	nv_make_frame(frame, sizeof(frame));
 	nv_port.full = 1;
 	cr_assert_eq(fake_nic_put_frame(&nic, &subs[0], 7, 0, frame, sizeof(frame), NULL, 0), 0);
 	nv_idle();
@@ -366,65 +352,13 @@ Test(netvsp, a_close_of_the_primary_channel_only)
 	cr_assert_eq(nv_port.sent, 0);
 }
 
-/* Whatever is wrong: a status, and the next one is served. */
-Test(netvsp, hostile_frames)
-{
-	static const struct {
-		uint32_t section, len, at, value; /* of the message, a word of which is changed; at 0: none */
-		uint32_t status;
-	} cases[] = {
-		{0, 0, 0, 0, NVSP_STATUS_INVALID_RNDIS_PACKET},
-		{16, 104, 0, 0, NVSP_STATUS_FAILURE}, /* there are 16 sections */
-		{0xfffffffe, 104, 0, 0, NVSP_STATUS_FAILURE},
-		{0, 6145, 0, 0, NVSP_STATUS_FAILURE},
-		{0, 104, 4, 105, NVSP_STATUS_INVALID_RNDIS_PACKET}, /* longer than the transfer */
-		{0, 104, 4, 7, NVSP_STATUS_INVALID_RNDIS_PACKET},
-		{0, 104, 8, 0xffffffff, NVSP_STATUS_INVALID_RNDIS_PACKET}, /* data_offset */
-		{0, 104, 12, 61, NVSP_STATUS_INVALID_RNDIS_PACKET},	   /* data_len */
-		{0, 104, 12, 13, NVSP_STATUS_FAILURE},			   /* no Ethernet header */
-		{0, 104, 28, 36, NVSP_STATUS_SUCCESS},			   /* info, of no length */
-		{0, 104, 32, 61, NVSP_STATUS_INVALID_RNDIS_PACKET},	   /* info_len without an offset */
-		{0, 10, 0, 0, NVSP_STATUS_INVALID_RNDIS_PACKET},
-	};
-	uint8_t frame[60];
-
-	nv_ready(NVSP_VERSION_61);
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		make_frame(frame, sizeof(frame));
-		cr_assert_eq(fake_nic_build(fake_nic_section(&nic, 0), frame, sizeof(frame), NULL, 0), 104);
-		if (cases[i].at)
-			put_le32(fake_nic_section(&nic, 0) + cases[i].at, cases[i].value);
-		cr_assert_eq(fake_nic_put_section(&peer, 50 + i, cases[i].section, cases[i].len), 0);
-		nv_wait(FAKE_NIC_COMPLETED);
-		cr_assert_eq(nic.completed_id, 50 + i);
-		cr_assert_eq(nic.answer.rndis_packet_complete.status, cases[i].status, "case %zu: %u", i,
-			     nic.answer.rndis_packet_complete.status);
-	}
-	nv_port.sent = 0;
-	cr_assert_eq(fake_nic_put_frame(&nic, &peer, 7, 0, frame, sizeof(frame), NULL, 0), 0);
-	nv_wait(FAKE_NIC_COMPLETED);
-	cr_assert_eq(nv_port.sent, 1);
-}
-
-Test(netvsp, longer_than_the_mtu)
-{
-	static uint8_t frame[1600];
-
-	nv_ready(NVSP_VERSION_61);
-	make_frame(frame, sizeof(frame));
-	cr_assert_eq(fake_nic_put_frame(&nic, &peer, 7, 0, frame, sizeof(frame), NULL, 0), 0);
-	nv_wait(FAKE_NIC_COMPLETED);
-	cr_assert_eq(nic.answer.rndis_packet_complete.status, NVSP_STATUS_FAILURE);
-	cr_assert_eq(nv_port.sent, 0);
-}
-
 /* ---- frames for the guest ---- */
 
 Test(netvsp, receives)
 {
 	nv_ready(NVSP_VERSION_61);
 	nv_port.in_len = 1514;
-	make_frame(nv_port.in, 1514);
+	nv_make_frame(nv_port.in, 1514);
 	nv_port.received.hdr.flags = VIRTIO_NET_HDR_F_DATA_VALID;
 	nv_port.received.tagged = true;
 	nv_port.received.tag = 3 << 13 | 1 << 12 | 99;
@@ -446,7 +380,7 @@ Test(netvsp, receives_many_in_few_packets)
 
 	nv_ready(NVSP_VERSION_61);
 	nv_port.in_len = 60;
-	make_frame(nv_port.in, 60);
+	nv_make_frame(nv_port.in, 60);
 	while (nic.frames < 5000) {
 		nv_deliver(100);
 		fake_worker_run(worker);
@@ -456,68 +390,6 @@ Test(netvsp, receives_many_in_few_packets)
 	cr_assert_eq(nic.frames, 5000);
 	cr_assert_leq(interrupts, 100);
 	cr_assert_eq(nic.bad, 0);
-}
-
-/* A guest that gives back nothing gets no more than it has room for, and its control messages are answered. */
-Test(netvsp, a_guest_that_keeps_all_sections)
-{
-	uint64_t frames;
-
-	nv_ready(NVSP_VERSION_61);
-	nv_port.in_len = 60;
-	make_frame(nv_port.in, 60);
-	nic.keeps = true;
-	for (int i = 0; i < 200 && nv_port.listening; i++) {
-		nv_deliver(100);
-		fake_worker_run(worker);
-		while (fake_nic_poll(&nic, &peer) != FAKE_NIC_NOTHING)
-			;
-	}
-	frames = nic.frames;
-	cr_assert_not(nv_port.listening);
-	cr_assert_leq(frames, nic.sections);
-	cr_assert_geq(frames, nic.sections - 20);
-	cr_assert_eq(nv_query(OID_GEN_LINK_SPEED), RNDIS_STATUS_SUCCESS);
-	/* numbers that were never used, and one twice */
-	cr_assert_eq(fake_put_completion(&peer, 0, "12345678", 8), 0);
-	cr_assert_eq(fake_put_completion(&peer, UINT64_MAX, "12345678", 8), 0);
-	cr_assert_eq(fake_put_completion(&peer, 1ull << 48 | 3, "12345678", 8), 0);
-	cr_assert_eq(fake_put_completion(&peer, 1ull << 46 | 3, "12345678", 8), 0);
-	nv_idle();
-	cr_assert_not(nv_port.listening);
-	cr_assert_eq(fake_put_completion(&peer, nic.kept_id - 1, "12345678", 8), 0);
-	cr_assert_eq(fake_put_completion(&peer, nic.kept_id - 1, "12345678", 8), 0);
-	nv_idle();
-	cr_assert(nv_port.listening);
-}
-
-/* What waits for the answer before it to leave is refused when no answer can come any more. */
-Test(netvsp, control_messages_without_a_buffer)
-{
-	struct nvsp_message revoke = {.type = NVSP_MESSAGE_REVOKE_RECEIVE_BUFFER};
-
-	nv_ready(NVSP_VERSION_61);
-	nic.keeps = true;
-	for (uint32_t i = 0; i < 3; i++)
-		cr_assert_eq(fake_nic_put_query(&nic, &peer, 7 + i, 70 + i, OID_GEN_LINK_SPEED), 0);
-	revoke.revoke_buffer.id = NVSP_RECEIVE_BUFFER_ID;
-	cr_assert_eq(fake_nic_put(&peer, 10, &revoke, true), 0);
-	for (uint32_t completed = 0, answers = 0; completed < 4;) {
-		enum fake_nic_event event = fake_nic_poll(&nic, &peer);
-
-		completed += event == FAKE_NIC_COMPLETED;
-		answers += event == FAKE_NIC_CONTROL;
-		cr_assert_leq(answers, completed);
-		fake_worker_run(worker);
-	}
-	nv_idle();
-	/* what comes then is not for whoever lends the next one */
-	nic.keeps = false;
-	cr_assert_eq(fake_nic_lend(&peer, 11, true), 0);
-	nv_wait(FAKE_NIC_COMPLETED);
-	cr_assert_eq(nic.answer.receive_buffer_complete.status, NVSP_STATUS_SUCCESS);
-	nv_idle();
-	cr_assert_eq(nv_query(OID_GEN_LINK_SPEED), RNDIS_STATUS_SUCCESS);
 }
 
 static void coalesce(void)
@@ -557,7 +429,7 @@ Test(netvsp, receives_coalesced)
 	nv_port.received.hdr.csum_offset = 16;
 	for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
 		nv_port.in_len = lens[i];
-		make_frame(nv_port.in, lens[i]);
+		nv_make_frame(nv_port.in, lens[i]);
 		put_be16(nv_port.in + 50, 0);
 		nic.frames = 0;
 		nv_deliver(7);
@@ -578,7 +450,7 @@ Test(netvsp, fills_in_checksums)
 {
 	nv_ready(NVSP_VERSION_61);
 	nv_port.in_len = 100;
-	make_frame(nv_port.in, 100);
+	nv_make_frame(nv_port.in, 100);
 	put_be16(nv_port.in + 50, 0);
 	nv_port.received.hdr =
 		(struct virtio_net_hdr){.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = 34, .csum_offset = 16};
@@ -596,7 +468,7 @@ Test(netvsp, scales)
 	nv_ready(NVSP_VERSION_61);
 	nv_open_subs();
 	nv_port.in_len = 60;
-	make_frame(nv_port.in, 60);
+	nv_make_frame(nv_port.in, 60);
 	nv_deliver(3);
 	fake_worker_run(worker);
 	cr_assert_not(fake_peek(&peer));
@@ -612,7 +484,7 @@ Test(netvsp, scales)
 	nv_wait(FAKE_NIC_FRAMES);
 	/* the guest has closed it */
 	cr_assert_eq(fake_worker_close(worker, 2), 0);
-	make_frame(nv_port.in, 60);
+	nv_make_frame(nv_port.in, 60);
 	nv_deliver(1);
 	fake_worker_run(worker);
 	cr_assert(fake_peek(&peer));
@@ -624,7 +496,7 @@ Test(netvsp, sends_on_all_channels)
 
 	nv_ready(NVSP_VERSION_61);
 	nv_open_subs();
-	make_frame(frame, sizeof(frame));
+	nv_make_frame(frame, sizeof(frame));
 	cr_assert_eq(fake_nic_put_frame(&nic, &subs[0], 7, 1, frame, sizeof(frame), NULL, 0), 0);
 	nv_wait(FAKE_NIC_COMPLETED);
 	cr_assert_eq(nic.answer.rndis_packet_complete.status, NVSP_STATUS_SUCCESS);
@@ -653,7 +525,7 @@ Test(netvsp, a_successor_goes_on)
 	nv_ready(NVSP_VERSION_61);
 	nv_open_subs();
 	nv_port.in_len = 60;
-	make_frame(nv_port.in, 60);
+	nv_make_frame(nv_port.in, 60);
 	nic.keeps = true;
 	nv_deliver(3);
 	nv_wait(FAKE_NIC_FRAMES);
@@ -670,7 +542,7 @@ Test(netvsp, a_successor_goes_on)
 	nic.keeps = false;
 	nv_deliver(2);
 	nv_wait(FAKE_NIC_FRAMES);
-	make_frame(frame, sizeof(frame));
+	nv_make_frame(frame, sizeof(frame));
 	cr_assert_eq(fake_nic_put_frame(&nic, &peer, 7, 1, frame, sizeof(frame), NULL, 0), 0);
 	nv_wait(FAKE_NIC_COMPLETED);
 	cr_assert_eq(nv_port.sent, 1);
@@ -682,7 +554,7 @@ Test(netvsp, what_waited_for_the_port_is_sent_by_the_successor)
 	uint8_t frame[60];
 
 	nv_ready(NVSP_VERSION_61);
-	make_frame(frame, sizeof(frame));
+	nv_make_frame(frame, sizeof(frame));
 	nv_port.full = 1;
 	cr_assert_eq(fake_nic_put_frame(&nic, &peer, 7, 1, frame, sizeof(frame), NULL, 0), 0);
 	nv_idle();
