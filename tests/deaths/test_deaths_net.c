@@ -47,9 +47,11 @@ static struct {
 
 	bool in_flight[IDS];
 	unsigned int waiting;
-	uint32_t status;
-	uint32_t asked, answered; /* control messages: numbers of the last ones */
-	uint32_t links;		  /* times that the guest was told of the link */
+	bool bare;		     /* the message has an answer without a status */
+	uint32_t asked, answered;    /* control messages: numbers of the last ones */
+	uint32_t links, link_wanted; /* times that the guest was told of the link */
+	int change;		     /* outcome of the manager's change under way */
+	unsigned int killed;	     /* by us, at no point */
 	/* sequence numbers */
 	uint32_t sent, arrived, arrivals; /* from the guest: last one sent, last one that came, how many came */
 	uint32_t given, got, gots;	  /* to the guest */
@@ -68,6 +70,7 @@ static void fail(const char *what, unsigned long number)
 static void take_completion(void)
 {
 	uint64_t id = run.nic.completed_id;
+	uint32_t status;
 
 	if (id >= IDS || !run.in_flight[id]) {
 		fail("a completion of what is not in flight", (unsigned long)id);
@@ -75,9 +78,9 @@ static void take_completion(void)
 	}
 	run.in_flight[id] = false;
 	run.waiting--;
-	run.status = run.nic.answer.type == NVSP_MESSAGE_INIT_COMPLETE ? run.nic.answer.init_complete.status
-								       : run.nic.answer.send_buffer_complete.status;
-	if (run.status != NVSP_STATUS_SUCCESS)
+	status = run.nic.answer.type == NVSP_MESSAGE_INIT_COMPLETE ? run.nic.answer.init_complete.status
+								   : run.nic.answer.send_buffer_complete.status;
+	if (id == CONTROL_ID && run.bare ? run.nic.answer_len != 0 : status != NVSP_STATUS_SUCCESS)
 		fail("a request failed", (unsigned long)id);
 }
 
@@ -86,6 +89,11 @@ static void take_control(void)
 	if (get_le32(run.nic.message) == RNDIS_MESSAGE_INDICATE_STATUS) {
 		run.links++;
 		return;
+	}
+	if (get_le32(run.nic.message) == (RNDIS_MESSAGE_RESET | RNDIS_COMPLETION)) {
+		/* it has no number */
+		put_le32(run.nic.message + 12, get_le32(run.nic.message + 8));
+		put_le32(run.nic.message + 8, run.answered + 1);
 	}
 	if (get_le32(run.nic.message + 8) != run.answered + 1 || run.answered == run.asked)
 		fail("an answer to what was not asked, or twice", get_le32(run.nic.message + 8));
@@ -183,10 +191,16 @@ static bool last_got(void)
 	return run.got == run.given;
 }
 
-static bool link_told(void)
+static bool link_heard(void)
 {
 	look();
-	return run.links > 0;
+	return run.links >= run.link_wanted;
+}
+
+static bool serves(void)
+{
+	look();
+	return run.life.open_asked && run.life.opened <= 0;
 }
 
 /* ---- the guest ---- */
@@ -234,17 +248,138 @@ static bool lend(bool receive_buffer)
 	return wait_for(all_completed, "a buffer is not taken");
 }
 
-static bool shake_hands(void)
+/* ---- its messages, one by one ---- */
+
+/* One that is completed with nothing. */
+static bool tell(const struct nvsp_message *message)
+{
+	bool ok;
+
+	run.bare = true;
+	ok = call(message);
+	run.bare = false;
+	return ok;
+}
+
+static bool control(uint32_t type, bool answered)
+{
+	uint32_t id = run.asked + 1;
+
+	if (fake_nic_put_control(&run.nic, &run.peer, CONTROL_ID, type, &id, sizeof(id)) < 0)
+		abort();
+	run.asked += answered;
+	flying(CONTROL_ID);
+	return wait_for(all_answered, "a control message is not answered");
+}
+
+static bool say_init(void)
 {
 	struct nvsp_message message = {.type = NVSP_MESSAGE_INIT};
 
 	message.init.min_version = message.init.max_version = NVSP_VERSION_61;
-	if (!life_open(&run.life) || !call(&message) || !lend(true) || !lend(false))
-		return false;
+	return call(&message);
+}
+
+static bool say_config(void)
+{
+	struct nvsp_message message = {.type = NVSP_MESSAGE_SEND_NDIS_CONFIG};
+
+	message.ndis_config.frame_bytes = 1514;
+	return tell(&message);
+}
+
+static bool say_ndis_version(void)
+{
+	struct nvsp_message message = {.type = NVSP_MESSAGE_SEND_NDIS_VERSION};
+
+	message.ndis_version.major = 6;
+	return tell(&message);
+}
+
+static bool lend_receive(void)
+{
+	return lend(true);
+}
+
+static bool lend_send(void)
+{
+	return lend(false);
+}
+
+static bool say_initialize(void)
+{
 	if (fake_nic_put_initialize(&run.nic, &run.peer, CONTROL_ID, ++run.asked) < 0)
 		abort();
 	flying(CONTROL_ID);
-	return wait_for(all_answered, "INITIALIZE is not answered") && set_filter();
+	return wait_for(all_answered, "INITIALIZE is not answered");
+}
+
+static bool say_sub_channels(void)
+{
+	struct nvsp_message message = {.type = NVSP_MESSAGE_SUBCHANNEL};
+
+	message.subchannel_request.operation = NVSP_SUBCHANNEL_ALLOCATE;
+	return call(&message);
+}
+
+static bool say_data_path(void)
+{
+	struct nvsp_message message = {.type = NVSP_MESSAGE_SWITCH_DATA_PATH};
+
+	return tell(&message);
+}
+
+static bool say_keepalive(void)
+{
+	return control(RNDIS_MESSAGE_KEEPALIVE, true);
+}
+
+static bool say_reset(void)
+{
+	return control(RNDIS_MESSAGE_RESET, true);
+}
+
+static bool say_halt(void)
+{
+	return control(RNDIS_MESSAGE_HALT, false);
+}
+
+static bool say_query(void)
+{
+	return query(OID_GEN_LINK_SPEED);
+}
+
+static bool take_back(uint32_t type)
+{
+	struct nvsp_message message = {.type = type};
+
+	return tell(&message);
+}
+
+static bool revoke_receive(void)
+{
+	return take_back(NVSP_MESSAGE_REVOKE_RECEIVE_BUFFER);
+}
+
+static bool revoke_send(void)
+{
+	return take_back(NVSP_MESSAGE_REVOKE_SEND_BUFFER);
+}
+
+/* Every message that a guest may send, in an order in which each has its effect. */
+static bool (*const messages[])(void) = {
+	say_init,	  say_config,	 say_ndis_version, lend_receive,  lend_send,	  say_initialize, set_filter,
+	say_sub_channels, say_data_path, say_query,	   say_keepalive, say_reset,	  set_filter,	  revoke_send,
+	lend_send,	  say_halt,	 revoke_receive,   lend_receive,  say_initialize, set_filter,	  say_query,
+};
+
+static bool shake_hands(void)
+{
+	bool ok = life_open(&run.life);
+
+	for (size_t i = 0; ok && i < ARRAY_SIZE(messages); i++)
+		ok = messages[i]();
+	return ok;
 }
 
 static void make_frame(uint8_t *frame, uint32_t number, bool to_guest)
@@ -315,20 +450,105 @@ static bool one_round(void)
 	return wait_for(all_completed, "frames are not completed") && drain();
 }
 
+/* ---- the manager ---- */
+
+static void describe(Bulkhead__Network__Nic *nic)
+{
+	static uint8_t guid[16] = {7}, mac[6] = {2, 0, 0, 0, 0, 1};
+
+	bulkhead__network__nic__init(nic);
+	nic->instance_guid = (ProtobufCBinaryData){sizeof(guid), guid};
+	nic->alias = TEXT("net0");
+	nic->mac = (ProtobufCBinaryData){sizeof(mac), mac};
+	nic->backend = BULKHEAD__NETWORK__BACKEND__BACKEND_STREAM;
+	nic->queues = 1;
+	nic->mtu = 1500;
+}
+
+static bool change_over(void)
+{
+	look();
+	return run.change <= 0;
+}
+
+/* Asked again of whoever comes next, if nobody lives to answer; as the manager does. @kill: one that is asked dies. */
+static bool change(Bulkhead__Network__Change *msg, int fd, bool kill_one)
+{
+	static uint8_t bytes[1024];
+	size_t len;
+
+	msg->version = 1;
+	len = bulkhead__network__change__pack(msg, bytes);
+	for (int i = 0; i < 5; i++) {
+		if (!wait_for(serves, "it does not serve"))
+			return false;
+		/* one that dies has it in its socket, and does not look */
+		if (kill_one)
+			kill(run.life.child, SIGSTOP);
+		fake_worker_change_begin(run.life.worker, bytes, len, &fd, fd >= 0, &run.change);
+		if (kill_one)
+			kill(run.life.child, SIGKILL);
+		run.killed += kill_one;
+		kill_one = false;
+		if (!wait_for(change_over, "a change is never over"))
+			return false;
+		if (run.change == 0)
+			return true;
+	}
+	fail("a change is refused", (unsigned long)-run.change);
+	return false;
+}
+
+/* The link goes down and comes again, by its settings: the guest hears of it once each, whoever dies. */
+static bool set_link(bool down, bool kill_one)
+{
+	Bulkhead__Network__Change msg = BULKHEAD__NETWORK__CHANGE__INIT;
+	Bulkhead__Network__Nic nic;
+	uint32_t before = run.links;
+
+	describe(&nic);
+	nic.link_down = down;
+	msg.set = &nic;
+	if (!change(&msg, -1, kill_one))
+		return false;
+	run.link_wanted = before + 1;
+	return wait_for(link_heard, "the guest does not hear of its link") && query(OID_GEN_MEDIA_CONNECT_STATUS);
+}
+
+static bool capture(bool kill_one)
+{
+	static const uint8_t guid[16] = {7};
+	Bulkhead__Network__Change msg = BULKHEAD__NETWORK__CHANGE__INIT;
+	Bulkhead__Network__Capture captured = BULKHEAD__NETWORK__CAPTURE__INIT;
+	int fds[2];
+	bool ok;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		abort();
+	captured.instance_guid = (ProtobufCBinaryData){sizeof(guid), (uint8_t *)guid};
+	msg.capture = &captured;
+	ok = change(&msg, fds[1], kill_one);
+	close(fds[1]);
+	close(fds[0]);
+	return ok;
+}
+
 /* What was behind the NIC goes: the guest is told, once. */
 static bool unplug(void)
 {
+	uint32_t before = run.links;
 	uint64_t until;
 
 	close(run.wire);
 	run.wire = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (!wait_for(link_told, "the guest does not hear of its link"))
+	run.link_wanted = before + 1;
+	if (!wait_for(link_heard, "the guest does not hear of its link"))
 		return false;
 	until = clock_now_ns() + 100 * NS_PER_MS;
 	while (clock_now_ns() < until)
 		if (step(), poll(NULL, 0, 1) < 0)
 			break;
-	if (run.links != 1)
+	if (run.links != before + 1)
 		fail("the guest is told of its link so often", run.links);
 	return query(OID_GEN_MEDIA_CONNECT_STATUS);
 }
@@ -337,20 +557,15 @@ static bool unplug(void)
 
 static void new_worker(int fd)
 {
-	static uint8_t guid[16] = {7}, mac[6] = {2, 0, 0, 0, 0, 1}, bytes[256];
+	static uint8_t bytes[256];
 	Bulkhead__Network__Config config = BULKHEAD__NETWORK__CONFIG__INIT;
 	Bulkhead__Network__Nic nic = BULKHEAD__NETWORK__NIC__INIT, *nics[] = {&nic};
 	struct fake_provider provider = {.name = "network", .config = bytes, .fds = &fd, .fd_count = 1};
 
+	describe(&nic);
 	config.version = 1;
 	config.n_nics = 1;
 	config.nics = nics;
-	nic.instance_guid = (ProtobufCBinaryData){sizeof(guid), guid};
-	nic.alias = TEXT("net0");
-	nic.mac = (ProtobufCBinaryData){sizeof(mac), mac};
-	nic.backend = BULKHEAD__NETWORK__BACKEND__BACKEND_STREAM;
-	nic.queues = 1;
-	nic.mtu = 1500;
 	provider.config_len = bulkhead__network__config__pack(&config, bytes);
 	run.life.worker = fake_worker_new(run.life.loop, &run.guest, &provider);
 }
@@ -394,25 +609,30 @@ static void check_lost(void)
 }
 
 /* Return: whether all was well. */
-static bool run_plan(const char *text, bool *ret_never)
+static bool run_plan(const char *text, unsigned int rounds, bool *ret_never)
 {
 	bool ok;
 
 	set_up(text);
 	life_spawn(&run.life);
 	ok = shake_hands();
-	for (unsigned int round = 0; ok && round < ROUNDS; round++)
+	for (unsigned int round = 0; ok && round < rounds; round++)
 		ok = one_round();
-	if (ok) {
+	if (ok && rounds > 0) {
 		life_hand_over(&run.life);
 		ok = one_round();
 	}
-	ok = ok && unplug();
+	/* who comes after one that was set otherwise gets the settings of the beginning here: so only where we say when
+	 */
+	if (ok && strcmp(text, "-") == 0)
+		ok = set_link(true, true) && set_link(false, true) && capture(true);
+	if (ok && rounds > 0)
+		ok = unplug();
 	if (ok)
 		check_lost();
 	ok = ok && run.life.failures == 0;
-	*ret_never = ok && run.life.deaths < life_planned(&run.life);
-	if (ok && run.life.deaths > life_planned(&run.life)) {
+	*ret_never = ok && run.life.deaths < life_planned(&run.life) + run.killed;
+	if (ok && run.life.deaths > life_planned(&run.life) + run.killed) {
 		fail("died more often than it should", run.life.deaths);
 		ok = false;
 	}
@@ -447,7 +667,7 @@ static bool run_point(const char *first, const char *point, unsigned int passage
 	bool never, ok;
 
 	snprintf(text, sizeof(text), "%s%s%s:%u", first, *first ? "," : "", point, passage);
-	ok = run_plan(text, &never);
+	ok = run_plan(text, ROUNDS, &never);
 	if (!never || !must_pass)
 		return ok;
 	printf("FAIL: %s: never passed\n", text);
@@ -476,13 +696,32 @@ static bool run_all(void)
 	return ok;
 }
 
+/* At each message of the guest's, and at each answer, that it sends before it has traffic. */
+static bool run_messages(void)
+{
+	static const char *const at[] = {"accept-cursor", "outcome-state", "net-answer-numbered"};
+	bool ok = true;
+
+	for (size_t i = 0; i < ARRAY_SIZE(at); i++) {
+		bool never = false;
+
+		for (unsigned int passage = 1; ok && !never && passage <= ARRAY_SIZE(messages); passage++) {
+			char text[128];
+
+			snprintf(text, sizeof(text), "%s:%u", at[i], passage);
+			ok = run_plan(text, 0, &never);
+		}
+	}
+	return ok;
+}
+
 int main(int argc, char **argv)
 {
 	bool ok = true, never;
 
 	if (argc == 1)
-		ok = run_all();
+		ok = run_all() & run_messages() & run_plan("-", ROUNDS, &never);
 	for (int i = 1; i < argc; i++)
-		ok &= run_plan(argv[i], &never) && !never;
+		ok &= run_plan(argv[i], ROUNDS, &never) && !never;
 	return ok ? 0 : 1;
 }
