@@ -106,7 +106,10 @@ static void on_changed(int error, const char *text, void *arg)
 		return;
 	}
 	if (error) {
-		vm_put_text(line, sizeof(line), "VM %s: %s", vm->domain.name, *text ? text : strerror(-error));
+		char why[REASON_MAX];
+
+		vm_describe_failure(vm, error, text, why, sizeof(why));
+		vm_put_text(line, sizeof(line), "VM %s: %s", vm->domain.name, why);
 		if (change->then.xml) {
 			vm_nics_changed(vm, &change->then, &vm->domain);
 			runtime_plan_dropped(vm->env->base, vm->domain.uuid);

@@ -229,6 +229,8 @@ static void on_server_ended(struct launched *process, const char *why, void *arg
 		vm_fail(vm, -EREMOTEIO, text);
 		return;
 	}
+	if (!vm->ending && vm->env->launcher->ops->runs_services)
+		log_info(vm->domain.name, "%s %s", vm_server_name(server->server), why);
 	if (vm->ending)
 		vm_end_check(vm);
 	else

@@ -128,6 +128,9 @@ void bus_provider_away(struct bus_provider *provider);
  */
 void bus_provider_back(struct bus_provider *provider);
 
+/** bus_provider_forget - a process that was never back has ended, and nobody follows it: its offers are withdrawn. */
+void bus_provider_forget(struct bus_provider *provider);
+
 /** bus_provider_ended - while it is away: the process that served has ended, with all its threads. What it was lent is
  * free; its channels wait for a successor. */
 void bus_provider_ended(struct bus_provider *provider);

@@ -201,6 +201,23 @@ void bus_provider_back(struct bus_provider *provider)
 	bus_pump(bus);
 }
 
+void bus_provider_forget(struct bus_provider *provider)
+{
+	struct bus *bus = provider->bus;
+	struct bus_offer *offer;
+
+	bus->hold++;
+	TAILQ_FOREACH(offer, &bus->offers, link)
+	if (offer->provider == provider)
+		offer->made = false;
+	bus_subchannels_gone(provider);
+	settle(provider, false, CHAN_EV_GONE);
+	provider->quiescing = false;
+	bus->hold--;
+	bus_disconnected(bus);
+	bus_pump(bus);
+}
+
 bool bus_provider_resuming(const struct bus_provider *provider)
 {
 	const struct bus_offer *offer;

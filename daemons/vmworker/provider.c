@@ -200,6 +200,11 @@ int provider_attach(struct providers *set, const char *name, const struct attach
 
 void provider_admit(struct provider *provider, const struct attachment *attachment)
 {
+	/* Of one that never served there is nothing to take over. */
+	while (!provider->service.served && provider->keepsakes)
+		keepsake_clear(&provider->keepsake[--provider->keepsakes]);
+	if (!provider->service.served)
+		provider->service.attachments = 0;
 	provider->now = *attachment;
 	bus_provider_ended(provider->bus); /* its predecessor */
 	service_watch_begin(provider);

@@ -177,6 +177,13 @@ static void wake(struct provider *provider)
 
 	if (!provider->idle || provider->ready)
 		return;
+	if (provider->service.process) { /* the last one, which was too late */
+		err_set(&err, -EAGAIN,
+			"provider %s: a process of its that was not ready in time has not ended: try again",
+			provider->name);
+		finish(provider, &err);
+		return;
+	}
 	provider->idle = false;
 	provider->waking = true;
 	loop_arm(provider->wake, provider->set->patience_ns ? provider->set->patience_ns : PROVIDER_WAKE_NS);

@@ -311,7 +311,9 @@ static void first_failed(struct provider *provider)
 	struct err err;
 
 	err_set(&err, -EREMOTEIO, "provider %s: %s", provider->name, provider->service.message);
-	if (!provider_not_woken(provider, &err))
+	if (provider_not_woken(provider, &err) || provider->idle)
+		bus_provider_forget(provider->bus);
+	else
 		provider->set->failed(provider->set->arg, &err);
 }
 

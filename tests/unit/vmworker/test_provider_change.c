@@ -303,6 +303,37 @@ Test(provider_change, does_not_wake)
 	close(fd);
 }
 
+/* What one has left that dies before it is ready is not its successor's: nothing of it has been used. */
+Test(provider_change, wakes_anew)
+{
+	const struct bus_offer_desc desc = {.instance_guid = {{1}}, .block_bytes = 4096};
+	struct played played;
+	struct err err = {0};
+	uint32_t offer;
+	int fd = fd_memfd("image", 4096);
+	pid_t pid;
+
+	sx.idle = true;
+	sx_add("exec sleep 100");
+	attach_disk(fd);
+	UNTIL(sx.storage->service.process);
+	pid = sx_status().pid;
+	cr_assert_eq(sx_attach(&played, pid, 1), 0);
+	cr_assert_eq(provider_keep(sx.storage, "net0", "one", 3, fd_memfd("kept", 4096), &err), 0);
+	cr_assert_eq(bus_offer_add(sx.storage->bus, &desc, &offer), 0);
+	sx_kill_process(&played, pid, SIGKILL);
+	cr_assert(dones == 1 && outcome.code == -EREMOTEIO && sx.storage->idle);
+	cr_assert(!bus_offer_known(sx.storage->bus, offer), "nobody would answer who opens it");
+	attach_disk(fd);
+	UNTIL(sx.storage->service.process);
+	cr_assert_eq(sx_attach(&played, sx_status().pid, 1), 0);
+	cr_assert(sx.storage->keepsakes == 0 && sx.storage->service.attachments == 1);
+	provider_ready(sx.storage);
+	provider_changed(sx.storage, 0, "");
+	cr_assert(dones == 2 && !outcome.code);
+	close(fd);
+}
+
 Test(provider_change, wakes_too_late)
 {
 	int fd = fd_memfd("image", 4096);
