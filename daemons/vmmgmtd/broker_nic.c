@@ -372,26 +372,34 @@ static bool is_macvtap_of(const union reply *told, const struct domain_nic *nic)
 	return what && strnlen(what, len) == sizeof(kind) - 1 && !memcmp(what, kind, sizeof(kind) - 1);
 }
 
-/* A name may be that of anybody's device. Return: -EEXIST: it is. */
-static int macvtap_remove(const struct domain_nic *nic, const char *name)
+/* What the kernel tells of a device. Return: 0; -ENODEV; another negative errno. */
+static int ask_about(const char *name, union reply *ret)
 {
 	struct message question = {
 		.header = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct ifinfomsg)),
 			   .nlmsg_type = RTM_GETLINK,
 			   .nlmsg_flags = NLM_F_REQUEST},
 	};
+	const uint32_t terse = RTEXT_FILTER_SKIP_STATS;
+	int r;
+
+	add(&question, IFLA_IFNAME, name, strlen(name) + 1);
+	add(&question, IFLA_EXT_MASK, &terse, sizeof(terse));
+	r = exchange(&question, RTM_NEWLINK, ret);
+	return r == 0 && ret->header.nlmsg_len < NLMSG_LENGTH(sizeof(struct ifinfomsg)) ? -EPROTO : r;
+}
+
+/* A name may be that of anybody's device. Return: -EEXIST: it is. */
+static int macvtap_remove(const struct domain_nic *nic, const char *name)
+{
 	struct message msg = {
 		.header = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct ifinfomsg)),
 			   .nlmsg_type = RTM_DELLINK,
 			   .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK},
 	};
-	const uint32_t terse = RTEXT_FILTER_SKIP_STATS;
 	union reply told;
-	int r;
+	int r = ask_about(name, &told);
 
-	add(&question, IFLA_IFNAME, name, strlen(name) + 1);
-	add(&question, IFLA_EXT_MASK, &terse, sizeof(terse));
-	r = exchange(&question, RTM_NEWLINK, &told);
 	if (r < 0)
 		return r;
 	if (!is_macvtap_of(&told, nic))
@@ -501,6 +509,41 @@ int broker_nic_set_mtu(const struct domain_nic *nic, struct err *err)
 	return r < 0 ? err_set(err, r, "NIC %s: %s cannot have MTU %u: %s", nic->alias, name, nic->mtu,
 			       r == -EPERM ? privilege : strerror(-r))
 		     : 0;
+}
+
+static bool is_on_bridge(const union reply *told, const char *bridge)
+{
+	const size_t head = NLMSG_LENGTH(sizeof(struct ifinfomsg));
+	const struct ifinfomsg *link;
+	const void *found;
+	union reply about;
+	uint32_t master;
+	size_t len;
+
+	found = find_attribute(told->bytes + head, told->header.nlmsg_len - head, IFLA_MASTER, sizeof(master), &len);
+	if (!found || ask_about(bridge, &about) < 0)
+		return false;
+	memcpy(&master, found, sizeof(master));
+	link = NLMSG_DATA(&about.header);
+	return link->ifi_index == (int)master && link->ifi_flags & IFF_UP;
+}
+
+bool broker_nic_plugged(const struct domain_nic *nic)
+{
+	const unsigned int wanted = nic->type == DOMAIN_NIC_DIRECT ? IFF_UP | IFF_RUNNING : IFF_UP;
+	const struct ifinfomsg *link;
+	char name[DOMAIN_IFNAME_MAX];
+	union reply told;
+	int r;
+
+	broker_nic_name(nic, name);
+	r = ask_about(name, &told);
+	if (r < 0)
+		return r != -ENODEV;
+	link = NLMSG_DATA(&told.header);
+	if ((link->ifi_flags & wanted) != wanted)
+		return false;
+	return nic->type != DOMAIN_NIC_BRIDGE || nic->on_ovs || is_on_bridge(&told, nic->source);
 }
 
 void broker_nic_gone(const struct domain_nic *nic)

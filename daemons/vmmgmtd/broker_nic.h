@@ -8,6 +8,8 @@
 #ifndef VMMGMTD_BROKER_NIC_H
 #define VMMGMTD_BROKER_NIC_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 #include "base/syscalls.h"
 #include "domain.h"
@@ -31,6 +33,10 @@ void broker_nic_name(const struct domain_nic *nic, char ret[DOMAIN_IFNAME_MAX]);
 /** broker_nic_set_mtu - give its device the NIC's MTU; a tap that was there stays as it is. Return: 0; a negative errno
  * with a line. */
 int broker_nic_set_mtu(const struct domain_nic *nic, struct err *err);
+
+/** broker_nic_plugged - whether frames can pass at the host's side: its device is there and up, on its bridge, which is
+ * up; what is below a macvtap has a carrier. Also true if nobody knows. */
+bool broker_nic_plugged(const struct domain_nic *nic);
 
 /** broker_nic_gone - remove what does not go by itself, if it is there: a macvtap with the NIC's name and address.
  * Other devices of that name are not the NIC's, and stay. */

@@ -219,6 +219,7 @@ struct domain_nic {
 	size_t address_count;
 	struct domain_forward *forwards;
 	size_t forward_count;
+	bool unplugged;		 /* of what runs: its device leads nowhere now; not in the definition */
 	unsigned int generation; /* of what runs: counts what has been behind its descriptor; not in the definition */
 };
 

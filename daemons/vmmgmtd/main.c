@@ -25,6 +25,7 @@
 #include "broker_nic.h"
 #include "dbus_faces.h"
 #include "ipc/rpc.h"
+#include "links.h"
 #include "ovs.h"
 #include "reservations.h"
 #include "session.h"
@@ -249,9 +250,10 @@ static int make_folders(struct instance *in, struct err *err)
 static int enter_sandbox(const struct instance *in, struct err *err)
 {
 	static const struct syscall_list *const calls[] = {
-		&rpc_connect_calls,  &msgbus_calls,	&broker_calls,	      &store_calls,   &runtime_calls,
-		&ended_calls,	     &vm_calls,		&launcher_fork_calls, &session_calls, &domain_calls,
-		&reservations_calls, &broker_nic_calls, &vm_peer_calls,	      &ovs_calls,     NULL};
+		&rpc_connect_calls, &msgbus_calls, &broker_calls,	&store_calls,
+		&runtime_calls,	    &ended_calls,  &vm_calls,		&launcher_fork_calls,
+		&session_calls,	    &domain_calls, &reservations_calls, &broker_nic_calls,
+		&vm_peer_calls,	    &ovs_calls,	   &links_calls,	NULL};
 	const struct sandbox_path paths[] = {
 		{.path = "/", .images = true},
 		{.path = in->base, .write = true, .folders = true},

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "links.h"
 #include "ovs.h"
 #include "store.h"
 
@@ -528,6 +529,16 @@ static void restore_one(const char *uuid, struct ended *ended, void *arg)
 		loop_arm(e->linger, linger_ns(ended->at_ns));
 }
 
+static bool follow_links(void *arg)
+{
+	const struct manager *m = arg;
+	bool again = false;
+
+	for (const struct entry *e = m->entries; e; e = e->next)
+		again |= vm_links_follow(e->vm);
+	return again;
+}
+
 int manager_new(struct loop *loop, const struct manager_config *config, struct err *err, struct manager **ret_manager)
 {
 	struct manager *m = calloc(1, sizeof(*m));
@@ -554,6 +565,9 @@ int manager_new(struct loop *loop, const struct manager_config *config, struct e
 		r = err_set(err, -errno, "log folder %s: cannot make it: %s", config->logs, strerror(errno));
 	else
 		r = store_open(config->vms, err, &m->store);
+	/* Without it all else works. */
+	if (r == 0 && links_new(loop, follow_links, m, &m->env.links) < 0)
+		log_warn(NULL, "rtnetlink: links of NICs do not follow the host's devices");
 	if (r == 0 && config->spawner && ovs_new(loop, config->spawner, config->base, &m->env.ovs) < 0)
 		r = err_set(err, -ENOMEM, "no memory");
 	if (r == 0)
@@ -613,6 +627,7 @@ void manager_free(struct manager *m)
 		entry_free(e);
 	}
 	ovs_free(m->env.ovs);
+	links_free(m->env.links);
 	store_free(m->store);
 	free(m);
 }

@@ -79,7 +79,7 @@ static void fill_nic(struct nic_message *msg, const struct domain *domain, const
 	to->speed = SPEED;
 	to->large_frames = nic->type == DOMAIN_NIC_USER; /* passt takes them */
 	to->segment_max = to->large_frames ? passt_segment_max() : 0;
-	to->link_down = nic->link_down;
+	to->link_down = nic->link_down || nic->unplugged;
 	fill_bandwidth(&msg->inbound, &nic->inbound);
 	fill_bandwidth(&msg->outbound, &nic->outbound);
 	to->inbound = &msg->inbound;

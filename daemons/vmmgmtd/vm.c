@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "links.h"
 #include "ovs.h"
 #include "vm_int.h"
 #include "vm_peer.h"
@@ -252,6 +253,7 @@ void vm_set_state(struct vm *vm, enum vm_state state, const char *reason)
 	vm->state = state;
 	vm_set_reason(vm, reason);
 	log_info(vm->domain.name, "%s: %s", vm_state_name(state), vm->reason);
+	links_look(vm->env->links);
 	vm_changed(vm);
 }
 

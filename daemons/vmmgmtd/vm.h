@@ -86,6 +86,7 @@ struct vm_env {
 	const char *logs;	  /* folder of the daemons' logs */
 	const char *kvm;	  /* "/dev/kvm" */
 	const char *reservations; /* folder of those of shared disks */
+	struct links *links;	  /* NULL: nobody looks after links */
 	struct ovs *ovs;	  /* NULL: ports of Open vSwitch cannot be made */
 	struct broker_owners owners;
 	/* The name of another VM than @except (NULL: than none) that has this MAC address; NULL: none. */
@@ -188,6 +189,10 @@ struct vm_capture {
 	const struct worker_filter *filter;
 	size_t filter_len; /* at most WORKER_FILTER_MAX */
 };
+
+/** vm_links_follow - links of NICs follow their devices: tell the guest of one that is not as it was. Return: whether
+ * there is more to tell. */
+bool vm_links_follow(struct vm *vm);
 
 /** vm_capture_nic - what passes a NIC of what runs is written down as pcapng, from when it is done on. */
 void vm_capture_nic(struct vm *vm, const char *alias, const struct vm_capture *capture, vm_change_fn done, void *arg);

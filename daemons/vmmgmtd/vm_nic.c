@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "broker_nic.h"
+#include "links.h"
 #include "ovs.h"
 #include "vm_change.h"
 #include "vm_peer.h"
@@ -513,6 +514,7 @@ void vm_nics_changed(struct vm *vm, const struct domain *before, const struct do
 {
 	size_t index;
 
+	links_look(vm->env->links);
 	for (size_t i = 0; i < before->nic_count; i++) {
 		if (domain_find_nic(after, before->nics[i].alias, &index, NULL) < 0)
 			close_nic(vm, &before->nics[i]);

@@ -89,6 +89,12 @@ static struct domain_nic *nic_of(const struct vm_peer *peer)
 	return NULL;
 }
 
+static void carry(struct domain_nic *to, const struct domain_nic *from)
+{
+	to->generation = from->generation;
+	to->unplugged = from->unplugged;
+}
+
 void vm_peers_save(struct vm *vm)
 {
 	char text[64 * DOMAIN_NICS_MAX] = "";
@@ -96,11 +102,21 @@ void vm_peers_save(struct vm *vm)
 	int r;
 
 	for (size_t i = 0; i < vm->domain.nic_count; i++)
-		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s %u\n", vm->domain.nics[i].alias,
-					vm->domain.nics[i].generation);
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s %u %u\n", vm->domain.nics[i].alias,
+					vm->domain.nics[i].generation, (unsigned int)vm->domain.nics[i].unplugged);
 	r = runtime_save_nics(vm->env->base, vm->domain.uuid, text);
 	if (r < 0)
 		log_error(vm->domain.name, "runtime folder: what is behind NICs cannot be written: %s", strerror(-r));
+}
+
+/* "GENERATION UNPLUGGED"; the second is missing from those before. */
+static void load_one(struct domain_nic *nic, const char *text)
+{
+	char *end;
+	unsigned int generation = (unsigned int)strtoul(text, &end, 10);
+
+	nic->generation = MAX(nic->generation, generation);
+	nic->unplugged = strtoul(end, NULL, 10) == 1;
 }
 
 static void load_generations(struct vm *vm)
@@ -116,8 +132,7 @@ static void load_generations(struct vm *vm)
 		for (size_t i = 0; blank && i < vm->domain.nic_count; i++)
 			if (!strncmp(vm->domain.nics[i].alias, line, (size_t)(blank - line)) &&
 			    !vm->domain.nics[i].alias[blank - line])
-				vm->domain.nics[i].generation =
-					MAX(vm->domain.nics[i].generation, (unsigned int)strtoul(blank + 1, NULL, 10));
+				load_one(&vm->domain.nics[i], blank + 1);
 	}
 }
 
@@ -512,7 +527,7 @@ void vm_peers_adopt(struct vm *vm)
 void vm_peers_begin(struct vm *vm)
 {
 	for (size_t i = 0; i < vm->domain.nic_count; i++)
-		vm->domain.nics[i].generation = 0;
+		carry(&vm->domain.nics[i], &(struct domain_nic){.generation = 0});
 	vm_peers_save(vm);
 }
 
@@ -537,5 +552,5 @@ void vm_nics_carry(struct domain *to, const struct domain *from)
 	for (size_t i = 0; i < to->nic_count; i++)
 		for (size_t k = 0; k < from->nic_count; k++)
 			if (!strcmp(to->nics[i].alias, from->nics[k].alias))
-				to->nics[i].generation = from->nics[k].generation;
+				carry(&to->nics[i], &from->nics[k]);
 }
