@@ -15,6 +15,7 @@
 
 #define MOMENT (50 * NS_PER_MS)
 #define SOON   (200 * NS_PER_MS)
+#define LATER  (1 * NS_PER_SEC)
 #define BATCH  64u /* of messages that are thrown away at a time */
 
 static const struct syscall_rule rules[] = {
@@ -29,16 +30,18 @@ const struct syscall_list links_calls = {.name = "changes of network devices", .
 struct links {
 	int fd;
 	struct loop_source *source, *timer;
-	bool armed;
+	uint64_t at_ns; /* when it looks; 0: not */
 	links_fn fn;
 	void *arg;
 };
 
 static void arm(struct links *links, uint64_t delay_ns)
 {
-	if (links->armed)
+	const uint64_t at_ns = clock_now_ns() + delay_ns;
+
+	if (links->at_ns && links->at_ns <= at_ns)
 		return;
-	links->armed = true;
+	links->at_ns = at_ns;
 	loop_arm(links->timer, delay_ns);
 }
 
@@ -46,7 +49,7 @@ static void on_timer(void *arg)
 {
 	struct links *links = arg;
 
-	links->armed = false;
+	links->at_ns = 0;
 	if (links->fn(links->arg))
 		arm(links, SOON);
 }
@@ -99,4 +102,10 @@ void links_look(struct links *links)
 {
 	if (links)
 		arm(links, MOMENT);
+}
+
+void links_look_later(struct links *links)
+{
+	if (links)
+		arm(links, LATER);
 }

@@ -26,13 +26,29 @@ static int send_nic(struct worker *worker, const void *what, worker_done_fn done
 	return worker_change_nic(worker, what, done, arg);
 }
 
+/* It is as it was, or nobody knows: it is told again, which does no harm. */
+static void take_back(struct vm *vm, const char *alias)
+{
+	size_t index;
+
+	if (domain_find_nic(&vm->domain, alias, &index, NULL) < 0)
+		return;
+	vm->domain.nics[index].unplugged = !vm->domain.nics[index].unplugged;
+	vm_peers_save(vm);
+}
+
 static void on_told(int error, const char *text, const char *name, void *arg)
 {
 	struct vm *vm = arg;
 
-	if (error && error != -ECANCELED && error != -ECONNRESET && log_allowed(&vm->told, vm->domain.name))
+	if (!error) {
+		links_look(vm->env->links); /* there may be another one */
+		return;
+	}
+	if (error != -ECANCELED && error != -ECONNRESET && log_allowed(&vm->told, vm->domain.name))
 		log_error(vm->domain.name, "NIC %s: its link cannot be set: %s", name, text);
-	links_look(vm->env->links); /* there may be another one */
+	take_back(vm, name);
+	links_look_later(vm->env->links);
 }
 
 static int tell(struct vm *vm, struct domain_nic *nic, struct err *err)
@@ -73,7 +89,7 @@ bool vm_links_follow(struct vm *vm)
 		if (vm->change)
 			return true;
 		if (vm_change_check(vm, &vm_change_nics, &err) < 0 || tell(vm, nic, &err) < 0)
-			return false; /* its next state brings us here again */
+			return false; /* what the worker tells next brings us here again */
 		if (log_allowed(&vm->told, vm->domain.name))
 			log_notice(vm->domain.name, "NIC %s: what it is plugged into is %s: so is its link", nic->alias,
 				   nic->unplugged ? "down, or gone" : "up again");

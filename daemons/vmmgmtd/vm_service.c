@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "dbus/session.h"
+#include "links.h"
 #include "vm_int.h"
 #include "vm_peer.h"
 
@@ -115,6 +116,7 @@ void vm_services_set(struct vm *vm, const struct worker_status *status)
 	}
 	if (!over)
 		vm_peers_told(vm);
+	links_look(vm->env->links);
 }
 
 /* ---- upgrade ---- */
