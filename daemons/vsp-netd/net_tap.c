@@ -30,6 +30,7 @@
 #include "net.h"
 
 #define FRAME_MAX (65535u + 14u + 8u) /* with two tags */
+#define SHORT_MAX 256u
 
 struct queue {
 	struct tap *tap;
@@ -43,7 +44,7 @@ struct tap {
 	struct net net;
 	bool gone;
 	bool macvtap;
-	uint8_t mac[6];	  /* that it was given: of a macvtap */
+	uint8_t mac[6];		  /* that it was given: of a macvtap */
 	struct loop_source *tell; /* the host of it */
 	struct queue queue[SETTINGS_QUEUES_MAX];
 	uint8_t frame[FRAME_MAX + 1]; /* of receive() */
@@ -111,6 +112,20 @@ static void on_ready(int fd, unsigned int events, void *arg)
 
 /* ---- frames ---- */
 
+/* One that is short and in one piece costs less as one buffer than as two. */
+static ssize_t write_frame(int fd, struct net_outgoing *frame)
+{
+	uint8_t bytes[sizeof(frame->hdr) + SHORT_MAX];
+
+	if (frame->pieces > 2 || frame->len > SHORT_MAX) {
+		frame->piece[0] = (struct iovec){&frame->hdr, sizeof(frame->hdr)};
+		return writev(fd, frame->piece, (int)frame->pieces);
+	}
+	memcpy(bytes, &frame->hdr, sizeof(frame->hdr));
+	memcpy(bytes + sizeof(frame->hdr), frame->piece[1].iov_base, frame->len);
+	return write(fd, bytes, sizeof(frame->hdr) + frame->len);
+}
+
 static int tap_send(struct net *net, unsigned int number, struct net_outgoing *frame)
 {
 	struct tap *tap = to_tap(net);
@@ -119,9 +134,8 @@ static int tap_send(struct net *net, unsigned int number, struct net_outgoing *f
 
 	if (tap->gone)
 		return -ENODEV;
-	frame->piece[0] = (struct iovec){&frame->hdr, sizeof(frame->hdr)};
 	do
-		n = writev(queue->fd, frame->piece, (int)frame->pieces);
+		n = write_frame(queue->fd, frame);
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == EAGAIN) {
 		queue->waiting = true;
