@@ -145,7 +145,7 @@ static void usage(FILE *to)
 	      "  --stop-storaged MS                    stop it (SIGSTOP) instead\n"
 	      "  --kills N                             at most so often\n"
 	      "  --kill-from TEXT                      and not before the guest has said TEXT\n"
-	      "  --upgrade PATH                        replace vsp-storaged by this program while the guest runs\n"
+	      "  --upgrade PATH                        replace vsp-storaged, or vsp-netd, by this one while the guest runs\n"
 	      "  --upgrades N                          so often, every 300 ms; 1 by default\n"
 	      "  --tell-when TEXT                      a byte on the guest's serial port once vsp-storaged's last\n"
 	      "                                        message has TEXT in it\n"
@@ -577,6 +577,7 @@ static void on_pace(void *arg)
 
 static int upgrade(struct run *run, struct err *err)
 {
+	const char *service = run->options.vm.nic ? "network" : "storage";
 	struct loop_source *pace = NULL;
 	bool over;
 	int r = loop_add_timer(run->loop, on_pace, &over, &pace);
@@ -588,7 +589,7 @@ static int upgrade(struct run *run, struct err *err)
 			r = loop_run_once(run->loop, true);
 		if (run_vm_state(run->vm)->ended || run->timed_out)
 			break;
-		r = run_vm_upgrade(run->vm, run->options.upgrade, err);
+		r = run_vm_upgrade(run->vm, service, run->options.upgrade, err);
 	}
 	loop_remove(&pace);
 	return r;
