@@ -135,7 +135,7 @@ bool vm_nics_unplug(struct vm *vm)
 
 void vm_nics_gone(struct vm *vm)
 {
-	vm->on_ovs = false;
+	vm->on_ovs = vm->run_waits = false; /* a start that has failed waited, perhaps */
 	vm->unplug = VM_UNPLUG_TO_DO;
 	vm_peers_close(vm);
 	for (size_t i = 0; i < vm->domain.nic_count; i++)
