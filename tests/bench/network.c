@@ -32,6 +32,7 @@
 
 #define WINDOW_NS (350 * NS_PER_MS)
 #define BATCH	  512u
+#define QUIET	  8u /* times of 10 ms */
 #define ETHER_IP  0x0800
 
 enum target_id { TARGET_OURS, TARGET_FLOOR, TARGET_OURS_LRO, TARGET_FLOOR_LRO, TARGETS };
@@ -176,14 +177,15 @@ static unsigned long receive_window(const struct load *load, enum target_id id)
 			return 0;
 		taken += (unsigned long)n;
 	}
-	/* The next window may have another frame. */
-	do {
-		poll(NULL, 0, 5);
+	/* The next window may have another frame: what is under way comes, even if its carrier is kept waiting. */
+	for (unsigned int quiet = 0; quiet < QUIET;) {
+		poll(NULL, 0, 10);
 		n = targets[id]->ops->take(targets[id]);
 		if (n < 0)
 			return 0;
 		taken += (unsigned long)n;
-	} while (n > 0);
+		quiet = n > 0 ? 0 : quiet + 1;
+	}
 	return taken;
 }
 
