@@ -150,3 +150,36 @@ unsigned int life_planned(const struct life *life)
 		count += at[1] != '-';
 	return count;
 }
+
+/* ---- plans ---- */
+
+const char *const life_points[LIFE_POINTS] = {
+#define X(id, name, what) name,
+	DEATH_POINTS(X)
+#undef X
+};
+
+bool life_run_point(bool (*run_plan)(const char *plan, bool *ret_never), const char *first, const char *point,
+		    unsigned int passage, bool must_pass)
+{
+	char text[128];
+	bool never, ok;
+
+	snprintf(text, sizeof(text), "%s%s%s:%u", first, *first ? "," : "", point, passage);
+	ok = run_plan(text, &never);
+	if (!never || !must_pass)
+		return ok;
+	printf("FAIL: %s: never passed\n", text);
+	return false;
+}
+
+int life_main(int argc, char **argv, bool (*run_plan)(const char *plan, bool *ret_never), bool (*run_all)(void))
+{
+	bool ok = true, never;
+
+	if (argc == 1)
+		ok = run_all();
+	for (int i = 1; i < argc; i++)
+		ok &= run_plan(argv[i], &never) && !never;
+	return ok ? 0 : 1;
+}

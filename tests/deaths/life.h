@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/death.h"
 #include "fake_worker.h"
 
 #define LIFE_EXIT_NO_WORKER 4 /* its worker let go of it */
@@ -44,6 +45,20 @@ bool life_wait_for(struct life *life, bool (*done)(void), const char *what);
 bool life_open(struct life *life);
 /** life_hand_over - a planned end. */
 void life_hand_over(struct life *life);
+/* The names of all points, in the order of enum death_point. */
+#define LIFE_ONE(id, name, what) +1
+enum { LIFE_POINTS = 0 DEATH_POINTS(LIFE_ONE) };
+#undef LIFE_ONE
+extern const char *const life_points[LIFE_POINTS];
+
+/**
+ * life_run_point - @run_plan: one run; *@ret_never: it has not passed all of the plan's points. Return: whether all was
+ * well. The plan here: @first (or ""), then @point at its @passage. @must_pass: it fails if it never gets there.
+ */
+bool life_run_point(bool (*run_plan)(const char *plan, bool *ret_never), const char *first, const char *point,
+		    unsigned int passage, bool must_pass);
+/** life_main - the plans that the arguments are, which all must be passed; without: @run_all. Return: exit status. */
+int life_main(int argc, char **argv, bool (*run_plan)(const char *plan, bool *ret_never), bool (*run_all)(void));
 /** life_planned - how many deaths the plan has. */
 unsigned int life_planned(const struct life *life);
 

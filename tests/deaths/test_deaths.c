@@ -360,35 +360,26 @@ static bool run_plan(const char *text, bool poison, bool *ret_never)
 	return ok;
 }
 
-static const char *const points[] = {
-#define X(id, name, what) name,
-	DEATH_POINTS(X)
-#undef X
-};
-
 static bool is_of_recovery(size_t i)
 {
-	return strncmp(points[i], "recover-", 8) == 0;
+	return strncmp(life_points[i], "recover-", 8) == 0;
 }
 
 /* A disk sends nothing by itself: test_deaths_own.c; it is no NIC: test_deaths_net.c. */
 static bool is_of_own_packets(size_t i)
 {
-	return strncmp(points[i], "own-", 4) == 0 || strncmp(points[i], "net-", 4) == 0;
+	return strncmp(life_points[i], "own-", 4) == 0 || strncmp(life_points[i], "net-", 4) == 0;
+}
+
+static bool run_one(const char *text, bool *ret_never)
+{
+	return run_plan(text, false, ret_never);
 }
 
 /* @first: points of a recovery are reached after a first death only. */
 static bool run_point(const char *first, size_t i, unsigned int passage, bool must_pass)
 {
-	char text[128];
-	bool never, ok;
-
-	snprintf(text, sizeof(text), "%s%s%s:%u", first, *first ? "," : "", points[i], passage);
-	ok = run_plan(text, false, &never);
-	if (!never || !must_pass)
-		return ok;
-	printf("FAIL: %s: never passed\n", text);
-	return false;
+	return life_run_point(run_one, first, life_points[i], passage, must_pass);
 }
 
 /* One replays for the second time what it died of, and the third refuses it. */
@@ -404,7 +395,7 @@ static bool run_all(void)
 	bool is_long = getenv("BULKHEAD_CHECK_LONG") && strcmp(getenv("BULKHEAD_CHECK_LONG"), "1") == 0;
 	bool ok = run_poison() && run_point("", DEATH_AT_OUTCOME_REPLY, SWAP_OUTCOME, true);
 
-	for (size_t i = 0; i < ARRAY_SIZE(points); i++) {
+	for (size_t i = 0; i < (size_t)LIFE_POINTS; i++) {
 		if (i == DEATH_AT_RECOVER_TRIAL || is_of_own_packets(i)) /* the first: the cautious only */
 			continue;
 		if (i == DEATH_AT_RESERVE_FOUND) {
@@ -418,20 +409,14 @@ static bool run_all(void)
 			ok &= run_point("", i, 5, false);
 		}
 		for (size_t j = 0;
-		     is_long && !is_of_recovery(i) && i != DEATH_AT_RESERVE_FOUND && j < ARRAY_SIZE(points); j++)
+		     is_long && !is_of_recovery(i) && i != DEATH_AT_RESERVE_FOUND && j < (size_t)LIFE_POINTS; j++)
 			if (is_of_recovery(j) && j != DEATH_AT_RECOVER_TRIAL)
-				ok &= run_point(points[i], j, 1, false);
+				ok &= run_point(life_points[i], j, 1, false);
 	}
 	return ok;
 }
 
 int main(int argc, char **argv)
 {
-	bool ok = true, never;
-
-	if (argc == 1)
-		ok = run_all();
-	for (int i = 1; i < argc; i++)
-		ok &= run_plan(argv[i], false, &never) && !never;
-	return ok ? 0 : 1;
+	return life_main(argc, argv, run_one, run_all);
 }

@@ -644,12 +644,6 @@ static bool run_plan(const char *text, unsigned int rounds, bool *ret_never)
 	return ok;
 }
 
-static const char *const points[] = {
-#define X(id, name, what) name,
-	DEATH_POINTS(X)
-#undef X
-};
-
 /* Those of a disk, of what is counted, and of the cautious. */
 static bool is_ours(const char *point)
 {
@@ -661,37 +655,34 @@ static bool is_ours(const char *point)
 	return true;
 }
 
+static bool run_one(const char *text, bool *ret_never)
+{
+	return run_plan(text, ROUNDS, ret_never);
+}
+
 static bool run_point(const char *first, const char *point, unsigned int passage, bool must_pass)
 {
-	char text[128];
-	bool never, ok;
-
-	snprintf(text, sizeof(text), "%s%s%s:%u", first, *first ? "," : "", point, passage);
-	ok = run_plan(text, ROUNDS, &never);
-	if (!never || !must_pass)
-		return ok;
-	printf("FAIL: %s: never passed\n", text);
-	return false;
+	return life_run_point(run_one, first, point, passage, must_pass);
 }
 
 static bool run_all(void)
 {
 	bool ok = true;
 
-	for (size_t i = 0; i < ARRAY_SIZE(points); i++) {
-		if (!is_ours(points[i]))
+	for (size_t i = 0; i < (size_t)LIFE_POINTS; i++) {
+		if (!is_ours(life_points[i]))
 			continue;
-		if (!strncmp(points[i], "recover-", 8)) {
-			ok &= run_point("accept-cursor:30", points[i], 1, true);
-			continue;
-		}
-		if (!strcmp(points[i], "net-link-written")) {
-			ok &= run_point("-", points[i], 1, true); /* after the hand-over */
+		if (!strncmp(life_points[i], "recover-", 8)) {
+			ok &= run_point("accept-cursor:30", life_points[i], 1, true);
 			continue;
 		}
-		ok &= run_point("", points[i], 1, true);
-		if (!strncmp(points[i], "net-", 4) || !strncmp(points[i], "own-", 4))
-			ok &= run_point("", points[i], 4, false);
+		if (!strcmp(life_points[i], "net-link-written")) {
+			ok &= run_point("-", life_points[i], 1, true); /* after the hand-over */
+			continue;
+		}
+		ok &= run_point("", life_points[i], 1, true);
+		if (!strncmp(life_points[i], "net-", 4) || !strncmp(life_points[i], "own-", 4))
+			ok &= run_point("", life_points[i], 4, false);
 	}
 	return ok;
 }
@@ -715,13 +706,15 @@ static bool run_messages(void)
 	return ok;
 }
 
+static bool run_everything(void)
+{
+	bool never, ok = run_all();
+
+	ok &= run_messages();
+	return run_plan("-", ROUNDS, &never) && ok;
+}
+
 int main(int argc, char **argv)
 {
-	bool ok = true, never;
-
-	if (argc == 1)
-		ok = run_all() & run_messages() & run_plan("-", ROUNDS, &never);
-	for (int i = 1; i < argc; i++)
-		ok &= run_plan(argv[i], ROUNDS, &never) && !never;
-	return ok ? 0 : 1;
+	return life_main(argc, argv, run_one, run_everything);
 }

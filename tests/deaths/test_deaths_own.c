@@ -226,12 +226,6 @@ static bool run_plan(const char *plan, bool *ret_never)
 	return ok;
 }
 
-static const char *const points[] = {
-#define X(id, name, what) name,
-	DEATH_POINTS(X)
-#undef X
-};
-
 static bool begins(const char *text, const char *with)
 {
 	return strncmp(text, with, strlen(with)) == 0;
@@ -246,15 +240,7 @@ static bool is_of_others(const char *point)
 
 static bool run_point(const char *first, const char *point, unsigned int passage, bool must_pass)
 {
-	char text[128];
-	bool never, ok;
-
-	snprintf(text, sizeof(text), "%s%s%s:%u", first, *first ? "," : "", point, passage);
-	ok = run_plan(text, &never);
-	if (!never || !must_pass)
-		return ok;
-	printf("FAIL: %s: never passed\n", text);
-	return false;
+	return life_run_point(run_plan, first, point, passage, must_pass);
 }
 
 static bool run_all(void)
@@ -262,35 +248,30 @@ static bool run_all(void)
 	bool is_long = getenv("BULKHEAD_CHECK_LONG") && strcmp(getenv("BULKHEAD_CHECK_LONG"), "1") == 0;
 	bool ok = true;
 
-	for (size_t i = 0; i < ARRAY_SIZE(points); i++) {
-		const bool own = begins(points[i], "own-"), recovery = begins(points[i], "recover-");
+	for (size_t i = 0; i < (size_t)LIFE_POINTS; i++) {
+		const bool own = begins(life_points[i], "own-"), recovery = begins(life_points[i], "recover-");
 
-		if (is_of_others(points[i]))
+		if (is_of_others(life_points[i]))
 			continue;
 		if (recovery) {
-			ok &= run_point("own-freed:30", points[i], 1, strcmp(points[i], "recover-replay") != 0);
-			ok &= run_point("own-table:95", points[i], 1, false);
+			ok &= run_point("own-freed:30", life_points[i], 1,
+					strcmp(life_points[i], "recover-replay") != 0);
+			ok &= run_point("own-table:95", life_points[i], 1, false);
 			continue;
 		}
-		ok &= run_point("", points[i], 1, true);
+		ok &= run_point("", life_points[i], 1, true);
 		/* of batches there are fewer where the machine is slow */
-		if (own || begins(points[i], "commit-"))
-			ok &= run_point("", points[i], own ? 40 : 5,
+		if (own || begins(life_points[i], "commit-"))
+			ok &= run_point("", life_points[i], own ? 40 : 5,
 					i >= DEATH_AT_OWN_WRITTEN && i <= DEATH_AT_OWN_FREED);
-		for (size_t j = 0; own && j < ARRAY_SIZE(points); j++)
-			if (begins(points[j], is_long ? "recover-" : "own-") && !is_of_others(points[j]))
-				ok &= run_point(points[i], points[j], 3, false);
+		for (size_t j = 0; own && j < (size_t)LIFE_POINTS; j++)
+			if (begins(life_points[j], is_long ? "recover-" : "own-") && !is_of_others(life_points[j]))
+				ok &= run_point(life_points[i], life_points[j], 3, false);
 	}
 	return ok;
 }
 
 int main(int argc, char **argv)
 {
-	bool ok = true, never;
-
-	if (argc == 1)
-		ok = run_all();
-	for (int i = 1; i < argc; i++)
-		ok &= run_plan(argv[i], &never) && !never;
-	return ok ? 0 : 1;
+	return life_main(argc, argv, run_plan, run_all);
 }
