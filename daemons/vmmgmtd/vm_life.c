@@ -498,6 +498,7 @@ void vm_start_begin(struct vm *vm, bool paused, vm_done_fn done, void *arg)
 
 	vm->starting = true;
 	vm->paused = paused;
+	vm->run_waits = false;
 	vm->start_done = done;
 	vm->start_arg = arg;
 	vm->last.known = false;

@@ -83,7 +83,7 @@ static void on_plugged(int error, const char *text, void *arg)
 		return;
 	if (error)
 		vm_fail(vm, error, text);
-	else if (vm->run_waits)
+	else if (vm->run_waits && vm->conn)
 		vm_run(vm);
 }
 
