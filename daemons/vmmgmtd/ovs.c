@@ -33,6 +33,7 @@
 #define TEXT_LEN  4096u
 #define SAID_LEN  16384u /* of names that it finds: a thousand */
 #define NAME_ARGS 4u	 /* "-- --if-exists del-port NAME" */
+#define ROUNDS	  64u	 /* of finding and removing */
 
 static const struct syscall_rule rules[] = {
 	{SYS_pipe2},
@@ -55,15 +56,24 @@ struct command {
 enum job_kind {
 	JOB_PLUG,
 	JOB_SET,
-	JOB_FIND,  /* names, which are to go */
-	JOB_SWEEP, /* the same, if their devices have gone */
-	JOB_REMOVE,
+	JOB_UNPLUG,
+	JOB_SWEEP, /* of what is found goes that whose device has gone */
+};
+
+enum job_step {
+	STEP_FIND, /* names, which are to go */
+	STEP_REMOVE,
+	STEP_DO,
+	JOB_STEPS,
 };
 
 struct job {
 	struct job *next;
 	enum job_kind kind;
-	struct command command;
+	enum job_step step;
+	struct command commands[JOB_STEPS]; /* empty: there is no such step */
+	unsigned int rounds;
+	bool more;		     /* names than fit into one command */
 	char what[ERR_TEXT_MAX / 4]; /* "NIC net0": for messages */
 	char bridge[DOMAIN_IFNAME_MAX];
 	const void *owner;
@@ -115,6 +125,9 @@ static void trunk_text(const struct domain_nic *nic, char *ret, size_t size)
 {
 	size_t len = (size_t)snprintf(ret, size, "trunks=[");
 
+	/* None at all stands for all VLANs. */
+	if (nic->trunk && !nic->trunk_count)
+		len += (size_t)snprintf(ret + len, size - len, "%u", nic->vlan);
 	for (size_t i = 0; i < nic->trunk_count; i++)
 		len += (size_t)snprintf(ret + len, size - len, "%s%u", i ? "," : "", nic->trunk_tags[i]);
 	snprintf(ret + len, size - len, "]");
@@ -158,7 +171,6 @@ static void plug_command(struct command *command, const struct domain_nic *nic, 
 
 	domain_mac_text(nic->mac, mac);
 	begin(command);
-	add_removal(command, name);
 	add_words(command, port);
 	add_words(command, transient);
 	add_vlan(command, nic);
@@ -171,12 +183,13 @@ static void plug_command(struct command *command, const struct domain_nic *nic, 
 		add(command, "external-ids:port-profile=\"%s\"", nic->profile_id);
 }
 
-static void find_command(struct command *command)
+static void find_command(struct command *command, const char *base)
 {
 	const char *const words[] = {"--bare", "--no-heading", "--columns=name", "find", "Interface", NULL};
 
 	begin(command);
 	add_words(command, words);
+	add(command, "external-ids:bulkhead=\"%s\"", base);
 }
 
 /* ---- what it says ---- */
@@ -192,6 +205,10 @@ static const struct {
 	 "there is no bridge %s of Open vSwitch's: make it (ovs-vsctl add-br %s), or, if it is one of the kernel's, "
 	 "leave out virtualport",
 	 -ENODEV},
+	{"cannot create a port named",
+	 "Open vSwitch has a port of its device's name, which is not ours: remove that, or say <target dev=>, with "
+	 "another name",
+	 -EEXIST},
 };
 
 /* The line that matters: the last one that is the program's own. */
@@ -238,7 +255,8 @@ static void answer(struct job *job, int error, const char *text)
 	job->owner = NULL;
 	if (done)
 		done(error, text, job->arg);
-	else if (error && error != -ECANCELED && job->kind != JOB_SWEEP) /* which is for a switch that runs */
+	/* A sweep is for a switch that runs. */
+	else if (error && error != -ECANCELED && (job->kind != JOB_SWEEP || job->step != STEP_FIND))
 		log_error(NULL, "%s", text);
 }
 
@@ -256,26 +274,41 @@ static bool device_is_there(const char *name)
 	return fd < 0 || ioctl(fd, SIOCGIFINDEX, &ifr) == 0;
 }
 
-/* The same job goes on with the names, as many as fit; if there are more, it looks again then. Return: whether there is
- * any. */
+/* As many as fit; if there are more, it looks again then. Return: whether there is any. */
 static bool remove_found(struct job *job, char *said)
 {
+	struct command *command = &job->commands[STEP_REMOVE];
 	char *at = NULL;
 	unsigned int names = 0;
 
-	begin(&job->command);
+	job->more = false;
+	begin(command);
 	/* Nothing depends on it. */
-	add(&job->command, "--no-wait");
+	add(command, "--no-wait");
 	for (char *name = strtok_r(said, " \n", &at); name; name = strtok_r(NULL, " \n", &at)) {
 		if (strlen(name) >= DOMAIN_IFNAME_MAX || (job->kind == JOB_SWEEP && device_is_there(name)))
 			continue;
-		if (job->command.count + NAME_ARGS > ARGUMENTS)
+		job->more = command->count + NAME_ARGS > ARGUMENTS;
+		if (job->more)
 			break;
-		add_removal(&job->command, name);
+		add_removal(command, name);
 		names++;
 	}
-	job->kind = JOB_REMOVE;
 	return names > 0;
+}
+
+/* After a step that went well. Return: whether there is another one. */
+static bool next_step(struct job *job, char *said)
+{
+	if (job->step == STEP_FIND && remove_found(job, said))
+		job->step = STEP_REMOVE;
+	else if (job->step == STEP_REMOVE && job->more && ++job->rounds < ROUNDS)
+		job->step = STEP_FIND;
+	else if (job->step != STEP_DO && job->commands[STEP_DO].count)
+		job->step = STEP_DO;
+	else
+		return false;
+	return true;
 }
 
 static void read_said(struct ovs *ovs, char *ret, size_t size)
@@ -315,8 +348,7 @@ static void on_ended(struct spawned *process, int status, void *arg)
 	ovs->process = NULL;
 	loop_disarm(ovs->patience);
 	read_said(ovs, said, sizeof(said));
-	if (explain(job, status, said, &err) == 0 && (job->kind == JOB_FIND || job->kind == JOB_SWEEP) &&
-	    remove_found(job, said))
+	if (explain(job, status, said, &err) == 0 && next_step(job, said))
 		loop_arm(ovs->start, 0);
 	else
 		finish(ovs, err.code, err.text);
@@ -340,7 +372,8 @@ static int start(struct ovs *ovs, const struct job *job, struct err *err)
 		return err_set(err, -errno, "%s: %s: %s", job->what, path, strerror(errno));
 	r = spawner_spawn(
 		ovs->spawner,
-		&(struct spawn_request){.exe_fd = exe_fd, .name = PROGRAM, .args = job->command.list, .log_fd = says},
+		&(struct spawn_request){
+			.exe_fd = exe_fd, .name = PROGRAM, .args = job->commands[job->step].list, .log_fd = says},
 		&events, ovs, err, &ovs->process);
 	if (r == 0)
 		ovs->said_fd = take_fd(&said);
@@ -386,6 +419,7 @@ static int job_new(struct ovs *ovs, enum job_kind kind, const struct domain_nic 
 	if (!job)
 		return err_set(err, -ENOMEM, "NIC %s: no memory", alias);
 	job->kind = kind;
+	job->step = kind == JOB_SET ? STEP_DO : STEP_FIND;
 	snprintf(job->what, sizeof(job->what), "%s%s", nic ? "NIC " : "ports of NICs", alias);
 	if (nic)
 		snprintf(job->bridge, sizeof(job->bridge), "%s", nic->source);
@@ -414,7 +448,9 @@ int ovs_plug(struct ovs *ovs, const struct domain_nic *nic, const char *name, co
 
 	if (r < 0)
 		return r;
-	plug_command(&job->command, nic, name, uuid, ovs->base);
+	find_command(&job->commands[STEP_FIND], ovs->base);
+	add(&job->commands[STEP_FIND], "name=\"%s\"", name);
+	plug_command(&job->commands[STEP_DO], nic, name, uuid, ovs->base);
 	enqueue(ovs, job, owner, done, arg);
 	return 0;
 }
@@ -428,9 +464,9 @@ int ovs_set(struct ovs *ovs, const struct domain_nic *nic, const char *name, con
 
 	if (r < 0)
 		return r;
-	begin(&job->command);
-	add_words(&job->command, words);
-	add_vlan(&job->command, nic);
+	begin(&job->commands[STEP_DO]);
+	add_words(&job->commands[STEP_DO], words);
+	add_vlan(&job->commands[STEP_DO], nic);
 	enqueue(ovs, job, owner, done, arg);
 	return 0;
 }
@@ -440,16 +476,15 @@ int ovs_unplug(struct ovs *ovs, const char *uuid, const struct domain_nic *nic, 
 {
 	char mac[DOMAIN_MAC_TEXT];
 	struct job *job;
-	int r = job_new(ovs, JOB_FIND, nic, &job, err);
+	int r = job_new(ovs, JOB_UNPLUG, nic, &job, err);
 
 	if (r < 0)
 		return r;
-	find_command(&job->command);
-	add(&job->command, "external-ids:vm-uuid=\"%s\"", uuid);
-	add(&job->command, "external-ids:bulkhead=\"%s\"", ovs->base);
+	find_command(&job->commands[STEP_FIND], ovs->base);
+	add(&job->commands[STEP_FIND], "external-ids:vm-uuid=\"%s\"", uuid);
 	if (nic) {
 		domain_mac_text(nic->mac, mac);
-		add(&job->command, "external-ids:attached-mac=\"%s\"", mac);
+		add(&job->commands[STEP_FIND], "external-ids:attached-mac=\"%s\"", mac);
 	}
 	enqueue(ovs, job, owner, done, arg);
 	return 0;
@@ -462,8 +497,7 @@ void ovs_sweep(struct ovs *ovs)
 
 	if (!ovs || job_new(ovs, JOB_SWEEP, NULL, &job, &err) < 0)
 		return;
-	find_command(&job->command);
-	add(&job->command, "external-ids:bulkhead=\"%s\"", ovs->base);
+	find_command(&job->commands[STEP_FIND], ovs->base);
 	enqueue(ovs, job, NULL, NULL, NULL);
 }
 

@@ -8,10 +8,12 @@
  * port of that name may be anybody's. What a manager did not live to remove, the next one finds (ovs_sweep()): ports
  * of ours whose device is not there any more; a host that starts anew removes them itself (transient).
  *
- *	plug, set:   [ovs-vsctl ...]                          -> answered
- *	unplug:      [ovs-vsctl find] -> [ovs-vsctl del-port] -> answered
+ *	plug:   [ovs-vsctl find] -> [ovs-vsctl del-port] -> [ovs-vsctl add-port] -> answered
+ *	set:    [ovs-vsctl set] -> answered
+ *	unplug: [ovs-vsctl find] -> [ovs-vsctl del-port] -> answered
+ *	                ^---- there are more ----+
  *
- * Limits: as many steps of one job as names fit on a command line. Context: the loop's thread.
+ * Limits: a job removes some hundred ports. Context: the loop's thread.
  * Spec: ovs-vsctl(8), ovs-vswitchd.conf.db(5) of Open vSwitch 3.1.
  */
 #ifndef VMMGMTD_OVS_H
@@ -37,7 +39,8 @@ int ovs_new(struct loop *loop, struct spawner *spawner, const char *base, struct
 void ovs_free(struct ovs *ovs);
 
 /**
- * ovs_plug - make the device @name a port of the NIC's bridge. Where it was a port, it is none any more.
+ * ovs_plug - make the device @name a port of the NIC's bridge. Where it was a port of ours, it is none any more; a port
+ * of that name that is somebody else's stays, and is an error.
  * @nic, @name, @uuid: copied. @owner: for ovs_abandon().
  * Return: 0: @done follows; -ENOENT (no ovs-vsctl), -ENOMEM, with a line.
  */
