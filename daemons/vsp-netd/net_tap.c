@@ -227,8 +227,10 @@ static int tap_set_mac(struct net *net, const uint8_t mac[6])
 	if (!tap->macvtap || tap->gone || !memcmp(tap->mac, mac, sizeof(tap->mac)))
 		return 0;
 	memcpy(ifr.ifr_hwaddr.sa_data, mac, sizeof(tap->mac));
+	if (ioctl(tap->queue[0].fd, SIOCSIFHWADDR, &ifr) < 0)
+		return -errno;
 	memcpy(tap->mac, mac, sizeof(tap->mac));
-	return ioctl(tap->queue[0].fd, SIOCSIFHWADDR, &ifr) < 0 ? -errno : 0;
+	return 0;
 }
 
 static void tap_close(struct net *net)
