@@ -309,8 +309,10 @@ static void on_handed(int error, const char *text, const char *name, void *arg)
 		log_info(vm->domain.name, "NIC %s: there is somebody behind it again", peer->alias);
 		return;
 	}
-	if (error == -ECANCELED || error == -ECONNRESET)
-		return; /* whoever connects again is told what has gone */
+	if (error == -ECANCELED || error == -ECONNRESET) {
+		peer->wanted = false; /* whoever connects again is told what has gone */
+		return;
+	}
 	if (log_allowed(&vm->told, vm->domain.name))
 		log_error(vm->domain.name, "NIC %s: what is to be behind it is refused: %s", peer->alias, text);
 	want(peer, PAUSE_MAX_NS);
@@ -373,9 +375,10 @@ static void on_timer(void *arg)
 	struct err err = {0};
 	int r;
 
-	if (!peer->wanted || peer->asked || !nic || vm->ending || vm->destroyed)
+	if (!peer->wanted || peer->asked || vm->ending || vm->destroyed)
 		return;
-	if (vm->change || !vm->conn || vm_change_check(vm, &vm_change_nics, &err) < 0) {
+	/* Without a NIC: it is being attached. */
+	if (!nic || vm->change || !vm->conn || vm_change_check(vm, &vm_change_nics, &err) < 0) {
 		loop_arm(peer->timer, BUSY_NS);
 		return;
 	}
