@@ -506,6 +506,11 @@ int broker_nic_set_mtu(const struct domain_nic *nic, struct err *err)
 	broker_nic_name(nic, name);
 	if (r == 0)
 		r = set_mtu(control, name, nic->mtu);
+	if (r == -ENODEV)
+		return err_set(err, r,
+			       "NIC %s: there is no network device %s: it was removed, or its VM runs since an earlier "
+			       "version, which named it otherwise: set its MTU with --config, and start the VM anew",
+			       nic->alias, name);
 	return r < 0 ? err_set(err, r, "NIC %s: %s cannot have MTU %u: %s", nic->alias, name, nic->mtu,
 			       r == -EPERM ? privilege : strerror(-r))
 		     : 0;
