@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "broker_nic.h"
 #include "vm_peer.h"
 
 const struct vm_change_kind vm_change_disks = {
@@ -134,6 +135,7 @@ static void on_settled(int error, const char *text, bool same, void *arg)
 		log_error(vm->domain.name, "its vmworker does not tell which %ss it has: %s", change->kind->what,
 			  *text ? text : strerror(-error));
 	if (!error && same) {
+		vm_nics_follow(vm, &change->then); /* of the ports' VLANs the worker knows nothing */
 		made(vm, change);
 		vm_peers_adopt(vm); /* who attached a NIC has not lived to look after it */
 		vm_peers_told(vm);
@@ -182,6 +184,19 @@ void vm_changes_settle(struct vm *vm)
 		vm->change = take_ptr(change);
 	else if (r != -ENOENT)
 		log_error(vm->domain.name, "a change that was interrupted is left as it is: %s", strerror(-r));
+}
+
+void vm_changes_gone(struct vm *vm)
+{
+	struct vm_change *change = vm_change_new(vm, NULL, NULL, NULL);
+
+	if (!change)
+		return;
+	if (read_plan(vm, change) == 0) {
+		for (size_t i = 0; i < change->then.nic_count; i++)
+			broker_nic_gone(&change->then.nics[i]);
+	}
+	change_free(change);
 }
 
 /* ---- requests ---- */

@@ -154,6 +154,8 @@ int vm_open_disk(const struct vm *vm, const struct domain_disk *disk, struct err
 
 /** vm_changes_settle - if a change was interrupted, ask the worker how it has ended. */
 void vm_changes_settle(struct vm *vm);
+/** vm_changes_gone - its end, while its runtime folder is there: what was made for a change that nobody answered. */
+void vm_changes_gone(struct vm *vm);
 
 /* ---- vm_nic.c ---- */
 
@@ -167,6 +169,8 @@ bool vm_nics_unplug(struct vm *vm);
 void vm_nics_gone(struct vm *vm);
 /** vm_nics_changed - NICs that @before has and @after has not are gone; what is behind the others follows. */
 void vm_nics_changed(struct vm *vm, const struct domain *before, const struct domain *after);
+/** vm_nics_follow - NICs are set as @then says, which the worker has done: what is behind them may not have been. */
+void vm_nics_follow(struct vm *vm, const struct domain *then);
 
 /* ---- vm_service.c ---- */
 

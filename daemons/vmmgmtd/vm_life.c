@@ -85,6 +85,7 @@ static void end_finish(struct vm *vm)
 	vm->killed_ns = 0;
 	vm_files_close(vm);
 	vm_nics_gone(vm);
+	vm_changes_gone(vm);
 	vm_log_close(vm);
 	vm_again_plan(vm);
 	vm_record_end(vm);
@@ -498,7 +499,6 @@ void vm_start_begin(struct vm *vm, bool paused, vm_done_fn done, void *arg)
 
 	vm->starting = true;
 	vm->paused = paused;
-	vm->run_waits = false;
 	vm->start_done = done;
 	vm->start_arg = arg;
 	vm->last.known = false;

@@ -83,7 +83,7 @@ static void on_plugged(int error, const char *text, void *arg)
 		return;
 	if (error)
 		vm_fail(vm, error, text);
-	else if (vm->run_waits && vm->conn)
+	else if (vm->run_waits && vm->conn) /* else its loss ends the start */
 		vm_run(vm);
 }
 
@@ -414,13 +414,18 @@ static int ask_running(struct vm_change *change, const struct nic_edit *edited, 
 			err, -EBADFD,
 			"VM %s: it is paused, and its guest cannot let go of NIC %s: resume it first, or use --force",
 			vm->domain.name, edited->alias);
-	if (r == 0 && edited->settings)
-		r = set_device(vm, &change->then.nics[what.index], what.index, err);
 	if (r == 0)
 		request = request_new(change, &what);
 	if (r == 0 && !request)
 		r = err_set(err, -ENOMEM, "no memory");
-	return r < 0 ? r : ask(request, err);
+	if (r == 0 && edited->settings)
+		r = vm_change_plan(change, err);
+	if (r == 0 && edited->settings)
+		r = set_device(vm, &change->then.nics[what.index], what.index, err);
+	if (r == 0)
+		return ask(request, err);
+	request_free(request);
+	return r;
 }
 
 static void change_nic(struct vm *vm, const struct nic_edit *what, unsigned int flags, uint32_t timeout_s,
@@ -497,7 +502,7 @@ void vm_capture_nic(struct vm *vm, const char *alias, const struct vm_capture *c
 
 /* ---- after a change ---- */
 
-/* A change was not made after all: what was done for it before is undone. */
+/* Of a change that was not made after all, what was done for it before is undone. */
 static void follow(struct vm *vm, const struct domain_nic *before, const struct domain_nic *after)
 {
 	struct err err = {0};
@@ -520,5 +525,15 @@ void vm_nics_changed(struct vm *vm, const struct domain *before, const struct do
 			close_nic(vm, &before->nics[i]);
 		else if (after == &vm->domain)
 			follow(vm, &before->nics[i], &after->nics[index]);
+	}
+}
+
+void vm_nics_follow(struct vm *vm, const struct domain *then)
+{
+	size_t index;
+
+	for (size_t i = 0; i < vm->domain.nic_count; i++) {
+		if (domain_find_nic(then, vm->domain.nics[i].alias, &index, NULL) == 0)
+			follow(vm, &vm->domain.nics[i], &then->nics[index]);
 	}
 }
