@@ -124,7 +124,8 @@ static void apply_mac(struct port *port)
 	int (*set_mac)(struct net * net, const uint8_t mac[MAC_LEN]) = port->net->ops->set_mac;
 	int r = set_mac ? set_mac(port->net, port->filter.mac) : 0;
 
-	if (r < 0)
+	/* a guest may try as many as it likes */
+	if (r < 0 && log_allowed(&port->complaints, port->settings.alias))
 		log_warn(port->settings.alias,
 			 "its device cannot have the guest's MAC address (%s): what is to it does not come",
 			 err_name(r));
@@ -150,7 +151,8 @@ static void apply_offloads(struct port *port)
 		offloads |= TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
 	if (!port->net->ops->set_offloads)
 		return;
-	if (port->net->ops->set_offloads(port->net, offloads) < 0)
+	if (port->net->ops->set_offloads(port->net, offloads) < 0 &&
+	    log_allowed(&port->complaints, port->settings.alias))
 		log_warn(port->settings.alias, "the kernel does not take offloads %#x: frames may be dropped",
 			 offloads);
 	for (unsigned int i = 0; i < port->net->queues; i++)

@@ -5,6 +5,7 @@
 
 #include "addresses.h"
 #include "bandwidth.h"
+#include "base/log.h"
 #include "capture.h"
 #include "filter.h"
 #include "net.h"
@@ -60,6 +61,7 @@ struct port {
 	bool known; /* whether a guest has it: port_connect() was called */
 	bool connected;
 	bool peer_gone;
+	struct log_limit complaints;
 	bool told_link;		    /* what the client was told last */
 	struct loop_source *teller; /* of changes of the link */
 	struct oid_settings guest;  /* what it has set */

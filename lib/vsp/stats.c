@@ -171,13 +171,12 @@ struct stats_channel *stats_channel(struct stats *stats, const char *name, size_
 {
 	struct stats_header *header = &stats->block->header;
 	struct stats_channel *channel = find_channel(stats->block, name, hint);
-	uint32_t channels = count_of(&header->channels, STATS_CHANNELS_MAX), i = channels;
+	uint32_t channels = count_of(&header->channels, STATS_CHANNELS_MAX), i;
 
 	if (channel)
 		return channel;
-	if (channels == STATS_CHANNELS_MAX)
-		for (i = 0; i < channels && stats->block->channel[i].used; i++)
-			;
+	for (i = 0; i < channels && stats->block->channel[i].used; i++)
+		;
 	if (i == STATS_CHANNELS_MAX)
 		return NULL;
 	channel = &stats->block->channel[i];

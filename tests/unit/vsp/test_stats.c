@@ -139,6 +139,23 @@ Test(stats, places_have_an_end)
 	stats_free(stats);
 }
 
+/* A channel's slots are memory that stays: who comes takes the place of who has gone. */
+Test(stats, places_of_channels_are_taken_again)
+{
+	struct stats *stats = fresh();
+	struct stats_channel *first = stats_channel(stats, "net0", 0), *second = stats_channel(stats, "net1", 1);
+	char name[16];
+
+	for (unsigned int i = 2; i < 50; i++) {
+		stats_channel_end(first);
+		snprintf(name, sizeof(name), "net%u", i);
+		cr_assert_eq(stats_channel(stats, name, i), first);
+	}
+	cr_assert_eq(stats_channel(stats, "net1", 0), second);
+	cr_assert_eq(stats->block->header.channels, 2);
+	stats_free(stats);
+}
+
 /* ---- counts ---- */
 
 static void accept(struct stats *stats, struct stats_channel *channel, uint32_t n, uint32_t sequence)
