@@ -61,7 +61,7 @@ struct netvsp_request *netvsp_list_take(struct netvsp_list *list)
 
 void netvsp_count_dropped(struct netvsp *netvsp, uint64_t frames)
 {
-	if (frames == 0)
+	if (frames == 0 || !netvsp->channel[0])
 		return;
 	vsp_set_state_word(netvsp->channel[0], offsetof(struct netvsp_state, dropped),
 			   netvsp_state(netvsp)->dropped + frames);
@@ -193,6 +193,7 @@ static int netvsp_open(struct vsp_channel *channel, const uint8_t user_data[120]
 	(void)user_data;
 	netvsp_init_channel(channel);
 	netvsp->settled = true;
+	netvsp->closing = false;
 	netvsp_connect(netvsp, channel);
 	return 0;
 }
@@ -254,6 +255,10 @@ static void netvsp_closing(struct vsp_channel *channel)
 		vsp_leave(netvsp_list_take(&data->waiting)->vsp);
 	while (data->index == 0 && netvsp->controls.head)
 		vsp_leave(netvsp_list_take(&netvsp->controls)->vsp);
+	if (data->index > 0)
+		return;
+	netvsp->closing = true;
+	netvsp_listen(netvsp);
 }
 
 static void netvsp_sub_close(struct vsp_channel *channel)
@@ -264,7 +269,9 @@ static void netvsp_sub_close(struct vsp_channel *channel)
 	assert(!data->waiting.head);
 	if (netvsp->sections.memory)
 		netvsp_receive_drop(netvsp, channel);
-	forget_sub(netvsp, data->index);
+	/* Beside the primary one it may be for a successor, which has to know. */
+	if (!netvsp->closing)
+		forget_sub(netvsp, data->index);
 	netvsp->channel[data->index] = NULL;
 	netvsp_listen(netvsp);
 }
@@ -277,7 +284,7 @@ static void netvsp_close(struct vsp_channel *channel)
 	netvsp_drop_receive_buffer(netvsp);
 	netvsp_drop_send_buffer(netvsp);
 	netvsp->channel[0] = NULL;
-	netvsp->hashes = false;
+	netvsp->hashes = netvsp->closing = false;
 	port_connect(netvsp->port, NULL);
 	/* Of sub-channels that the guest has left open: nobody says any more that the port has room. */
 	netvsp_transmit_go_all(netvsp);

@@ -69,6 +69,7 @@ struct netvsp {
 	uint64_t packets;   /* of the guest's, all of them */
 	bool listening;	    /* to the port */
 	bool speed_changed; /* the guest is to hear of it */
+	bool closing;	    /* the primary channel: the guest closes it, or a successor comes */
 	unsigned int stuck; /* channels whose ring has no room for what was received */
 	struct log_limit complaints, greetings;
 	void (*changed)(void *arg); /* what the manager hears of has; NULL: nobody wants to know */
@@ -92,7 +93,8 @@ uint32_t netvsp_sub_channels(uint32_t cpus);
  * opens the NIC the next time. */
 void netvsp_set(struct netvsp *netvsp, const struct nic_settings *settings);
 
-/** netvsp_dropped - frames that were in flight when a process died, since the guest has opened the NIC. */
+/** netvsp_dropped - frames that were in flight when a process died, or when where they were to go was taken away, since
+ * the guest has opened the NIC. */
 uint64_t netvsp_dropped(const struct netvsp *netvsp);
 
 /** netvsp_mac - that the guest uses. */

@@ -150,9 +150,10 @@ void netvsp_drop_send_buffer(struct netvsp *netvsp)
 
 void netvsp_op_revoke_receive_buffer(struct netvsp *netvsp, struct netvsp_request *request)
 {
-	struct netvsp_state next = *netvsp_state(netvsp);
+	struct netvsp_state next;
 
 	netvsp_drop_receive_buffer(netvsp);
+	next = *netvsp_state(netvsp);
 	next.sections = 0;
 	next.answer_len = 0; /* one that has not left is not for whoever lends the next buffer */
 	vsp_complete_state(request->vsp, NULL, 0, &next);

@@ -20,7 +20,7 @@
  *
  * link     what the guest was told of it last: the number of the packet << 1 | up; the number is 0 if it has asked.
  * answer   where the answer is: 0: it is still to be sent; else the number of its packet.
- * dropped  frames in flight when a process died.
+ * dropped  frames in flight when a process died, or when where they were to go was taken away.
  */
 struct netvsp_state {
 	uint64_t link, answer, dropped;
@@ -78,7 +78,7 @@ void netvsp_complete(struct netvsp_request *request, uint32_t status, const stru
 void netvsp_complain(struct netvsp *netvsp, const char *what);
 void netvsp_list_add(struct netvsp_list *list, struct netvsp_request *request);
 struct netvsp_request *netvsp_list_take(struct netvsp_list *list);
-/** netvsp_count_dropped - frames that a predecessor had in flight. */
+/** netvsp_count_dropped - frames that the back end has given, and that do not come to the guest. */
 void netvsp_count_dropped(struct netvsp *netvsp, uint64_t frames);
 /** netvsp_link - as the guest is told. */
 bool netvsp_link(const struct netvsp *netvsp);

@@ -4,7 +4,9 @@
  *
  * Theory of operation: a predecessor's state is checked, the buffers are mapped again (netvsp_buffers.c), and once all
  * channels are taken over, what it had given to the rings is compared with what of that was published
- * (netvsp_settle()): sections, the answer to the last control message, what the guest was told of the link.
+ * (netvsp_settle()): sections, the answer to the last control message, what the guest was told of the link. What the
+ * guest had on a sub-channel that it has closed meanwhile is ours again; one that it has open, and that could not be
+ * taken over, keeps what is out there.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -35,7 +37,7 @@ int netvsp_recover(struct vsp_channel *channel)
 	if (!state_valid(netvsp, state))
 		return -EPROTO;
 	netvsp_init_channel(channel);
-	netvsp->settled = false;
+	netvsp->settled = netvsp->closing = false;
 	netvsp->forgotten = 0;
 	netvsp_connect(netvsp, channel);
 	r = netvsp_map_again(netvsp);
@@ -53,25 +55,42 @@ int netvsp_sub_recover(struct vsp_channel *channel)
 	return 0;
 }
 
+/* Whether the guest has closed it, and perhaps opened it anew. */
+static bool has_ended(const struct netvsp *netvsp, unsigned int index)
+{
+	return netvsp->forgotten & 1u << index ||
+	       (!netvsp->channel[index] && !vsp_stranded(netvsp->channel[0], (uint16_t)index));
+}
+
+static void settle_sections(struct netvsp *netvsp)
+{
+	uint64_t sent[NETVSP_CHANNELS_MAX], dropped;
+
+	for (unsigned int i = 0; i < NETVSP_CHANNELS_MAX; i++)
+		sent[i] = has_ended(netvsp, i) || !netvsp->channel[i] ? UINT64_MAX : vsp_sent(netvsp->channel[i]);
+	dropped = sections_recover(&netvsp->sections, sent);
+	for (unsigned int i = 0; i < NETVSP_CHANNELS_MAX; i++)
+		if (has_ended(netvsp, i))
+			sections_forget(&netvsp->sections, i);
+	netvsp_count_dropped(netvsp, dropped);
+}
+
 /* What was given to the ring, and what of that the guest has: known once all channels are taken over. */
 void netvsp_settle(struct netvsp *netvsp)
 {
-	uint64_t sent[NETVSP_CHANNELS_MAX];
 	const struct netvsp_state *state;
+	uint64_t sent;
 
 	if (netvsp->settled || !netvsp->channel[0])
 		return;
 	netvsp->settled = true;
 	state = netvsp_state(netvsp);
-	for (size_t i = 0; i < NETVSP_CHANNELS_MAX; i++)
-		sent[i] = netvsp->forgotten & 1u << i ? 0
-			  : netvsp->channel[i]	      ? vsp_sent(netvsp->channel[i])
-						      : UINT64_MAX;
+	sent = vsp_sent(netvsp->channel[0]);
 	if (netvsp->sections.memory)
-		netvsp_count_dropped(netvsp, sections_recover(&netvsp->sections, sent));
-	if (state->answer > sent[0])
+		settle_sections(netvsp);
+	if (state->answer > sent)
 		vsp_set_state_word(netvsp->channel[0], offsetof(struct netvsp_state, answer), 0);
-	if (state->link >> 1 > sent[0])
+	if (state->link >> 1 > sent)
 		vsp_set_state_word(netvsp->channel[0], offsetof(struct netvsp_state, link), !(state->link & 1));
 	rndis_go(netvsp);
 	netvsp_listen(netvsp);

@@ -111,7 +111,7 @@ static void send_packet(struct netvsp *netvsp, struct vsp_channel *channel, stru
 	if (r == 0)
 		sections_send(&netvsp->sections, data->first, data->index, id);
 	else /* the channel is going, or its ring is too small for any */
-		(void)sections_put_all(&netvsp->sections, data->first);
+		netvsp_count_dropped(netvsp, sections_put_all(&netvsp->sections, data->first));
 	DEATH(NET_FRAMES_GIVEN);
 	data->ranges = 0;
 	data->first = data->last = SECTION_NONE;
@@ -137,7 +137,7 @@ void netvsp_receive_drop(struct netvsp *netvsp, struct vsp_channel *channel)
 	struct netvsp_channel *data = vsp_channel_data(channel);
 
 	if (data->ranges > 0)
-		(void)sections_put_all(&netvsp->sections, data->first);
+		netvsp_count_dropped(netvsp, sections_put_all(&netvsp->sections, data->first));
 	netvsp->stuck -= data->stuck;
 	data->stuck = false;
 	data->ranges = 0;
@@ -206,8 +206,9 @@ static void deliver(struct netvsp *netvsp, const struct port_received *received)
 
 static bool may_receive(struct netvsp *netvsp)
 {
-	return !netvsp->refuses && netvsp->channel[0] && netvsp->settled && netvsp->sections.memory &&
-	       netvsp_state(netvsp)->initialized && netvsp->stuck == 0 && fill_landing(netvsp);
+	return !netvsp->closing && !netvsp->refuses && netvsp->channel[0] && netvsp->settled &&
+	       netvsp->sections.memory && netvsp_state(netvsp)->initialized && netvsp->stuck == 0 &&
+	       fill_landing(netvsp);
 }
 
 void netvsp_receive(struct netvsp *netvsp, unsigned int queue)

@@ -77,6 +77,7 @@ struct vsp_channel {
 	bool passed;	 /* the ring's cursor is ahead of the block's */
 	bool withdrawn;	 /* goes once it is closed */
 	bool recovering; /* inside ops->recover() */
+	bool stranded;	 /* a predecessor's, which could not be taken over: the guest has it open all the same */
 	bool cautious;	 /* replay alone, one after another; ends with the last one */
 	int culprit;	 /* slot whose request is failed instead of replayed; -1: none */
 	struct channel channel;
@@ -136,6 +137,7 @@ struct vsp {
 	unsigned int batch_depth;
 	bool ending;		     /* vsp_free(): devices are not told of anything any more */
 	bool polling;		     /* rings are looked at without kicks: they stay masked */
+	bool gathers;		     /* the worker says when all have been taken over */
 	bool gathering;		     /* more channels are to be taken over before a request of any is begun */
 	uint32_t mapping;	     /* buffers that ops->recover() has asked for and that are still to come */
 	struct loop_source *work;    /* deferred: closing, channels whose turn comes again */

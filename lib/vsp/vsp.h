@@ -307,6 +307,11 @@ int vsp_send_pages(struct vsp_channel *channel, uint16_t buffer, const struct vs
  * ops->recover(), what has a larger one never left. */
 uint64_t vsp_sent(const struct vsp_channel *channel);
 
+/** vsp_stranded - whether the sub-channel @index beside @primary was open under a predecessor and could not be taken
+ * over, so that the guest has it open all the same; until it opens it anew. Known once all channels are taken over;
+ * true if the worker is too old to say when that is. */
+bool vsp_stranded(const struct vsp_channel *primary, uint16_t index);
+
 /**
  * vsp_channel_table - the table_size bytes of the channel's table, zeroed at open. Each word is stored by itself, with
  * atomic_store_explicit(); a successor finds it as it was stored last.

@@ -134,6 +134,8 @@ int vsp_channel_open(struct vsp_channel *channel, const struct vsp_open *open, s
 	*ret = (struct vsp_recovered){0};
 	if (channel->state != VSP_CHANNEL_CLOSED)
 		return -EBUSY;
+	/* until it has been taken over, or is opened anew */
+	channel->stranded |= open->recover && open->was_open;
 	r = channel_map(&channel->channel, &channel->vsp->mem, &channel->vsp->cells, &open->params);
 	if (r < 0)
 		return r;
@@ -148,6 +150,8 @@ int vsp_channel_open(struct vsp_channel *channel, const struct vsp_open *open, s
 		vsp_channel_drop(channel);
 		return r;
 	}
+	channel->stranded = false;
+	channel->vsp->gathers |= open->gather;
 	channel->vsp->gathering |= open->gather;
 	/* The guest may have written before we listened. */
 	channel->again = true;

@@ -86,6 +86,16 @@ int vsp_channel_recover(struct vsp_channel *channel, struct vsp_recovered *ret)
 	return 0;
 }
 
+bool vsp_stranded(const struct vsp_channel *primary, uint16_t index)
+{
+	const struct vsp *vsp = primary->vsp;
+
+	for (size_t i = 0; i < vsp->channel_count; i++)
+		if (vsp->channels[i]->index == index && vsp->channels[i]->device == primary->device)
+			return vsp->channels[i]->stranded || !vsp->gathers;
+	return false;
+}
+
 static void replay_one(struct vsp_channel *channel)
 {
 	uint32_t n = slot_pop(&channel->replay, channel->geometry.slots);

@@ -180,12 +180,12 @@ void nv_done(void)
 	loop_free(loop);
 }
 
-static bool is_open(void *arg)
+bool nv_is_over(void *arg)
 {
 	return *(int *)arg <= 0;
 }
 
-void nv_restart(unsigned int open_subs)
+void nv_restart_begin(unsigned int open_subs)
 {
 	int outcome[1 + NV_SUBS];
 
@@ -198,9 +198,14 @@ void nv_restart(unsigned int open_subs)
 	start();
 	for (size_t i = 0; i <= open_subs; i++) {
 		fake_worker_open_begin(worker, i, i == 0 ? &peer : &subs[i - 1], true, NULL, &outcome[i]);
-		cr_assert_eq(fake_worker_run_until(worker, is_open, &outcome[i]), 0);
+		cr_assert_eq(fake_worker_run_until(worker, nv_is_over, &outcome[i]), 0);
 		cr_assert_eq(outcome[i], 0);
 	}
+}
+
+void nv_restart(unsigned int open_subs)
+{
+	nv_restart_begin(open_subs);
 	cr_assert_eq(fake_worker_resumed(worker), 0);
 }
 

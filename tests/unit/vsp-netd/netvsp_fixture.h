@@ -35,6 +35,11 @@ extern struct nv_port {
 
 void nv_init(void);
 void nv_done(void);
+/** nv_restart_begin - another process takes over the primary channel and @open_subs others; fake_worker_resumed()
+ * follows. */
+void nv_restart_begin(unsigned int open_subs);
+/** nv_is_over - @arg: int, an outcome. */
+bool nv_is_over(void *arg);
 /** nv_restart - another process takes over all that is open. */
 void nv_restart(unsigned int open_subs);
 

@@ -3,6 +3,7 @@
 #include <criterion/parameterized.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "abi/ring.h"
 #include "base/bytes.h"
@@ -547,6 +548,84 @@ Test(netvsp, a_successor_goes_on)
 	nv_wait(FAKE_NIC_COMPLETED);
 	cr_assert_eq(nv_port.sent, 1);
 	cr_assert_eq(nv_query(OID_GEN_LINK_SPEED), RNDIS_STATUS_SUCCESS);
+}
+
+/* Three frames are in the guest's hands, on the second sub-channel. */
+static void keep_three(void)
+{
+	nv_ready(NVSP_VERSION_61);
+	nv_open_subs();
+	nv_port.in_len = 60;
+	nv_make_frame(nv_port.in, 60);
+	nic.keeps = true;
+	nv_deliver(3);
+	nv_wait(FAKE_NIC_FRAMES);
+	nic.keeps = false;
+}
+
+static uint32_t sections_held(void)
+{
+	return nic.sections - netvsp.sections.free - netvsp.landing.sections;
+}
+
+/* The guest closes a sub-channel while nobody serves. */
+Test(netvsp, a_sub_channel_that_has_gone_holds_nothing)
+{
+	keep_three();
+	nv_restart(NV_SUBS - 1);
+	fake_worker_run(worker);
+	cr_assert_eq(sections_held(), 0);
+	cr_assert_eq(netvsp_dropped(&netvsp), 0, "the guest has had them");
+	nv_deliver(1);
+	nv_wait(FAKE_NIC_FRAMES);
+}
+
+/* It has it open, but what the last process left of it is unsound. */
+Test(netvsp, a_sub_channel_that_cannot_be_taken_over_keeps_what_it_has)
+{
+	static const uint8_t nothing[64];
+	int outcome;
+
+	keep_three();
+	cr_assert_eq(pwrite(fake_worker_offer(worker, NV_SUBS)->block_fd, nothing, sizeof(nothing), 0),
+		     (ssize_t)sizeof(nothing));
+	nv_restart_begin(NV_SUBS - 1);
+	fake_worker_open_begin(worker, NV_SUBS, &subs[NV_SUBS - 1], true, NULL, &outcome);
+	cr_assert_eq(fake_worker_run_until(worker, nv_is_over, &outcome), 0);
+	cr_assert_lt(outcome, 0);
+	cr_assert_eq(fake_worker_resumed(worker), 0);
+	fake_worker_run(worker);
+	cr_assert_eq(sections_held(), 3);
+	fake_channel_reset(&subs[NV_SUBS - 1]);
+	cr_assert_eq(fake_worker_open(worker, NV_SUBS, &subs[NV_SUBS - 1]), 0);
+	cr_assert_eq(sections_held(), 0);
+}
+
+/* The primary channel waits for a buffer; its sub-channels are closed before it. */
+Test(netvsp, what_the_guest_has_at_a_hand_over_stays_with_it)
+{
+	struct nvsp_message revoke = {.type = NVSP_MESSAGE_REVOKE_SEND_BUFFER};
+	int outcome;
+
+	keep_three();
+	revoke.revoke_buffer.id = NVSP_SEND_BUFFER_ID;
+	cr_assert_eq(fake_nic_put(&peer, 0, &revoke, false), 0);
+	nv_idle();
+	fake_worker_hold_lends(worker);
+	cr_assert_eq(fake_nic_lend(&peer, 6, false), 0);
+	nv_idle();
+	fake_worker_quiesce_begin(worker, &outcome);
+	fake_worker_run(worker);
+	cr_assert_eq(outcome, 1);
+	cr_assert_not(nv_port.listening, "what comes is the successor's");
+	nv_restart(NV_SUBS);
+	fake_worker_answer_lends(worker);
+	nv_wait(FAKE_NIC_COMPLETED);
+	cr_assert_eq(sections_held(), 3);
+	cr_assert_eq(fake_put_completion(&subs[1], nic.kept_id, "12345678", 8), 0);
+	nv_idle();
+	cr_assert_eq(sections_held(), 0);
+	cr_assert_eq(netvsp_dropped(&netvsp), 0);
 }
 
 Test(netvsp, what_waited_for_the_port_is_sent_by_the_successor)
