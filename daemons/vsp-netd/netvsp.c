@@ -243,7 +243,9 @@ void netvsp_refuse(struct netvsp *netvsp)
 	vsp_batch_end(netvsp->vsp);
 	netvsp_listen(netvsp);
 	/* What the guest has put into its rings before it hears that they are gone. */
-	(void)vsp_poll(netvsp->vsp);
+	for (size_t i = 0; i < NETVSP_CHANNELS_MAX; i++)
+		if (netvsp->channel[i])
+			vsp_empty(netvsp->channel[i]);
 }
 
 static void netvsp_closing(struct vsp_channel *channel)

@@ -52,6 +52,8 @@ static void drop_some(struct port *port, unsigned int queue)
 	for (unsigned int i = 0; i < DROP_BUDGET; i++)
 		if (port->net->ops->receive(port->net, queue, &frame) < 0)
 			return;
+	/* There may be more, of which no event tells. */
+	port->net->ops->listen(port->net, queue, true);
 }
 
 static void on_readable(void *arg, unsigned int queue)

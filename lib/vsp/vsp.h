@@ -278,6 +278,10 @@ void vsp_poll_begin(struct vsp *vsp);
 bool vsp_poll(struct vsp *vsp);
 void vsp_poll_end(struct vsp *vsp);
 
+/** vsp_empty - take up what the guest has put into the ring of an open channel, as much as the ring can hold: but not
+ * what waits for a slot. Not inside a device's function, nor in a batch. */
+void vsp_empty(struct vsp_channel *channel);
+
 /** vsp_send - an in-band packet of our own (type 6), no completion wanted. Return: 0, -EAGAIN (ring full, or
  * inside ops->recover(): ops->room() follows), -EPIPE (not open), -EMSGSIZE (the empty ring would not hold it). */
 int vsp_send(struct vsp_channel *channel, uint64_t transaction_id, const void *payload, size_t len);

@@ -466,6 +466,20 @@ void vsp_channel_drain(struct vsp_channel *channel)
 	}
 }
 
+void vsp_empty(struct vsp_channel *channel)
+{
+	uint32_t len = channel->channel.in_ring.data_len, step = 1;
+
+	for (uint64_t taken = 0; taken < len && step > 0; taken += step) {
+		uint32_t before = channel->channel.in.cursor;
+
+		if (channel->state != VSP_CHANNEL_OPEN || channel->failed)
+			return;
+		vsp_channel_drain(channel);
+		step = (channel->channel.in.cursor + len - before) % len;
+	}
+}
+
 /* ---- polling ---- */
 
 /* Whether a packet in the ring is to be taken up at once: not if those before it wait for a slot or for their turn. */

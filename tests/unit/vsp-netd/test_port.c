@@ -191,6 +191,26 @@ Test(port, drops_what_comes_while_the_guest_has_not_opened_it)
 	cr_assert_eq(get(), 1);
 }
 
+/* Also if it came all at once. */
+Test(port, drops_all_that_has_come)
+{
+	enum { LEN = 60, RECORDS = 1000 };
+
+	static uint8_t burst[RECORDS * (4 + LEN)];
+
+	for (size_t i = 0; i < RECORDS; i++) {
+		put_be32(burst + i * (4 + LEN), LEN);
+		memcpy(burst + i * (4 + LEN) + 4, mac, 6);
+	}
+	port_connect(port, NULL);
+	cr_assert_eq(fd_write_full(peer, burst, sizeof(burst)), 0);
+	for (unsigned int i = 0; i < 20; i++)
+		cr_assert_eq(loop_run_once(loop, false), 0);
+	port_connect(port, &client);
+	port_set(port, &guest);
+	cr_assert_eq(get(), -EAGAIN);
+}
+
 /* A predecessor had it open: what has come since is not lost. */
 Test(port, what_came_before_a_successor_is_its_guests)
 {
