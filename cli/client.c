@@ -168,6 +168,27 @@ int client_properties(struct client *client, const char *path, struct err *err, 
 	return 0;
 }
 
+int client_statistics(struct client *client, const char *path, struct err *err, struct json_object **ret)
+{
+	struct msgbus_msg *msg = NULL;
+	struct json_object *reply;
+	struct msgbus_in in;
+	int r = msgbus_call(client->bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "GetStatistics", 0, err, &msg,
+			    "u", 0u);
+
+	if (r < 0)
+		return r;
+	msgbus_msg_in(msg, &in);
+	reply = json_from_value(&in);
+	msgbus_msg_free(msg);
+	if (!json_object_is_type(reply, json_type_object)) {
+		json_object_put(reply);
+		return err_set(err, -EBADMSG, "the manager's answer is not understood: is it of another version?");
+	}
+	*ret = reply;
+	return 0;
+}
+
 int client_state(struct client *client, const char *path, struct client_state *ret_state, struct err *err)
 {
 	static const char *const names[] = {"State", "StateReason", "GuestMessage"};

@@ -61,6 +61,9 @@ int client_console(struct client *client, const char *path, bool backlog, struct
  * json_object_put(), or a negative errno with a line. */
 int client_properties(struct client *client, const char *path, struct err *err, struct json_object **ret);
 
+/** client_statistics - what GetStatistics of a VM that runs gives, as JSON. Return: as client_properties(). */
+int client_statistics(struct client *client, const char *path, struct err *err, struct json_object **ret);
+
 /* How a VM is doing. Owner: who called client_state(); client_state_done() frees. */
 struct client_state {
 	char *state;	     /* "running" ... */

@@ -15,6 +15,7 @@
 #include "cli/cmd_nic.h"
 #include "cli/json.h"
 #include "cli/options.h"
+#include "cli/stats.h"
 #include "cli/nic_words.h"
 
 #define TIMEOUT_DEFAULT_S 30u
@@ -87,8 +88,22 @@ static const char *get_text(struct json_object *object, const char *key)
 	return value ? json_object_get_string(value) : "";
 }
 
+/* What has passed; NULL: nobody knows. @statistics: NULL of a VM that does not run, or whose version counts none. */
+static struct json_object *find_statistics(struct json_object *statistics, const char *alias)
+{
+	struct json_object *list = get(statistics, "net");
+
+	for (size_t i = 0; json_object_is_type(list, json_type_array) && i < json_object_array_length(list); i++) {
+		struct json_object *nic = json_object_array_get_idx(list, i);
+
+		if (!strcmp(get_text(nic, "name"), alias))
+			return nic;
+	}
+	return NULL;
+}
+
 /* An array of objects: the alias, what the property has, the settings as an object. */
-static struct json_object *list_json(struct json_object *nics)
+static struct json_object *list_json(struct json_object *nics, struct json_object *statistics)
 {
 	struct json_object *list = json_object_new_array();
 
@@ -103,6 +118,7 @@ static struct json_object *list_json(struct json_object *nics)
 				json_object_object_add(row, key, json_object_get(value));
 		}
 		json_object_object_add(row, "settings", disk_settings_json(get(nic, "settings")));
+		json_object_object_add(row, "statistics", json_object_get(find_statistics(statistics, alias)));
 		json_object_array_add(list, row);
 	}
 	return list;
@@ -114,7 +130,17 @@ static void print_list(struct json_object *list, const char *separator)
 		printf("%s%s", i ? separator : "", json_object_get_string(json_object_array_get_idx(list, i)));
 }
 
-static void list_lines(struct json_object *nics)
+static void print_statistics(struct json_object *nic)
+{
+	struct stats_nic passed;
+
+	if (!nic)
+		return;
+	stats_nic_take(nic, &passed);
+	stats_nic_print(stdout, &passed);
+}
+
+static void list_lines(struct json_object *nics, struct json_object *statistics)
 {
 	printf("%-8s %-8s %-12s %-17s %-5s %s\n", "NIC", "TYPE", "SOURCE", "MAC", "LINK", "ADDRESSES, SETTINGS");
 	json_object_object_foreach(nics, alias, nic)
@@ -130,15 +156,16 @@ static void list_lines(struct json_object *nics)
 		print_list(settings, "  ");
 		printf("%s%s\n", json_object_get_boolean(get(nic, "peer_gone")) ? "  (nobody is behind it)" : "",
 		       json_object_get_boolean(get(nic, "capturing")) ? "  (captured)" : "");
+		print_statistics(find_statistics(statistics, alias));
 	}
 }
 
 static int nic_list(const struct cli *cli, int argc, char **argv)
 {
-	struct json_object *properties = NULL, *nics;
+	struct json_object *properties = NULL, *statistics = NULL, *nics;
+	struct err err = {0}, ignored = {0};
 	char path[CLIENT_PATH_MAX];
 	struct client client;
-	struct err err = {0};
 	int r;
 
 	if (argc != 2 || argv[1][0] == '-')
@@ -146,16 +173,19 @@ static int nic_list(const struct cli *cli, int argc, char **argv)
 	if (client_open_vm(cli, argv[1], &client, path, &err) < 0)
 		return cli_fail(&err);
 	r = client_properties(&client, path, &err, &properties);
+	if (r == 0)
+		(void)client_statistics(&client, path, &ignored, &statistics);
 	client_close(&client);
 	if (r < 0)
 		return cli_fail(&err);
 	if (json_object_object_get_ex(properties, "interfaces", &nics)) {
 		if (cli->json)
-			json_print(list_json(nics));
+			json_print(list_json(nics, statistics));
 		else
-			list_lines(nics);
+			list_lines(nics, statistics);
 	}
 	json_object_put(properties);
+	json_object_put(statistics);
 	return EXIT_OK;
 }
 

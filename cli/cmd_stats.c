@@ -22,24 +22,6 @@
 #define WATCH_MIN_S	0.1
 #define WATCH_MAX_S	86400.0
 
-/* The reply as JSON, the caller's. */
-static int get_statistics(struct client *client, const char *path, struct err *err, struct json_object **ret)
-{
-	struct msgbus_msg *msg = NULL;
-	struct msgbus_in in;
-	int r = msgbus_call(client->bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "GetStatistics", 0, err, &msg,
-			    "u", 0u);
-
-	if (r < 0)
-		return r;
-	msgbus_msg_in(msg, &in);
-	*ret = json_from_value(&in);
-	msgbus_msg_free(msg);
-	return json_object_is_type(*ret, json_type_object)
-		       ? 0
-		       : err_set(err, -EBADMSG, "the manager's answer is not understood: is it of another version?");
-}
-
 static int no_memory(struct err *err)
 {
 	return err_set(err, -ENOMEM, "out of memory");
@@ -51,7 +33,7 @@ static int show_once(const struct cli *cli, struct client *client, const char *p
 {
 	struct json_object *statistics = NULL;
 	struct stats_reading reading;
-	int r = get_statistics(client, path, err, &statistics);
+	int r = client_statistics(client, path, err, &statistics);
 
 	if (r == 0 && !cli->json) {
 		r = stats_reading_take(statistics, &reading);
@@ -74,7 +56,7 @@ static int watch_turn(const struct cli *cli, struct client *client, const char *
 {
 	struct json_object *statistics = NULL;
 	struct stats_reading now, shown;
-	int r = get_statistics(client, path, err, &statistics);
+	int r = client_statistics(client, path, err, &statistics);
 
 	if (r == 0 && cli->json)
 		puts(json_object_to_json_string_ext(statistics,
@@ -176,7 +158,7 @@ static int show_vm(struct client *client, const char *name, const char *path, st
 	worker = cpu_seconds(property(properties, "worker_pid"));
 	storage = cpu_seconds(property(properties, "storage_pid"));
 	json_object_put(properties);
-	if (get_statistics(client, path, &ignored, &statistics) < 0) {
+	if (client_statistics(client, path, &ignored, &statistics) < 0) {
 		json_object_put(statistics);
 		return 0;
 	}

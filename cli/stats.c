@@ -64,23 +64,33 @@ static void add_histogram(struct stats_histogram *histogram, struct json_object 
 	}
 }
 
-static void add_class(struct stats_disk *disk, struct json_object *class, uint64_t *reqs, uint64_t *bytes)
+static void add_parts(struct stats_histogram part[STATS_PARTS_SHOWN], struct json_object *class)
 {
 	static const char *const parts[STATS_PARTS_SHOWN] = {"wait", "backend", "completion"};
 
+	for (size_t p = 0; p < STATS_PARTS_SHOWN; p++)
+		add_histogram(&part[p], inside(inside(class, parts[p]), "histogram"));
+}
+
+static void add_class(struct stats_disk *disk, struct json_object *class, uint64_t *reqs, uint64_t *bytes)
+{
 	*reqs = number(class, "reqs");
 	if (bytes)
 		*bytes = number(class, "bytes");
 	disk->errors += number(class, "errors");
-	for (size_t p = 0; p < STATS_PARTS_SHOWN; p++)
-		add_histogram(&disk->part[p], inside(inside(class, parts[p]), "histogram"));
+	add_parts(disk->part, class);
+}
+
+static void take_name(struct json_object *from, char *ret, size_t size)
+{
+	struct json_object *name = inside(from, "name");
+
+	snprintf(ret, size, "%s", name ? json_object_get_string(name) : "?");
 }
 
 static void take_disk(struct json_object *from, struct stats_disk *ret)
 {
-	struct json_object *name = inside(from, "name");
-
-	snprintf(ret->name, sizeof(ret->name), "%s", name ? json_object_get_string(name) : "?");
+	take_name(from, ret->name, sizeof(ret->name));
 	ret->id = number(from, "id");
 	ret->queue = number(from, "queue");
 	ret->queue_peak = number(from, "queue_peak");
@@ -90,23 +100,63 @@ static void take_disk(struct json_object *from, struct stats_disk *ret)
 	add_class(ret, inside(from, "discard"), &ret->discards, NULL);
 }
 
+static void take_way(struct json_object *from, struct stats_way *ret)
+{
+	*ret = (struct stats_way){
+		.packets = number(from, "pkts"),
+		.bytes = number(from, "bytes"),
+		.errors = number(from, "errs"),
+		.dropped = number(from, "drop"),
+		.unready = number(from, "drop_unready"),
+		.refused = number(from, "drop_refused"),
+	};
+}
+
+void stats_nic_take(struct json_object *from, struct stats_nic *ret)
+{
+	*ret = (struct stats_nic){
+		.id = number(from, "id"),
+		.lost = number(from, "lost"),
+		.kicks = number(from, "kicks"),
+		.interrupts = number(from, "interrupts"),
+		.queue = number(from, "queue"),
+		.queue_peak = number(from, "queue_peak"),
+	};
+	take_name(from, ret->name, sizeof(ret->name));
+	take_way(inside(from, "rx"), &ret->rx);
+	take_way(inside(from, "tx"), &ret->tx);
+	add_parts(ret->part, inside(from, "transfers"));
+}
+
+static size_t length(struct json_object *list, size_t max)
+{
+	size_t count = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+
+	return MIN(count, max);
+}
+
 int stats_reading_take(struct json_object *from, struct stats_reading *ret)
 {
-	struct json_object *disks = inside(from, "block"), *vmbus = inside(from, "vmbus");
-	size_t count = json_object_is_type(disks, json_type_array) ? json_object_array_length(disks) : 0;
+	struct json_object *disks = inside(from, "block"), *nics = inside(from, "net"), *vmbus = inside(from, "vmbus");
 	struct stats_reading reading = {
 		.time_ns = number(from, "time"),
 		.requests = number(vmbus, "requests"),
 		.kicks = number(vmbus, "kicks"),
 		.interrupts = number(vmbus, "interrupts"),
-		.disks = MIN(count, (size_t)STATS_DISKS_MAX),
+		.disks = length(disks, STATS_DISKS_MAX),
+		.nics = length(nics, STATS_NICS_MAX),
 	};
 
 	reading.disk = calloc(reading.disks + 1, sizeof(*reading.disk));
-	if (!reading.disk)
+	reading.nic = calloc(reading.nics + 1, sizeof(*reading.nic));
+	if (!reading.disk || !reading.nic) {
+		stats_reading_done(&reading);
 		return -ENOMEM;
+	}
 	for (size_t i = 0; i < reading.disks; i++)
 		take_disk(json_object_array_get_idx(disks, i), &reading.disk[i]);
+	for (size_t i = 0; i < reading.nics; i++)
+		stats_nic_take(json_object_array_get_idx(nics, i), &reading.nic[i]);
 	*ret = reading;
 	return 0;
 }
@@ -114,6 +164,7 @@ int stats_reading_take(struct json_object *from, struct stats_reading *ret)
 void stats_reading_done(struct stats_reading *reading)
 {
 	free(reading->disk);
+	free(reading->nic);
 	*reading = (struct stats_reading){0};
 }
 
@@ -148,6 +199,25 @@ static void disk_since(struct stats_disk *now, const struct stats_disk *before)
 		histogram_since(&now->part[p], &before->part[p]);
 }
 
+static void way_since(struct stats_way *now, const struct stats_way *before)
+{
+	take_off(&now->packets, before->packets);
+	take_off(&now->bytes, before->bytes);
+	take_off(&now->errors, before->errors);
+	take_off(&now->dropped, before->dropped);
+}
+
+static void nic_since(struct stats_nic *now, const struct stats_nic *before)
+{
+	way_since(&now->rx, &before->rx);
+	way_since(&now->tx, &before->tx);
+	take_off(&now->lost, before->lost);
+	take_off(&now->kicks, before->kicks);
+	take_off(&now->interrupts, before->interrupts);
+	for (size_t p = 0; p < STATS_PARTS_SHOWN; p++)
+		histogram_since(&now->part[p], &before->part[p]);
+}
+
 void stats_reading_since(struct stats_reading *reading, const struct stats_reading *before)
 {
 	take_off(&reading->requests, before->requests);
@@ -157,6 +227,10 @@ void stats_reading_since(struct stats_reading *reading, const struct stats_readi
 		for (size_t j = 0; j < before->disks; j++)
 			if (before->disk[j].id == reading->disk[i].id)
 				disk_since(&reading->disk[i], &before->disk[j]);
+	for (size_t i = 0; i < reading->nics; i++)
+		for (size_t j = 0; j < before->nics; j++)
+			if (before->nic[j].id == reading->nic[i].id)
+				nic_since(&reading->nic[i], &before->nic[j]);
 }
 
 /* ---- percentiles ---- */
@@ -203,13 +277,13 @@ void stats_put_time(char *ret, size_t size, uint64_t ns)
 
 /* ---- tables ---- */
 
-static void print_parts(FILE *out, const struct stats_disk *disk)
+static void print_parts(FILE *out, const struct stats_histogram part[STATS_PARTS_SHOWN])
 {
 	for (size_t p = 0; p < STATS_PARTS_SHOWN; p++) {
 		char p50[16], p99[16], both[33];
 
-		stats_put_time(p50, sizeof(p50), stats_percentile(&disk->part[p], 50));
-		stats_put_time(p99, sizeof(p99), stats_percentile(&disk->part[p], 99));
+		stats_put_time(p50, sizeof(p50), stats_percentile(&part[p], 50));
+		stats_put_time(p99, sizeof(p99), stats_percentile(&part[p], 99));
 		snprintf(both, sizeof(both), "%s/%s", p50, p99);
 		fprintf(out, " %18s", both);
 	}
@@ -227,7 +301,52 @@ static void print_bus(FILE *out, const struct stats_reading *reading)
 		(double)reading->interrupts / requests);
 }
 
-void stats_print_totals(FILE *out, const struct stats_reading *reading)
+/* @seconds: that passed. */
+static void print_nics(FILE *out, const struct stats_reading *reading, double seconds, bool rates)
+{
+	if (!reading->nics)
+		return;
+	fprintf(out, "%-8s %10s %10s %10s %10s %7s %7s %9s %9s %9s %18s %18s %18s\n", "NIC", rates ? "RX/s" : "RX",
+		rates ? "MiB/s" : "MiB", rates ? "TX/s" : "TX", rates ? "MiB/s" : "MiB", "ERRORS", "DROPPED", "QUEUE",
+		"KICKS/PKT", "IRQS/PKT", PARTS_HEAD);
+	for (size_t i = 0; i < reading->nics; i++) {
+		const struct stats_nic *nic = &reading->nic[i];
+		double packets = (double)MAX(nic->rx.packets + nic->tx.packets, UINT64_C(1));
+		char queue[48];
+
+		snprintf(queue, sizeof(queue), "%" PRIu64 "/%" PRIu64, nic->queue, nic->queue_peak);
+		fprintf(out, "%-8s %10.0f %10.1f %10.0f %10.1f %7" PRIu64 " %7" PRIu64 " %9s %9.3f %9.3f", nic->name,
+			(double)nic->rx.packets / seconds, (double)nic->rx.bytes / seconds / MIB,
+			(double)nic->tx.packets / seconds, (double)nic->tx.bytes / seconds / MIB,
+			nic->rx.errors + nic->tx.errors, nic->rx.dropped + nic->tx.dropped + nic->lost, queue,
+			(double)nic->kicks / packets, (double)nic->interrupts / packets);
+		print_parts(out, nic->part);
+	}
+}
+
+static void print_way(FILE *out, const char *name, const struct stats_way *way)
+{
+	fprintf(out, "  %s %" PRIu64 " packets, %.1f MiB", name, way->packets, (double)way->bytes / MIB);
+	if (way->errors)
+		fprintf(out, ", %" PRIu64 " errors", way->errors);
+	if (way->dropped)
+		fprintf(out, ", %" PRIu64 " dropped:", way->dropped);
+	if (way->unready)
+		fprintf(out, " %" PRIu64 " without a link", way->unready);
+	if (way->refused)
+		fprintf(out, " %" PRIu64 " of others' addresses", way->refused);
+	fputc('\n', out);
+}
+
+void stats_nic_print(FILE *out, const struct stats_nic *nic)
+{
+	print_way(out, "rx", &nic->rx);
+	print_way(out, "tx", &nic->tx);
+	if (nic->lost)
+		fprintf(out, "  %" PRIu64 " lost, perhaps, when a vsp-netd died\n", nic->lost);
+}
+
+static void print_disk_totals(FILE *out, const struct stats_reading *reading)
 {
 	fprintf(out, "%-8s %10s %10s %10s %10s %8s %8s %7s %9s %18s %18s %18s\n", "DISK", "READS", "MiB", "WRITES",
 		"MiB", "FLUSHES", "DISCARDS", "ERRORS", "QUEUE", PARTS_HEAD);
@@ -240,12 +359,11 @@ void stats_print_totals(FILE *out, const struct stats_reading *reading)
 			"%-8s %10" PRIu64 " %10.1f %10" PRIu64 " %10.1f %8" PRIu64 " %8" PRIu64 " %7" PRIu64 " %9s",
 			disk->name, disk->reads, (double)disk->read_bytes / MIB, disk->writes,
 			(double)disk->written_bytes / MIB, disk->flushes, disk->discards, disk->errors, queue);
-		print_parts(out, disk);
+		print_parts(out, disk->part);
 	}
-	print_bus(out, reading);
 }
 
-void stats_print_rates(FILE *out, const struct stats_reading *reading, double seconds)
+static void print_disk_rates(FILE *out, const struct stats_reading *reading, double seconds)
 {
 	fprintf(out, "%-8s %9s %9s %9s %9s %8s %8s %7s %6s %18s %18s %18s\n", "DISK", "READS/s", "MiB/s", "WRITES/s",
 		"MiB/s", "FLUSH/s", "DISCD/s", "ERRORS", "QUEUE", PARTS_HEAD);
@@ -256,7 +374,22 @@ void stats_print_rates(FILE *out, const struct stats_reading *reading, double se
 			(double)disk->reads / seconds, (double)disk->read_bytes / seconds / MIB,
 			(double)disk->writes / seconds, (double)disk->written_bytes / seconds / MIB,
 			(double)disk->flushes / seconds, (double)disk->discards / seconds, disk->errors, disk->queue);
-		print_parts(out, disk);
+		print_parts(out, disk->part);
 	}
+}
+
+void stats_print_totals(FILE *out, const struct stats_reading *reading)
+{
+	if (reading->disks || !reading->nics)
+		print_disk_totals(out, reading);
+	print_nics(out, reading, 1, false);
+	print_bus(out, reading);
+}
+
+void stats_print_rates(FILE *out, const struct stats_reading *reading, double seconds)
+{
+	if (reading->disks || !reading->nics)
+		print_disk_rates(out, reading, seconds);
+	print_nics(out, reading, seconds, true);
 	print_bus(out, reading);
 }

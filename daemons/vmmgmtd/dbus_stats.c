@@ -29,7 +29,7 @@ static void close_entry(struct entry *entry)
 	msgbus_out_close(&entry->pair);
 }
 
-/* ---- disks ---- */
+/* ---- requests ---- */
 
 static void put_histogram(struct msgbus_out *dict, const uint64_t bucket[STATS_BUCKETS])
 {
@@ -72,6 +72,8 @@ static void put_requests(struct msgbus_out *dict, const char *key, const struct 
 	close_entry(&entry);
 }
 
+/* ---- disks ---- */
+
 static const char *image_of(const struct domain *domain, const char *target)
 {
 	for (size_t i = 0; i < domain->disk_count; i++)
@@ -80,7 +82,8 @@ static const char *image_of(const struct domain *domain, const char *target)
 	return "";
 }
 
-static void put_disk(struct msgbus_out *list, const struct domain *domain, const struct stats_unit_copy *unit)
+static void put_disk(struct msgbus_out *list, const struct domain *domain, const struct stats_copy *stats,
+		     const struct stats_unit_copy *unit)
 {
 	static const char *const classes[STATS_CLASSES] = {
 		[STATS_DISK_READ] = "rd",	  [STATS_DISK_WRITE] = "wr",	[STATS_DISK_FLUSH] = "fl",
@@ -99,16 +102,97 @@ static void put_disk(struct msgbus_out *list, const struct domain *domain, const
 	msgbus_out_close(&dict);
 }
 
-static void put_disks(struct msgbus_out *dict, const struct domain *domain, const struct stats_copy *stats,
-		      size_t count)
+/* ---- NICs ---- */
+
+/* Channels of a NIC: the primary one has its name, the others NAME.NUMBER. */
+static bool is_channel_of(const char *channel, const char *nic)
+{
+	size_t len = strlen(nic);
+
+	return !strncmp(channel, nic, len) && (channel[len] == '\0' || channel[len] == '.');
+}
+
+static void put_channels_of(struct msgbus_out *dict, const char *nic, const struct stats_copy *stats)
+{
+	uint64_t kicks = 0, interrupts = 0;
+
+	for (size_t c = 0; c < stats->channels; c++) {
+		if (!is_channel_of(stats->channel[c].name, nic))
+			continue;
+		kicks += stats->channel[c].kicks;
+		interrupts += stats->channel[c].interrupts;
+	}
+	msgbus_out_entry(dict, "kicks", "t", kicks);
+	msgbus_out_entry(dict, "interrupts", "t", interrupts);
+}
+
+/* Names and counters, of one way. */
+struct nic_count {
+	const char *name;
+	enum stats_nic_count count;
+};
+
+static void put_way(struct msgbus_out *dict, const char *way, const struct nic_count *counts,
+		    const struct stats_unit_copy *unit)
+{
+	uint64_t dropped = 0;
+	struct entry entry;
+
+	open_entry(dict, way, "a{sv}", &entry);
+	for (; counts->name; counts++) {
+		msgbus_out_entry(&entry.inside, counts->name, "t", unit->count[counts->count]);
+		if (!strncmp(counts->name, "drop_", 5))
+			dropped += unit->count[counts->count];
+	}
+	msgbus_out_entry(&entry.inside, "drop", "t", dropped);
+	close_entry(&entry);
+}
+
+static void put_nic(struct msgbus_out *list, const struct domain *domain, const struct stats_copy *stats,
+		    const struct stats_unit_copy *unit)
+{
+	static const struct nic_count rx[] = {
+		{"pkts", STATS_NIC_RX_PACKETS},		{"bytes", STATS_NIC_RX_BYTES},
+		{"errs", STATS_NIC_RX_ERRORS},		{"filtered", STATS_NIC_RX_FILTERED},
+		{"drop_unready", STATS_NIC_RX_UNREADY}, {NULL}};
+	static const struct nic_count tx[] = {
+		{"pkts", STATS_NIC_TX_PACKETS},		{"bytes", STATS_NIC_TX_BYTES},
+		{"errs", STATS_NIC_TX_ERRORS},		{"drop_unready", STATS_NIC_TX_UNREADY},
+		{"drop_refused", STATS_NIC_TX_REFUSED}, {NULL}};
+	struct msgbus_out dict;
+
+	msgbus_out_open(list, 'a', "{sv}", &dict);
+	msgbus_out_entry(&dict, "name", "s", unit->name);
+	msgbus_out_entry(&dict, "id", "t", unit->id);
+	put_way(&dict, "rx", rx, unit);
+	put_way(&dict, "tx", tx, unit);
+	msgbus_out_entry(&dict, "lost", "t", unit->count[STATS_NIC_LOST]);
+	msgbus_out_entry(&dict, "queue", "u", unit->queue);
+	msgbus_out_entry(&dict, "queue_peak", "u", unit->queue_peak);
+	put_channels_of(&dict, unit->name, stats);
+	put_requests(&dict, "transfers", &unit->class[STATS_NIC_TRANSFER]);
+	msgbus_out_close(&dict);
+}
+
+/* ---- units ---- */
+
+static const struct list {
+	const char *key;
+	enum stats_kind kind;
+	void (*put)(struct msgbus_out *list, const struct domain *domain, const struct stats_copy *stats,
+		    const struct stats_unit_copy *unit);
+} lists[] = {{"block", STATS_DISK, put_disk}, {"net", STATS_NIC, put_nic}};
+
+static void put_list(struct msgbus_out *dict, const struct list *list, const struct domain *domain,
+		     const struct stats_copy *stats, size_t count)
 {
 	struct entry entry;
 
-	open_entry(dict, "block", "aa{sv}", &entry);
+	open_entry(dict, list->key, "aa{sv}", &entry);
 	for (size_t i = 0; i < count; i++)
 		for (size_t u = 0; u < stats[i].units; u++)
-			if (stats[i].unit[u].kind == STATS_DISK)
-				put_disk(&entry.inside, domain, &stats[i].unit[u]);
+			if (stats[i].unit[u].kind == list->kind)
+				list->put(&entry.inside, domain, &stats[i], &stats[i].unit[u]);
 	close_entry(&entry);
 }
 
@@ -174,7 +258,8 @@ static void on_stats(int error, const char *text, const struct stats_copy *stats
 	msgbus_reply_begin(reply.call, &out);
 	msgbus_out_open(&out, 'a', "{sv}", &dict);
 	msgbus_out_entry(&dict, "time", "t", clock_now_ns());
-	put_disks(&dict, vm_domain(reply.vm), stats, count);
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		put_list(&dict, &lists[i], vm_domain(reply.vm), stats, count);
 	put_channels(&dict, stats, count);
 	msgbus_out_close(&dict);
 	msgbus_reply_end(reply.call, &out);

@@ -21,7 +21,8 @@
 
 /* To attach: no path can be read in it, nothing executed, nobody reached but the worker. */
 static const struct sandbox setup_sandbox = {
-	.calls = (const struct syscall_list *const[]){&rpc_connect_calls, &kept_calls, &net_tap_calls, NULL},
+	.calls = (const struct syscall_list *const[]){&rpc_connect_calls, &kept_calls, &net_tap_calls, &stats_calls,
+						      NULL},
 	.narrows_later = true,
 };
 
@@ -35,18 +36,21 @@ static int program_open(struct vsp_server *server, struct err *err)
 	struct netd **netd = server->arg;
 	struct settings settings;
 	int fds[FDS_MAX];
-	size_t count = 0, len = 0;
+	size_t count = MIN(vsp_config_fds(server->vsp), ARRAY_SIZE(fds)), len = 0;
 	const void *bytes = vsp_config_bytes(server->vsp, &len);
-	int r;
+	struct stats *stats;
+	int r = settings_parse(bytes, len, count, &settings, err);
 
-	while (count < ARRAY_SIZE(fds) && vsp_config_fd(server->vsp, count) >= 0)
-		count++;
-	r = settings_parse(bytes, len, count, &settings, err);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < count; i++)
-		fds[i] = vsp_take_config_fd(server->vsp, i);
-	return netd_open(server->loop, server->vsp, &settings, fds, count, netd, err);
+	vsp_take_config_fds(server->vsp, fds, count);
+	r = netd_open(server->loop, server->vsp, &settings, fds, count, netd, err);
+	if (r < 0)
+		return r;
+	stats = vsp_program_count(server);
+	if (stats)
+		netd_observe(*netd, stats);
+	return 0;
 }
 
 static int program_offer(struct vsp_server *server, char *status, struct err *err)

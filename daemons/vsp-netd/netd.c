@@ -7,6 +7,7 @@
 #include "abi/nvsp.h"
 #include "base/bytes.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "netd_int.h"
 
 #define OFFER_FLAGS 0x7u /* the guest may talk to the device; transfer pages, GPADLs */
@@ -98,6 +99,29 @@ int netd_add(struct netd *netd, const struct nic_settings *settings, int *fds, s
 	return 0;
 }
 
+void netd_observe_nic(struct netd *netd, struct netd_nic *nic, bool fresh)
+{
+	const struct nic_settings *settings = &nic->netvsp.settings;
+	uint8_t place[STATS_PLACE_LEN] = {0};
+
+	if (!netd->stats)
+		return;
+	memcpy(place, &settings->instance, sizeof(settings->instance));
+	nic->netvsp.stats = stats_unit(netd->stats, STATS_NIC, settings->alias, place, fresh);
+	port_observe(nic->port, nic->netvsp.stats);
+	if (!nic->netvsp.stats)
+		log_warn(settings->alias, "it is not counted: there are statistics of %u NICs already",
+			 STATS_UNITS_MAX);
+}
+
+void netd_observe(struct netd *netd, struct stats *stats)
+{
+	netd->stats = stats;
+	for (size_t i = 0; i < netd->nics; i++)
+		netd_observe_nic(netd, netd->nic[i], false);
+	stats_sweep(stats);
+}
+
 static void free_nic(struct netd_nic *nic)
 {
 	netvsp_done(&nic->netvsp);
@@ -114,6 +138,8 @@ void netd_remove(struct netd *netd, struct netd_nic *nic)
 		i++;
 	for (netd->nics--; i < netd->nics; i++)
 		netd->nic[i] = netd->nic[i + 1];
+	if (netd->stats)
+		stats_unit_end(netd->stats, nic->netvsp.stats);
 	free_nic(nic);
 	kept_release(netd->kept, &instance);
 	netd_on_changed(netd);

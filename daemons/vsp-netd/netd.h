@@ -38,6 +38,9 @@ struct netd;
  */
 int netd_open(struct loop *loop, struct vsp *vsp, const struct settings *settings, int *fds, size_t nfds,
 	      struct netd **ret_netd, struct err *err);
+/** netd_observe - its NICs are counted in @stats from now on, those that a predecessor had where that stopped. After
+ * netd_open(), before netd_offer(). */
+void netd_observe(struct netd *netd, struct stats *stats);
 /** netd_offer - before vsp_ready(). */
 int netd_offer(struct netd *netd, struct err *err);
 /** netd_free - before vsp_free(). NULL is allowed. */

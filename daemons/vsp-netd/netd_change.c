@@ -66,6 +66,7 @@ static void attach(struct netd *netd, const struct nic_settings *settings, int *
 		kept_release(netd->kept, &settings->instance);
 		return;
 	}
+	netd_observe_nic(netd, nic, true);
 	nic->presence = NETD_ARRIVING;
 	netd->changing = nic;
 	netd->answers = 1; /* ours */

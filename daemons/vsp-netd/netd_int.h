@@ -26,6 +26,7 @@ struct netd {
 	struct loop *loop;
 	struct vsp *vsp;
 	struct kept *kept;
+	struct stats *stats; /* the vsp's; NULL: nothing is counted */
 	struct netd_nic *nic[SETTINGS_NICS_MAX];
 	size_t nics;
 	struct loop_source *tick, *teller;
@@ -54,6 +55,8 @@ struct netd_nic *netd_find(const struct netd *netd, const struct abi_guid *insta
  */
 int netd_add(struct netd *netd, const struct nic_settings *settings, int *fds, size_t nfds, struct netd_nic **ret_nic,
 	     struct err *err);
+/** netd_observe_nic - it is counted from now on. @fresh: it has just come; else a predecessor may have counted it. */
+void netd_observe_nic(struct netd *netd, struct netd_nic *nic, bool fresh);
 /** netd_remove - for good: another one may come to its place. */
 void netd_remove(struct netd *netd, struct netd_nic *nic);
 /** netd_offer_name - the primary channel has the NIC's name. */

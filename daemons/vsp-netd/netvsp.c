@@ -65,6 +65,8 @@ void netvsp_count_dropped(struct netvsp *netvsp, uint64_t frames)
 		return;
 	vsp_set_state_word(netvsp->channel[0], offsetof(struct netvsp_state, dropped),
 			   netvsp_state(netvsp)->dropped + frames);
+	if (netvsp->stats)
+		stats_add(&netvsp->stats->count[STATS_NIC_LOST], frames);
 	if (netvsp->changed)
 		netvsp->changed(netvsp->changed_arg);
 }
@@ -253,7 +255,7 @@ static void netvsp_closing(struct vsp_channel *channel)
 	struct netvsp_channel *data = vsp_channel_data(channel);
 	struct netvsp *netvsp = netvsp_of(channel);
 
-	while (data->waiting.head)
+	for (; data->waiting.head; stats_leave(netvsp->stats))
 		vsp_leave(netvsp_list_take(&data->waiting)->vsp);
 	while (data->index == 0 && netvsp->controls.head)
 		vsp_leave(netvsp_list_take(&netvsp->controls)->vsp);

@@ -63,14 +63,15 @@ struct netvsp {
 	struct netvsp_request *mapping; /* waits for a buffer of the guest's */
 	struct netvsp_list controls;	/* wait for their turn */
 	struct rss rss;
-	bool hashes;	    /* rss is of use */
-	bool leaving;	    /* for the guest the link is down */
-	bool refuses;	    /* nothing passes any more */
-	uint64_t packets;   /* of the guest's, all of them */
-	bool listening;	    /* to the port */
-	bool speed_changed; /* the guest is to hear of it */
-	bool closing;	    /* the primary channel: the guest closes it, or a successor comes */
-	unsigned int stuck; /* channels whose ring has no room for what was received */
+	bool hashes;		  /* rss is of use */
+	bool leaving;		  /* for the guest the link is down */
+	bool refuses;		  /* nothing passes any more */
+	uint64_t packets;	  /* of the guest's, all of them */
+	bool listening;		  /* to the port */
+	bool speed_changed;	  /* the guest is to hear of it */
+	bool closing;		  /* the primary channel: the guest closes it, or a successor comes */
+	unsigned int stuck;	  /* channels whose ring has no room for what was received */
+	struct stats_unit *stats; /* what it counts; NULL: nothing */
 	struct log_limit complaints, greetings;
 	void (*changed)(void *arg); /* what the manager hears of has; NULL: nobody wants to know */
 	void *changed_arg;

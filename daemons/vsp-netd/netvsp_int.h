@@ -48,6 +48,7 @@ struct netvsp_request {
 	size_t offset;		     /* of the next one */
 	uint32_t skip;		     /* a predecessor has done so many */
 	uint32_t status;	     /* enum nvsp_status */
+	uint32_t bytes;		     /* of frames */
 };
 
 struct netvsp_channel {

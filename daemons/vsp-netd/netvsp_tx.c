@@ -194,6 +194,7 @@ static int go(struct netvsp *netvsp, struct netvsp_request *request, const struc
 		DEATH(NET_FRAME_SENT);
 		data->transmitted = true;
 		request->frames++;
+		request->bytes += (uint32_t)frame.len;
 		request->offset += message.message_len;
 	}
 	return 0;
@@ -215,6 +216,17 @@ static void skip(const struct transfer *transfer, struct netvsp_request *request
 	request->skip = 0;
 }
 
+static void complete(struct netvsp *netvsp, struct netvsp_request *request)
+{
+	request->vsp->account = (struct stats_account){
+		.unit = netvsp->stats,
+		.bytes = request->bytes,
+		.class = STATS_NIC_TRANSFER,
+		.error = request->status != NVSP_STATUS_SUCCESS,
+	};
+	netvsp_complete(request, request->status, NULL);
+}
+
 /* Return: whether it is over. */
 static bool transmit(struct netvsp *netvsp, struct netvsp_request *request)
 {
@@ -233,7 +245,7 @@ static bool transmit(struct netvsp *netvsp, struct netvsp_request *request)
 		if (go(netvsp, request, &transfer) == -EAGAIN)
 			return false;
 	}
-	netvsp_complete(request, request->status, NULL);
+	complete(netvsp, request);
 	return true;
 }
 
@@ -241,8 +253,10 @@ void netvsp_transmit(struct netvsp *netvsp, struct netvsp_request *request)
 {
 	struct netvsp_channel *data = vsp_channel_data(request->vsp->channel);
 
-	if (data->waiting.head || !transmit(netvsp, request))
-		netvsp_list_add(&data->waiting, request);
+	if (!data->waiting.head && transmit(netvsp, request))
+		return;
+	netvsp_list_add(&data->waiting, request);
+	stats_enter(netvsp->stats);
 }
 
 static void go_on(struct netvsp *netvsp, struct vsp_channel *channel)
@@ -252,8 +266,10 @@ static void go_on(struct netvsp *netvsp, struct vsp_channel *channel)
 	while (data->waiting.head) {
 		struct netvsp_request *request = netvsp_list_take(&data->waiting);
 
-		if (transmit(netvsp, request))
+		if (transmit(netvsp, request)) {
+			stats_leave(netvsp->stats);
 			continue;
+		}
 		/* back to the front */
 		request->next = data->waiting.head;
 		data->waiting.head = request;

@@ -38,7 +38,19 @@ unsigned int port_queues(const struct port *port)
 
 void port_counters(const struct port *port, struct oid_counters *ret)
 {
-	*ret = port->counters;
+	const _Atomic uint64_t *count = port->count;
+
+	*ret = (struct oid_counters){
+		.sent = count[STATS_NIC_TX_PACKETS],
+		.received = count[STATS_NIC_RX_PACKETS],
+		.send_errors = count[STATS_NIC_TX_ERRORS] + count[STATS_NIC_TX_REFUSED] + count[STATS_NIC_TX_UNREADY],
+		.receive_errors = count[STATS_NIC_RX_ERRORS],
+	};
+}
+
+void port_observe(struct port *port, struct stats_unit *unit)
+{
+	port->count = unit ? unit->count : port->own_count;
 }
 
 /* ---- what the back end tells ---- */
@@ -49,9 +61,13 @@ static void drop_some(struct port *port, unsigned int queue)
 	struct net_incoming frame;
 
 	port->cut.frame.len = 0;
-	for (unsigned int i = 0; i < DROP_BUDGET; i++)
-		if (port->net->ops->receive(port->net, queue, &frame) < 0)
+	for (unsigned int i = 0; i < DROP_BUDGET; i++) {
+		int r = port->net->ops->receive(port->net, queue, &frame);
+
+		if (r < 0)
 			return;
+		port_count(port, r > 0 ? STATS_NIC_RX_UNREADY : STATS_NIC_RX_ERRORS);
+	}
 	/* There may be more, of which no event tells. */
 	port->net->ops->listen(port->net, queue, true);
 }
@@ -348,6 +364,7 @@ int port_new(struct loop *loop, const struct nic_settings *settings, int *fds, s
 		err_set(err, r, "%s: %s", settings->alias, err_name(r));
 	} else {
 		port->loop = loop;
+		port->count = port->own_count;
 		port->settings = *settings;
 		port->memory = memory;
 		r = plug_in(port, settings, fds, &port->net, err);

@@ -31,6 +31,7 @@
 #define PORT_FRAME_MAX	(65535u + ETHERNET_HEADER_LEN + 4u)
 #define PORT_MEMORY_LEN (256u << 10)
 
+struct stats_unit;
 struct port;
 
 /* The NIC, as a port sees it. Constant. None of these is called from inside a function of the port. */
@@ -112,6 +113,9 @@ bool port_peer_gone(const struct port *port);
 /** port_queues - how many queues the back end has, at least 1. */
 unsigned int port_queues(const struct port *port);
 void port_counters(const struct port *port, struct oid_counters *ret);
+/** port_observe - what passes is counted in @unit, of STATS_NIC, from now on; it outlives the port. NULL: in the port.
+ */
+void port_observe(struct port *port, struct stats_unit *unit);
 /** port_addresses - IP addresses that the guest was seen to use. Return: how many of @max were written. */
 struct port_address {
 	uint8_t family; /* 4, 6 */

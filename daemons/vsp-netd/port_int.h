@@ -10,6 +10,7 @@
 #include "filter.h"
 #include "net.h"
 #include "port.h"
+#include "vsp/stats.h"
 
 /* Of one queue. */
 struct port_queue {
@@ -68,7 +69,8 @@ struct port {
 	struct filter filter;
 	bool filtered;			/* the kernel runs it */
 	bool guest_checks, guest_joins; /* received frames may have partial checksums; may be LSO frames */
-	struct oid_counters counters;
+	_Atomic uint64_t *count;	/* by enum stats_nic_count: a unit's, or own_count */
+	_Atomic uint64_t own_count[STATS_NIC_COUNTS];
 	struct addresses addresses;
 	struct port_way way[PORT_WAYS];
 	struct capture *capture; /* NULL: none */
@@ -86,9 +88,18 @@ int port_send_left(struct port *port);
 
 /** port_must_wait - whether no frame may pass this way now; then the one who asked is told when it may. */
 bool port_must_wait(struct port *port, unsigned int way);
+/** port_count - one more. Return: 0, as of a frame that is over. */
+static inline int port_count(struct port *port, enum stats_nic_count what)
+{
+	stats_add(&port->count[what], 1);
+	return 0;
+}
+
 /** port_passed - a frame of @len bytes has passed. */
 static inline void port_passed(struct port *port, unsigned int way, size_t len)
 {
+	stats_add(&port->count[way == PORT_IN ? STATS_NIC_RX_PACKETS : STATS_NIC_TX_PACKETS], 1);
+	stats_add(&port->count[way == PORT_IN ? STATS_NIC_RX_BYTES : STATS_NIC_TX_BYTES], len);
 	if (bandwidth_limits(&port->way[way].bandwidth))
 		bandwidth_take(&port->way[way].bandwidth, len);
 }

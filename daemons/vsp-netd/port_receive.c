@@ -48,12 +48,6 @@ static void scatter(const struct iovec *iov, const void *from, size_t len)
 	}
 }
 
-static int drop(struct port *port)
-{
-	port->counters.receive_errors++;
-	return 0;
-}
-
 /* What the guest has not asked for it cannot read: frames from before it changed its mind. */
 static bool understood(const struct port *port, const struct virtio_net_hdr *hdr)
 {
@@ -62,15 +56,17 @@ static bool understood(const struct port *port, const struct virtio_net_hdr *hdr
 	return !(hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) || port->guest_checks;
 }
 
-/* By its head, which is private. */
-static bool for_guest(struct port *port, struct port_received *ret)
+/* By its head, which is private. Return: what it counts as; STATS_NIC_RX_PACKETS: it is for the guest. */
+static enum stats_nic_count judge(struct port *port, struct port_received *ret)
 {
 	if (headers_parse(ret->head, ret->head_len, &ret->headers) < 0)
-		return false;
+		return STATS_NIC_RX_ERRORS;
+	if (!filter_passes(&port->filter, ret->head))
+		return STATS_NIC_RX_FILTERED;
 	if (ret->hdr.gso_type == VIRTIO_NET_HDR_GSO_NONE &&
 	    ret->len > ret->headers.network + (size_t)port->settings.mtu)
-		return false;
-	return filter_passes(&port->filter, ret->head) && understood(port, &ret->hdr);
+		return STATS_NIC_RX_ERRORS;
+	return understood(port, &ret->hdr) ? STATS_NIC_RX_PACKETS : STATS_NIC_RX_ERRORS;
 }
 
 /* Straight into the guest's memory, but for the head: the kernel has judged. */
@@ -80,14 +76,16 @@ static int receive_into(struct port *port, unsigned int queue, const struct iove
 	struct iovec rest[IOVS_MAX];
 	unsigned int rests = behind(iov, iovs, PORT_HEAD_MAX, rest);
 	size_t room = PORT_HEAD_MAX + room_in(rest, rests);
+	enum stats_nic_count as;
 	int r = port->net->ops->receive_into(port->net, queue, &ret->hdr, ret->head, PORT_HEAD_MAX, rest, rests,
 					     &ret->len);
 
 	if (r <= 0)
 		return r;
 	ret->head_len = MIN(ret->len, PORT_HEAD_MAX);
-	if (ret->len > room || !for_guest(port, ret))
-		return drop(port);
+	as = ret->len > room ? STATS_NIC_RX_ERRORS : judge(port, ret);
+	if (as != STATS_NIC_RX_PACKETS)
+		return port_count(port, as);
 	scatter(iov, ret->head, ret->head_len);
 	return 1;
 }
@@ -195,8 +193,10 @@ static int next_segment(struct port *port, const struct iovec *iov, unsigned int
 	ret->hdr = (struct virtio_net_hdr){0};
 	ret->headers = cut->headers;
 	ret->head_len = cut->headers.payload;
-	if (n < 0 || !filter_passes(&port->filter, ret->head) || ret->len > room_in(iov, iovs))
-		return drop(port);
+	if (n < 0 || ret->len > room_in(iov, iovs))
+		return port_count(port, STATS_NIC_RX_ERRORS);
+	if (!filter_passes(&port->filter, ret->head))
+		return port_count(port, STATS_NIC_RX_FILTERED);
 	copy_out(ret, piece + 1, (unsigned int)n - 1, iov, iovs);
 	return 1;
 }
@@ -206,7 +206,7 @@ static int begin_cut(struct port *port, const struct net_incoming *frame, struct
 	struct port_cut *cut = &port->cut;
 
 	if (!untag(port, ret))
-		return drop(port);
+		return port_count(port, STATS_NIC_RX_FILTERED);
 	cut->frame = *frame;
 	memcpy(cut->head, ret->head, ret->head_len);
 	cut->headers = ret->headers;
@@ -220,6 +220,7 @@ static int begin_cut(struct port *port, const struct net_incoming *frame, struct
 static int receive_after_look(struct port *port, unsigned int queue, const struct iovec *iov, unsigned int iovs,
 			      struct port_received *ret)
 {
+	enum stats_nic_count as;
 	struct net_incoming frame;
 	struct iovec rest[ARRAY_SIZE(frame.piece)];
 	unsigned int rests;
@@ -229,16 +230,21 @@ static int receive_after_look(struct port *port, unsigned int queue, const struc
 		return next_segment(port, iov, iovs, ret);
 	r = port->net->ops->receive(port->net, queue, &frame);
 	if (r == 0)
-		port->counters.receive_errors++;
-	if (r <= 0)
+		return port_count(port, STATS_NIC_RX_ERRORS);
+	if (r < 0)
 		return r;
 	finish(port, &frame);
 	take_head(&frame, ret);
 	rests = behind(frame.piece, frame.pieces, ret->head_len, rest);
 	if (is_long(port, ret) && !port->guest_joins)
 		return begin_cut(port, &frame, ret) > 0 ? next_segment(port, iov, iovs, ret) : 0;
-	if (!for_guest(port, ret) || !untag(port, ret) || ret->len > room_in(iov, iovs))
-		return drop(port);
+	as = judge(port, ret);
+	if (as == STATS_NIC_RX_PACKETS && !untag(port, ret))
+		as = STATS_NIC_RX_FILTERED;
+	else if (as == STATS_NIC_RX_PACKETS && ret->len > room_in(iov, iovs))
+		as = STATS_NIC_RX_ERRORS;
+	if (as != STATS_NIC_RX_PACKETS)
+		return port_count(port, as);
 	copy_out(ret, rest, rests, iov, iovs);
 	return 1;
 }
@@ -296,7 +302,6 @@ int port_receive(struct port *port, unsigned int queue, const struct iovec *iov,
 		return r;
 	if (port->net->ops->checksums_good)
 		ret->hdr.flags |= VIRTIO_NET_HDR_F_DATA_VALID;
-	port->counters.received++;
 	port_passed(port, PORT_IN, ret->len);
 	see_dhcp(port, iov, iovs, ret);
 	if (port->capture)

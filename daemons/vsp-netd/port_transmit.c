@@ -24,12 +24,6 @@ struct transfer {
 	struct net_outgoing out;
 };
 
-static int drop(struct port *port)
-{
-	port->counters.send_errors++;
-	return 0;
-}
-
 static int send_out(struct transfer *transfer)
 {
 	struct port *port = transfer->port;
@@ -202,9 +196,11 @@ int port_transmit(struct port *port, unsigned int queue, const struct port_frame
 	struct virtio_net_hdr hdr;
 	int r;
 
-	if (!port_serves(port) || frame->head_len < ETHERNET_HEADER_LEN || frame->head_len > PORT_HEAD_MAX ||
+	if (!port_serves(port))
+		return port_count(port, STATS_NIC_TX_UNREADY);
+	if (frame->head_len < ETHERNET_HEADER_LEN || frame->head_len > PORT_HEAD_MAX ||
 	    frame->rests > ARRAY_SIZE(frame->rest) || frame->len > PORT_FRAME_MAX)
-		return drop(port);
+		return port_count(port, STATS_NIC_TX_ERRORS);
 	if (port_send_left(port) == -EAGAIN)
 		return -EAGAIN;
 	if (port_must_wait(port, PORT_OUT)) {
@@ -214,11 +210,11 @@ int port_transmit(struct port *port, unsigned int queue, const struct port_frame
 	transfer.port = port;
 	transfer.queue = queue;
 	if (!build(&transfer, frame))
-		return drop(port);
+		return port_count(port, STATS_NIC_TX_REFUSED);
 	r = offload_prepare(transfer.head, MIN(transfer.head_len, PORT_HEAD_MAX), transfer.out.len, &transfer.headers,
 			    &frame->hdr, &hdr);
 	if (r < 0 || !fits(&transfer, &hdr))
-		return drop(port);
+		return port_count(port, STATS_NIC_TX_ERRORS);
 	if (port->settings.segment_max > 0)
 		ask_for_large_frames(&transfer, &hdr);
 	transfer.out.hdr = hdr;
@@ -226,8 +222,7 @@ int port_transmit(struct port *port, unsigned int queue, const struct port_frame
 	if (r == -EAGAIN)
 		return r;
 	if (r < 0)
-		return drop(port);
-	port->counters.sent++;
+		return port_count(port, STATS_NIC_TX_ERRORS);
 	port_passed(port, PORT_OUT, transfer.out.len);
 	if (port->capture)
 		capture_frame(port->capture, CAPTURE_OUT, &transfer.out.piece[1], transfer.out.pieces - 1,

@@ -178,19 +178,16 @@ static int open_disks(struct server *server, struct err *err)
 {
 	_cleanup_free_ struct settings *settings = NULL;
 	int fds[ENGINE_FILES_MAX];
-	size_t count = 0, len = 0;
+	size_t count = MIN(vsp_config_fds(server->vsp), ARRAY_SIZE(fds)), len = 0;
 	const void *bytes = vsp_config_bytes(server->vsp, &len);
 	int r;
 
-	while (count < ENGINE_FILES_MAX && vsp_config_fd(server->vsp, count) >= 0)
-		count++;
 	r = settings_parse(bytes, len, count, &settings, err);
 	if (r < 0)
 		return r;
 	settings->again = vsp_generation(server->vsp) > 0;
 	server->poll_max_ns = server->poll_option_ns < 0 ? settings->poll_max_ns : (uint32_t)server->poll_option_ns;
-	for (size_t i = 0; i < count; i++)
-		fds[i] = vsp_take_config_fd(server->vsp, i);
+	vsp_take_config_fds(server->vsp, fds, count);
 	r = storaged_open(server->loop, settings, server->engine, fds, count, &server->storaged, err);
 	if (r < 0)
 		return r;
@@ -199,17 +196,6 @@ static int open_disks(struct server *server, struct err *err)
 	if (r == 0)
 		r = tell_new(server->loop, server->vsp, server->storaged, &server->tell);
 	return r < 0 ? err_set(err, r, "event loop: %s", strerror(-r)) : 0;
-}
-
-/* What cannot be counted is served all the same. */
-static void begin_statistics(struct server *server)
-{
-	struct err err = {0};
-
-	if (vsp_stats_begin(server->vsp, &err) == 0)
-		storaged_observe(server->storaged, vsp_stats(server->vsp));
-	else
-		log_warn(NULL, "there are no statistics: %s", err.text);
 }
 
 static void on_changed(void *arg, const struct err *err)
@@ -278,6 +264,7 @@ static int offer_controllers(struct server *server, struct err *err)
 static int program_open(struct vsp_server *vsp_server, struct err *err)
 {
 	struct server *server = vsp_server->arg;
+	struct stats *stats;
 	int r;
 
 	server->loop = vsp_server->loop;
@@ -286,9 +273,12 @@ static int program_open(struct vsp_server *vsp_server, struct err *err)
 	if (r < 0 || loop_stopping(server->loop))
 		return r;
 	r = open_disks(server, err);
-	if (r == 0)
-		begin_statistics(server);
-	return r < 0 ? r : keep_fence(server, err);
+	if (r < 0)
+		return r;
+	stats = vsp_program_count(vsp_server);
+	if (stats)
+		storaged_observe(server->storaged, stats);
+	return keep_fence(server, err);
 }
 
 static int program_offer(struct vsp_server *vsp_server, char *status, struct err *err)

@@ -166,6 +166,18 @@ static int serve(const struct vsp_program *program, struct vsp_server *server, c
 	return program->run ? program->run(server) : loop_run(server->loop);
 }
 
+/* ---- for the program ---- */
+
+struct stats *vsp_program_count(struct vsp_server *server)
+{
+	struct err err = {0};
+
+	if (vsp_stats_begin(server->vsp, &err) == 0)
+		return vsp_stats(server->vsp);
+	log_warn(NULL, "there are no statistics: %s", err.text);
+	return NULL;
+}
+
 /* ---- its predecessor's end ---- */
 
 static int tell_end(const struct vsp_program *program, struct loop *loop, const struct options *options,

@@ -55,6 +55,10 @@ struct vsp_program {
 	void (*change)(void *arg, const void *bytes, size_t len, int *fds, size_t nfds, struct vsp_change *change);
 };
 
+/** vsp_program_count - begin statistics; what cannot be counted is served all the same. Before the first offer. Return:
+ * NULL: nothing is counted, and the log says why. */
+struct stats *vsp_program_count(struct vsp_server *server);
+
 /** vsp_program_main - Return: what main() returns. */
 int vsp_program_main(int argc, char **argv, const struct vsp_program *program, void *arg);
 

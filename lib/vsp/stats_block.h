@@ -24,7 +24,8 @@
 #define STATS_VERSION	   1u
 #define STATS_CHANNELS_MAX 2048u
 #define STATS_UNITS_MAX	   256u
-#define STATS_CLASSES	   5u /* of requests of a unit */
+#define STATS_CLASSES	   5u  /* of requests of a unit */
+#define STATS_COUNTS	   13u /* further counters of a unit */
 #define STATS_NAME_LEN	   40u
 #define STATS_PLACE_LEN	   24u
 #define STATS_SLOTS	   1024u /* of a channel, as many as a state block can have */
@@ -78,6 +79,7 @@ struct stats_class {
 
 enum stats_kind {
 	STATS_DISK = 1,
+	STATS_NIC = 2,
 };
 
 /* Its classes of requests; for the guest's SCSI commands see daemons/vsp-storaged/observe.c. */
@@ -89,15 +91,37 @@ enum stats_disk_class {
 	STATS_DISK_OTHER, /* that move no data of the disk */
 };
 
+/* Of a NIC a request is a transfer of the guest's, of one or more frames. */
+enum stats_nic_class {
+	STATS_NIC_TRANSFER,
+};
+
+/* Its further counters: frames, as they pass the host's side (one that the host will cut is one), and their bytes. RX:
+ * to the guest. Each frame is one of PACKETS, ERRORS, FILTERED, REFUSED, UNREADY. */
+enum stats_nic_count {
+	STATS_NIC_RX_PACKETS,
+	STATS_NIC_RX_BYTES,
+	STATS_NIC_RX_ERRORS,   /* malformed, longer than the MTU */
+	STATS_NIC_RX_FILTERED, /* for others: by address, or VLAN */
+	STATS_NIC_RX_UNREADY,  /* the link is down, or no guest has opened the NIC */
+	STATS_NIC_TX_PACKETS,
+	STATS_NIC_TX_BYTES,
+	STATS_NIC_TX_ERRORS,  /* malformed, longer than the MTU, not taken by the host */
+	STATS_NIC_TX_REFUSED, /* by policy: of an address, or a VLAN, that is not the guest's */
+	STATS_NIC_TX_UNREADY, /* the link is down */
+	STATS_NIC_LOST,	      /* of both ways: in flight when a process died; they may have arrived */
+	STATS_NIC_COUNTS,
+};
+
 struct stats_unit {
 	_Atomic uint64_t id; /* 0: there is none here; no two that there ever were have the same */
 	uint32_t kind;	     /* enum stats_kind */
 	uint32_t reserved0;
 	char name[STATS_NAME_LEN]; /* "sda", ends with 0 */
 	uint8_t place[STATS_PLACE_LEN];
-	_Atomic uint32_t queue;	     /* requests under way now */
-	_Atomic uint32_t queue_peak; /* the most at a time */
-	uint64_t reserved[13];
+	_Atomic uint32_t queue;		      /* requests under way now */
+	_Atomic uint32_t queue_peak;	      /* the most at a time */
+	_Atomic uint64_t count[STATS_COUNTS]; /* by its kind: of a NIC enum stats_nic_count, of a disk none */
 	struct stats_class class[STATS_CLASSES];
 	uint64_t fill[64];
 };
@@ -156,6 +180,7 @@ struct stats_block {
 _Static_assert(sizeof(struct stats_header) == 4096, "a page");
 _Static_assert(sizeof(struct stats_class) == 64 + STATS_PARTS * STATS_BUCKETS * 8, "no holes");
 _Static_assert(sizeof(struct stats_unit) == 16384, "whole pages");
+_Static_assert((unsigned int)STATS_NIC_COUNTS <= STATS_COUNTS, "they have their places");
 _Static_assert(sizeof(struct stats_channel) == 192, "whole cache lines");
 
 #endif

@@ -41,6 +41,8 @@ static void take_unit(struct stats_unit_copy *ret, const struct stats_unit *from
 	take_name(ret->name, from->name);
 	ret->queue = from->queue;
 	ret->queue_peak = from->queue_peak;
+	for (unsigned int i = 0; i < STATS_COUNTS; i++)
+		ret->count[i] = from->count[i];
 	for (unsigned int c = 0; c < STATS_CLASSES; c++)
 		take_class(&ret->class[c], &from -> class[c]);
 }

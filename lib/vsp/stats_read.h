@@ -22,6 +22,7 @@ struct stats_unit_copy {
 	uint32_t kind;		       /* enum stats_kind, or another */
 	char name[STATS_NAME_LEN + 1]; /* cleaned: printable ASCII */
 	uint32_t queue, queue_peak;
+	uint64_t count[STATS_COUNTS];
 	struct stats_requests class[STATS_CLASSES];
 };
 

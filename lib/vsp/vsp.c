@@ -278,9 +278,15 @@ int vsp_config_fd(const struct vsp *vsp, size_t index)
 	return index < vsp->fd_count ? vsp->fds[index] : -1;
 }
 
-int vsp_take_config_fd(struct vsp *vsp, size_t index)
+size_t vsp_config_fds(const struct vsp *vsp)
 {
-	return index < vsp->fd_count ? take_fd(&vsp->fds[index]) : -1;
+	return vsp->fd_count;
+}
+
+void vsp_take_config_fds(struct vsp *vsp, int *ret_fds, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		ret_fds[i] = i < vsp->fd_count ? take_fd(&vsp->fds[i]) : -1;
 }
 
 const char *vsp_vm_name(const struct vsp *vsp)

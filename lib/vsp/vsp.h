@@ -144,8 +144,10 @@ void vsp_free(struct vsp *vsp);
 /** What the worker handed over; all stay the vsp's. */
 const void *vsp_config_bytes(const struct vsp *vsp, size_t *ret_len);
 int vsp_config_fd(const struct vsp *vsp, size_t index); /* -1 if there is no such descriptor */
-/** vsp_take_config_fd - the same, and it is the caller's from now on. */
-int vsp_take_config_fd(struct vsp *vsp, size_t index);
+/** vsp_config_fds - how many of them there are. */
+size_t vsp_config_fds(const struct vsp *vsp);
+/** vsp_take_config_fds - the first @count of them, which are the caller's from now on; -1 if there are no more. */
+void vsp_take_config_fds(struct vsp *vsp, int *ret_fds, size_t count);
 const char *vsp_vm_name(const struct vsp *vsp);
 uint32_t vsp_cpus(const struct vsp *vsp);
 

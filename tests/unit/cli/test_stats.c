@@ -74,6 +74,41 @@ Test(stats, a_reading)
 	stats_reading_done(&r);
 }
 
+Test(stats, nics)
+{
+	static const char first[] =
+		"{\"time\": 1, \"net\": [{\"name\": \"net0\", \"id\": 3, \"kicks\": 5, \"interrupts\": 6, \"lost\": 2,"
+		"\"rx\": {\"pkts\": 100, \"bytes\": 2097152, \"errs\": 1, \"drop\": 4, \"drop_unready\": 4},"
+		"\"tx\": {\"pkts\": 50, \"bytes\": 1048576, \"errs\": 0, \"drop\": 3, \"drop_refused\": 3},"
+		"\"transfers\": {\"wait\": {\"histogram\": [[0, 64, 9]]}}}]}";
+	static const char then[] = "{\"time\": 2, \"net\": [{\"name\": \"net0\", \"id\": 3, \"kicks\": 25,"
+				   "\"rx\": {\"pkts\": 160, \"drop\": 4}, \"tx\": {\"pkts\": 90, \"drop\": 5}}]}";
+	struct stats_reading before = take(first), now = take(then);
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	cr_assert(before.nics == 1 && now.nics == 1);
+	cr_expect_str_eq(before.nic[0].name, "net0");
+	cr_expect_eq(before.nic[0].part[0].bar[0].times, 9);
+	stats_nic_print(out, &before.nic[0]);
+	stats_reading_since(&now, &before);
+	cr_expect_eq(now.nic[0].rx.packets, 60);
+	cr_expect_eq(now.nic[0].rx.dropped, 0);
+	cr_expect_eq(now.nic[0].tx.dropped, 2);
+	stats_print_rates(out, &now, 2);
+	fclose(out);
+	cr_expect(strstr(text, "  rx 100 packets, 2.0 MiB, 1 errors, 4 dropped: 4 without a link\n"), "%s", text);
+	cr_expect(strstr(text, "  tx 50 packets, 1.0 MiB, 3 dropped: 3 of others' addresses\n"), "%s", text);
+	cr_expect(strstr(text, "  2 lost, perhaps"), "%s", text);
+	cr_expect(strstr(text, "net0             30 "), "frames a second: %s", text);
+	cr_expect(strstr(text, " 0.200 "), "kicks a frame: %s", text);
+	cr_expect(!strstr(text, "DISK"), "%s", text);
+	free(text);
+	stats_reading_done(&before);
+	stats_reading_done(&now);
+}
+
 /* Whatever a manager of another version says. */
 Test(stats, what_is_not_there_is_0)
 {
@@ -81,6 +116,7 @@ Test(stats, what_is_not_there_is_0)
 		"{}",
 		"[]",
 		"{\"block\": 3, \"vmbus\": []}",
+		"{\"net\": [1, {}, {\"name\": 5, \"rx\": [], \"transfers\": {\"wait\": 3}}]}",
 		"{\"block\": [1, {}, {\"name\": null, \"rd\": []}]}",
 		"{\"block\": [{\"rd\": {\"wait\": {\"histogram\": [[1, 2], 3, [\"x\", {}, 1]]}}}]}",
 	};

@@ -141,7 +141,9 @@ static void start(void)
 	memset(&netvsp, 0, sizeof(netvsp));
 	config.worker_path = fake_worker_path(worker);
 	cr_assert_eq(vsp_attach(loop, &config, &vsp, &err), 0, "%s", err.text);
+	cr_assert_eq(vsp_stats_begin(vsp, &err), 0, "%s", err.text);
 	netvsp_init(&netvsp, vsp, NULL, &settings, NV_SUBS);
+	netvsp.stats = stats_unit(vsp_stats(vsp), STATS_NIC, "net0", (uint8_t[STATS_PLACE_LEN]){2}, false);
 	cr_assert_eq(vsp_offer(vsp, &offer, &netvsp_ops, &netvsp, &err), 0, "%s", err.text);
 	for (uint16_t i = 1; i <= NV_SUBS; i++) {
 		offer.subchannel_index = i;

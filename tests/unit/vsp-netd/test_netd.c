@@ -13,6 +13,8 @@
 #include "daemons/vsp-netd/netd_int.h"
 #include "fake_netvsc.h"
 #include "proto/network.pb-c.h"
+#include "vsp/stats.h"
+#include "vsp/stats_read.h"
 
 #define TEXT(s) ((char *)(s)) /* generated structs have no const */
 #define CALL_ID 1000u
@@ -59,6 +61,8 @@ static void set_up(void)
 	config.worker_path = fake_worker_path(worker);
 	cr_assert_eq(vsp_attach(loop, &config, &vsp, &err), 0, "%s", err.text);
 	cr_assert_eq(netd_open(loop, vsp, &settings, NULL, 0, &netd, &err), 0, "%s", err.text);
+	cr_assert_eq(vsp_stats_begin(vsp, &err), 0, "%s", err.text);
+	netd_observe(netd, vsp_stats(vsp));
 	cr_assert_eq(netd_offer(netd, &err), 0, "%s", err.text);
 	cr_assert_eq(vsp_ready(vsp, &err), 0, "%s", err.text);
 	cr_assert_eq(fake_worker_wait_ready(worker), 0);
@@ -467,4 +471,48 @@ Test(netd, is_set)
 	cr_assert_eq(fake_worker_run_until(worker, has_heard, &(uint32_t){RNDIS_STATUS_MEDIA_CONNECT}), 0);
 	set.alias = TEXT("other");
 	cr_assert_eq(change(&msg, NULL, 0), -EINVAL);
+}
+
+/* ---- statistics ---- */
+
+/* Of the only NIC, of NUMBER, as a manager reads it. Return: its number; 0: there is none. */
+static uint64_t read_unit(struct stats_unit_copy *ret)
+{
+	struct stats_copy copy;
+	uint64_t id = 0;
+
+	cr_assert_eq(stats_read(vsp_stats(vsp)->fd, &copy), 0);
+	cr_assert_leq(copy.units, 1);
+	if (copy.units > 0) {
+		*ret = copy.unit[0];
+		id = ret->id;
+	}
+	stats_copy_done(&copy);
+	return id;
+}
+
+Test(netd, what_passes_is_counted)
+{
+	uint8_t frame[64] = {0, 0, 0, 60, 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5};
+	struct stats_unit_copy unit;
+	uint64_t first;
+
+	cr_assert_eq(read_unit(&unit), 0);
+	cr_assert_eq(attach("net0", 1), 0);
+	first = read_unit(&unit);
+	cr_assert(first && unit.kind == STATS_NIC && !strcmp(unit.name, "net0"));
+	open_nic(0);
+	send_frame();
+	cr_assert_eq(fake_worker_run_until(worker, wire_has, NULL), 0);
+	cr_assert_eq(send(wire, frame, sizeof(frame), MSG_NOSIGNAL), (ssize_t)sizeof(frame));
+	wait_event(FAKE_NIC_FRAMES);
+	cr_assert_eq(read_unit(&unit), first);
+	cr_assert(unit.count[STATS_NIC_TX_PACKETS] == 1 && unit.count[STATS_NIC_TX_BYTES] == 60);
+	cr_assert(unit.count[STATS_NIC_RX_PACKETS] == 1 && unit.count[STATS_NIC_RX_BYTES] == 60);
+	cr_assert_eq(unit.class[STATS_NIC_TRANSFER].reqs, 1);
+	cr_assert_eq(detach(1, 0), 0);
+	cr_assert_eq(read_unit(&unit), 0);
+	cr_assert_eq(attach("net0", 1), 0);
+	cr_assert_neq(read_unit(&unit), first, "another one");
+	cr_assert_eq(unit.count[STATS_NIC_TX_PACKETS], 0);
 }

@@ -517,6 +517,68 @@ Test(netvsp, sends_on_all_channels)
 	cr_assert_eq(nv_port.sent, 1);
 }
 
+/* ---- statistics ---- */
+
+static const struct stats_class *transfers(void)
+{
+	return &netvsp.stats->class[STATS_NIC_TRANSFER];
+}
+
+static const struct stats_channel *own_channel(void)
+{
+	return &vsp_stats(vsp)->block->channel[0];
+}
+
+Test(netvsp, counts)
+{
+	uint8_t frame[100], *to = fake_nic_section(&nic, 2);
+	size_t len = 0;
+
+	nv_ready(NVSP_VERSION_61);
+	cr_assert_eq(transfers()->reqs, 0, "what is no frame is no transfer");
+	make_frame(frame, sizeof(frame));
+	for (int i = 0; i < 3; i++)
+		len += fake_nic_build(to + len, frame, sizeof(frame), NULL, 0);
+	nv_port.full = 1;
+	cr_assert_eq(fake_nic_put_section(&peer, 7, 2, (uint32_t)len), 0);
+	nv_idle();
+	cr_assert_eq(netvsp.stats->queue, 1);
+	nv_port.client.ops->writable(nv_port.client.arg, 0);
+	nv_wait(FAKE_NIC_COMPLETED);
+	cr_assert(netvsp.stats->queue == 0 && netvsp.stats->queue_peak == 1);
+	cr_assert(transfers()->reqs == 1 && transfers()->bytes == 300 && transfers()->errors == 0);
+	put_le32(to + 12, 5000);
+	cr_assert_eq(fake_nic_put_section(&peer, 8, 2, (uint32_t)len), 0);
+	nv_wait(FAKE_NIC_COMPLETED);
+	cr_assert(transfers()->reqs == 2 && transfers()->bytes == 300 && transfers()->errors == 1);
+	cr_assert_eq(transfers()->timed, 2);
+	cr_assert(!strcmp(own_channel()->name, "net0") && own_channel()->kicks > 0 && own_channel()->interrupts > 0);
+	nv_restart(0);
+	nv_idle();
+	cr_assert_eq(transfers()->reqs, 2, "a successor goes on");
+	cr_assert_eq(netvsp.stats->count[STATS_NIC_LOST], netvsp_dropped(&netvsp));
+}
+
+Test(netvsp, who_closes_has_nothing_under_way)
+{
+	uint8_t frame[60];
+
+	nv_ready(NVSP_VERSION_61);
+	make_frame(frame, sizeof(frame));
+	nv_port.full = 3;
+	for (uint64_t i = 0; i < 3; i++)
+		cr_assert_eq(fake_nic_put_frame(&nic, &peer, 7 + i, (uint32_t)i, frame, sizeof(frame), NULL, 0), 0);
+	nv_idle();
+	cr_assert_eq(netvsp.stats->queue, 3);
+	netvsp_refuse_waiting(&netvsp);
+	cr_assert_eq(netvsp.stats->queue, 0);
+	cr_assert_eq(transfers()->errors, 3);
+	cr_assert_eq(fake_nic_put_frame(&nic, &peer, 10, 3, frame, sizeof(frame), NULL, 0), 0);
+	nv_idle();
+	cr_assert_eq(fake_worker_close(worker, 0), 0);
+	cr_assert_eq(netvsp.stats->queue, 0);
+}
+
 /* ---- recovery ---- */
 
 Test(netvsp, a_successor_goes_on)

@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "daemons/vsp-netd/checksum.h"
 #include "daemons/vsp-netd/port.h"
+#include "vsp/stats.h"
 
 #define FRAME_LEN 600u
 #define ROOM	  70000u
@@ -550,6 +551,69 @@ Test(port, goes_on_where_it_stopped)
 		cr_assert_eq(loop_run_once(loop, false), 0);
 	}
 	cr_assert(stops > 0 && writable > 0);
+}
+
+/* ---- what is counted ---- */
+
+static struct stats_unit unit;
+
+static bool counted(enum stats_nic_count what, uint64_t n)
+{
+	bool is = unit.count[what] == n;
+
+	unit.count[what] = 0;
+	for (unsigned int i = 0; i < STATS_COUNTS; i++)
+		is = is && unit.count[i] == 0;
+	return is;
+}
+
+Test(port, each_frame_for_the_guest_is_counted_once)
+{
+	port_observe(port, &unit);
+	put(mac, FRAME_LEN);
+	cr_assert_eq(get(), 1);
+	cr_assert_eq(unit.count[STATS_NIC_RX_BYTES], FRAME_LEN);
+	unit.count[STATS_NIC_RX_BYTES] = 0;
+	cr_assert(counted(STATS_NIC_RX_PACKETS, 1));
+	put(other_mac, FRAME_LEN);
+	cr_assert_eq(get(), 0);
+	cr_assert(counted(STATS_NIC_RX_FILTERED, 1));
+	put(mac, 1515);
+	cr_assert_eq(get(), 0);
+	cr_assert(counted(STATS_NIC_RX_ERRORS, 1));
+	put(mac, 10);
+	cr_assert_eq(get(), 0);
+	cr_assert(counted(STATS_NIC_RX_ERRORS, 1));
+	port_connect(port, NULL);
+	put(mac, FRAME_LEN);
+	put(mac, FRAME_LEN);
+	cr_assert_eq(loop_run_once(loop, true), 0);
+	cr_assert(counted(STATS_NIC_RX_UNREADY, 2));
+}
+
+Test(port, each_frame_of_the_guest_is_counted_once)
+{
+	struct port_frame *frame = tcp4(500);
+
+	port_observe(port, &unit);
+	cr_assert_eq(port_transmit(port, 0, frame), 0);
+	cr_assert_eq(unit.count[STATS_NIC_TX_BYTES], frame->len);
+	unit.count[STATS_NIC_TX_BYTES] = 0;
+	cr_assert(counted(STATS_NIC_TX_PACKETS, 1));
+	frame->head[11] = 9;
+	cr_assert_eq(port_transmit(port, 0, frame), 0);
+	cr_assert(counted(STATS_NIC_TX_REFUSED, 1));
+	frame = tcp4(1500);
+	cr_assert_eq(port_transmit(port, 0, frame), 0);
+	cr_assert(counted(STATS_NIC_TX_ERRORS, 1));
+	frame = tcp4(500);
+	frame->head_len = 13;
+	cr_assert_eq(port_transmit(port, 0, frame), 0);
+	cr_assert(counted(STATS_NIC_TX_ERRORS, 1));
+	settings.link_down = true;
+	cr_assert_eq(port_change(port, &settings, &(int){-1}, NULL), 0);
+	cr_assert_eq(port_transmit(port, 0, tcp4(500)), 0);
+	cr_assert(counted(STATS_NIC_TX_UNREADY, 1));
 }
 
 /* ---- policies ---- */
