@@ -194,7 +194,7 @@ static int go(struct netvsp *netvsp, struct netvsp_request *request, const struc
 		DEATH(NET_FRAME_SENT);
 		data->transmitted = true;
 		request->frames++;
-		request->bytes += (uint32_t)frame.len;
+		request->bytes += (uint32_t)message.len;
 		request->offset += message.message_len;
 	}
 	return 0;

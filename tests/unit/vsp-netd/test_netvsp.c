@@ -573,6 +573,8 @@ Test(netvsp, who_closes_has_nothing_under_way)
 	netvsp_refuse_waiting(&netvsp);
 	cr_assert_eq(netvsp.stats->queue, 0);
 	cr_assert_eq(transfers()->errors, 3);
+	for (int i = 0; i < 3; i++)
+		nv_wait(FAKE_NIC_COMPLETED);
 	cr_assert_eq(fake_nic_put_frame(&nic, &peer, 10, 3, frame, sizeof(frame), NULL, 0), 0);
 	nv_idle();
 	cr_assert_eq(fake_worker_close(worker, 0), 0);
