@@ -12,7 +12,8 @@
  *	             after a pause, longer each time ^-------- refused, ended -------------+
  *
  * What vsp-netd tells comes late: that somebody has gone may be said of who was there before. So there is a pause after
- * one that was there only briefly, and who is told of meanwhile as there is not replaced.
+ * one that was there only briefly, and who is told of meanwhile as there is not replaced. And somebody may come and go
+ * between two tellings, of which neither speaks of him: so it is looked again a while after he was handed over.
  *
  * The generations are in the runtime folder ("nics"), written at a start, before the worker is asked, and after each
  * change: a number may be left out, but none comes twice.
@@ -45,6 +46,7 @@
 #define PAUSE_MAX_NS   (10 * NS_PER_SEC)
 #define LIVED_NS       (30 * NS_PER_SEC) /* whoever was there so long has worked */
 #define BRIEF_NS       (500 * NS_PER_MS) /* who was there so short may be there yet */
+#define CHECK_NS       (1 * NS_PER_SEC)	 /* by then vsp-netd has told of who was handed over */
 #define BUSY_NS	       (200 * NS_PER_MS) /* another change is under way */
 #define CONNECT_NS     (1 * NS_PER_SEC)
 #define SOCKETS	       "sockets"
@@ -295,6 +297,19 @@ static int open_nobody(struct vm_peer *peer, const struct domain_nic *nic, struc
 
 /* ---- another one ---- */
 
+/* As vsp-netd has told last. */
+static bool is_gone(const struct vm_peer *peer)
+{
+	const struct worker_service *service = vm_service_find(peer->vm, VM_SERVICE_NETWORK);
+
+	for (size_t i = 0; service && i < service->nic_count; i++)
+		if (!strcmp(service->nics[i].alias, peer->alias))
+			return service->nics[i].peer_gone;
+	return false;
+}
+
+static void want_another(struct vm_peer *peer);
+
 static void on_handed(int error, const char *text, const char *name, void *arg)
 {
 	struct vm_peer *peer = arg;
@@ -306,6 +321,7 @@ static void on_handed(int error, const char *text, const char *name, void *arg)
 	if (!error) {
 		peer->wanted = false;
 		peer->since_ns = clock_now_ns();
+		loop_arm(peer->timer, CHECK_NS);
 		log_info(vm->domain.name, "NIC %s: there is somebody behind it again", peer->alias);
 		return;
 	}
@@ -375,8 +391,14 @@ static void on_timer(void *arg)
 	struct err err = {0};
 	int r;
 
-	if (!peer->wanted || peer->asked || vm->ending || vm->destroyed)
+	if (peer->asked || vm->ending || vm->destroyed)
 		return;
+	if (!peer->wanted) {
+		/* Who went at once was never told of as there, so nothing has changed, and nothing is told. */
+		if (is_gone(peer))
+			want_another(peer);
+		return;
+	}
 	/* Without a NIC: it is being attached. */
 	if (!nic || vm->change || !vm->conn || vm_change_check(vm, &vm_change_nics, &err) < 0) {
 		loop_arm(peer->timer, BUSY_NS);
