@@ -403,28 +403,31 @@ static void on_patience(void *arg)
 
 /* ---- requests ---- */
 
-static int job_new(struct ovs *ovs, enum job_kind kind, const struct domain_nic *nic, struct job **ret, struct err *err)
+/* Return: NULL, with an error. */
+static struct job *job_new(struct ovs *ovs, enum job_kind kind, const struct domain_nic *nic, struct err *err)
 {
 	const char *alias = nic ? nic->alias : "";
 	char path[PATH_MAX];
 	struct job *job;
 
-	if (!ovs || program_find(PROGRAM, path, sizeof(path)) < 0)
-		return err_set(err, -ENOENT,
-			       "NIC %s: " PROGRAM
-			       " is not installed: install it (Debian's package openvswitch-switch), "
-			       "or use a bridge of the kernel's",
-			       alias);
+	if (!ovs || program_find(PROGRAM, path, sizeof(path)) < 0) {
+		err_set(err, -ENOENT,
+			"NIC %s: " PROGRAM " is not installed: install it (Debian's package openvswitch-switch), "
+			"or use a bridge of the kernel's",
+			alias);
+		return NULL;
+	}
 	job = calloc(1, sizeof(*job));
-	if (!job)
-		return err_set(err, -ENOMEM, "NIC %s: no memory", alias);
+	if (!job) {
+		err_set(err, -ENOMEM, "NIC %s: no memory", alias);
+		return NULL;
+	}
 	job->kind = kind;
 	job->step = kind == JOB_SET ? STEP_DO : STEP_FIND;
 	snprintf(job->what, sizeof(job->what), "%s%s", nic ? "NIC " : "ports of NICs", alias);
 	if (nic)
 		snprintf(job->bridge, sizeof(job->bridge), "%s", nic->source);
-	*ret = job;
-	return 0;
+	return job;
 }
 
 static void enqueue(struct ovs *ovs, struct job *job, const void *owner, ovs_done_fn done, void *arg)
@@ -443,11 +446,10 @@ static void enqueue(struct ovs *ovs, struct job *job, const void *owner, ovs_don
 int ovs_plug(struct ovs *ovs, const struct domain_nic *nic, const char *name, const char *uuid, const void *owner,
 	     ovs_done_fn done, void *arg, struct err *err)
 {
-	struct job *job;
-	int r = job_new(ovs, JOB_PLUG, nic, &job, err);
+	struct job *job = job_new(ovs, JOB_PLUG, nic, err);
 
-	if (r < 0)
-		return r;
+	if (!job)
+		return err->code;
 	find_command(&job->commands[STEP_FIND], ovs->base);
 	add(&job->commands[STEP_FIND], "name=\"%s\"", name);
 	plug_command(&job->commands[STEP_DO], nic, name, uuid, ovs->base);
@@ -459,11 +461,10 @@ int ovs_set(struct ovs *ovs, const struct domain_nic *nic, const char *name, con
 	    void *arg, struct err *err)
 {
 	const char *const words[] = {"set", "Port", name, NULL};
-	struct job *job;
-	int r = job_new(ovs, JOB_SET, nic, &job, err);
+	struct job *job = job_new(ovs, JOB_SET, nic, err);
 
-	if (r < 0)
-		return r;
+	if (!job)
+		return err->code;
 	begin(&job->commands[STEP_DO]);
 	add_words(&job->commands[STEP_DO], words);
 	add_vlan(&job->commands[STEP_DO], nic);
@@ -475,11 +476,10 @@ int ovs_unplug(struct ovs *ovs, const char *uuid, const struct domain_nic *nic, 
 	       void *arg, struct err *err)
 {
 	char mac[DOMAIN_MAC_TEXT];
-	struct job *job;
-	int r = job_new(ovs, JOB_UNPLUG, nic, &job, err);
+	struct job *job = job_new(ovs, JOB_UNPLUG, nic, err);
 
-	if (r < 0)
-		return r;
+	if (!job)
+		return err->code;
 	find_command(&job->commands[STEP_FIND], ovs->base);
 	add(&job->commands[STEP_FIND], "external-ids:vm-uuid=\"%s\"", uuid);
 	if (nic) {
@@ -493,9 +493,9 @@ int ovs_unplug(struct ovs *ovs, const char *uuid, const struct domain_nic *nic, 
 void ovs_sweep(struct ovs *ovs)
 {
 	struct err err = {0};
-	struct job *job;
+	struct job *job = job_new(ovs, JOB_SWEEP, NULL, &err);
 
-	if (!ovs || job_new(ovs, JOB_SWEEP, NULL, &job, &err) < 0)
+	if (!job)
 		return;
 	find_command(&job->commands[STEP_FIND], ovs->base);
 	enqueue(ovs, job, NULL, NULL, NULL);
