@@ -189,8 +189,10 @@ static void deliver(struct netvsp *netvsp, const struct port_received *received)
 	info.checksum = frame_checksums(received);
 	if (data->ranges + parts > VSP_PAGE_RANGES_MAX)
 		send_packet(netvsp, channel, data);
-	if (data->stuck)
-		return; /* no room for what came before either: this one is lost */
+	if (data->stuck) { /* no room for what came before either: this one is lost */
+		netvsp_count_dropped(netvsp, 1);
+		return;
+	}
 	for (uint32_t i = 0; i < parts; i++) {
 		if (parts > 1)
 			info.part = (uint8_t)(RNDIS_PACKET_ID_PART | (i == 0 ? RNDIS_PACKET_ID_FIRST : 0) |

@@ -109,7 +109,8 @@ enum stats_nic_count {
 	STATS_NIC_TX_ERRORS,  /* malformed, longer than the MTU, not taken by the host */
 	STATS_NIC_TX_REFUSED, /* by policy: of an address, or a VLAN, that is not the guest's */
 	STATS_NIC_TX_UNREADY, /* the link is down */
-	STATS_NIC_LOST,	      /* of both ways: in flight when a process died; they may have arrived */
+	STATS_NIC_LOST,	      /* of both ways: in flight when a process died, or when where they were to go was taken
+			       * away; they may have arrived */
 	STATS_NIC_COUNTS,
 };
 
