@@ -225,14 +225,14 @@ int run_vm_call(struct run_vm *vm, uint32_t method, struct err *err)
 			     err, NULL, NULL, NULL);
 }
 
-int run_vm_upgrade(struct run_vm *vm, const char *service, const char *path, struct err *err)
+int run_vm_upgrade(struct run_vm *vm, const char *name, const char *path, struct err *err)
 {
 	Bulkhead__Worker__UpgradeRequest req = BULKHEAD__WORKER__UPGRADE_REQUEST__INIT;
 	int fd = *path ? open(path, O_RDONLY | O_CLOEXEC) : -1, r;
 
 	if (*path && fd < 0)
 		return err_set(err, -errno, "%s: %s", path, strerror(errno));
-	req.name = (char *)service;
+	req.name = (char *)name;
 	r = rpc_call_wait(vm->conn, WORKER_UPGRADE, &req.base, &bulkhead__empty__descriptor, &fd, fd >= 0,
 			  START_DEADLINE_MS, err, NULL, NULL, NULL);
 	if (fd >= 0)

@@ -57,9 +57,9 @@ int run_vm_new(struct loop *loop, const char *path, const char *uuid, const stru
 int run_vm_start(struct run_vm *vm, struct err *err);
 /** run_vm_call - WORKER_PAUSE and the like: methods without arguments. Waits. */
 int run_vm_call(struct run_vm *vm, uint32_t method, struct err *err);
-/** run_vm_upgrade - WORKER_UPGRADE of the program of @service, "storage" or "network", to the one at @path; "": to what
+/** run_vm_upgrade - WORKER_UPGRADE of the program of @name, "storage" or "network", to the one at @path; "": to what
  * the service manager starts. Waits. */
-int run_vm_upgrade(struct run_vm *vm, const char *service, const char *path, struct err *err);
+int run_vm_upgrade(struct run_vm *vm, const char *name, const char *path, struct err *err);
 /** run_vm_ask - WORKER_ASK: @what: 0: shutdown, 1: reboot. @done comes later, once. */
 int run_vm_ask(struct run_vm *vm, uint32_t what, uint32_t timeout_ms,
 	       void (*done)(int error, const char *text, void *arg), void *arg);
