@@ -272,7 +272,10 @@ static void come_and_go(void)
 		rt_check(offer.header.msgtype == VMBUS_MSG_OFFERCHANNEL, "message %u", offer.header.msgtype);
 		begin(&offer);
 		rt_printf("guest: came %u\n", i);
-		gone = vmbus_next_message();
+		/* What comes meanwhile, such as that its link is down, is given back: it is waited for. */
+		while (!(gone = vmbus_poll_message()))
+			if (!receive(0))
+				__asm__ volatile("sti; hlt" : : : "memory");
 		rt_check(gone->header.msgtype == VMBUS_MSG_RESCIND_CHANNELOFFER &&
 				 gone->child_relid == offer.child_relid,
 			 "message %u of relid %u", gone->header.msgtype, gone->child_relid);
