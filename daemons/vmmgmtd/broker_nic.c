@@ -524,10 +524,12 @@ static bool is_on_bridge(const union reply *told, const char *bridge)
 	union reply about;
 	uint32_t master;
 	size_t len;
+	int r;
 
 	found = find_attribute(told->bytes + head, told->header.nlmsg_len - head, IFLA_MASTER, sizeof(master), &len);
-	if (!found || ask_about(bridge, &about) < 0)
-		return false;
+	r = found ? ask_about(bridge, &about) : -ENODEV;
+	if (r < 0)
+		return r != -ENODEV;
 	memcpy(&master, found, sizeof(master));
 	link = NLMSG_DATA(&about.header);
 	return link->ifi_index == (int)master && link->ifi_flags & IFF_UP;
@@ -543,8 +545,10 @@ bool broker_nic_plugged(const struct domain_nic *nic)
 
 	broker_nic_name(nic, name);
 	r = ask_about(name, &told);
+	/* A tap may have another name: that of an earlier version, or a new one of its host's. That it is gone its
+	 * vsp-netd sees. */
 	if (r < 0)
-		return r != -ENODEV;
+		return r != -ENODEV || nic->type != DOMAIN_NIC_DIRECT;
 	link = NLMSG_DATA(&told.header);
 	if ((link->ifi_flags & wanted) != wanted)
 		return false;

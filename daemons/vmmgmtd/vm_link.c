@@ -72,14 +72,24 @@ static int tell(struct vm *vm, struct domain_nic *nic, struct err *err)
 		(void)take_ptr(change);
 	else
 		nic->unplugged = !nic->unplugged;
+	if (r < 0)
+		vm_peers_save(vm);
 	return r;
+}
+
+/* Else the change would wait, and keep others from being made: that it serves is told, and brings us here again. */
+static bool is_served(const struct vm *vm)
+{
+	const struct worker_service *service = vm_service_find(vm, VM_SERVICE_NETWORK);
+
+	return service && service->state == WORKER_SERVICE_SERVING;
 }
 
 bool vm_links_follow(struct vm *vm)
 {
 	struct err err = {0};
 
-	if ((vm->state != VM_RUNNING && vm->state != VM_PAUSED) || vm->ending || vm->destroyed)
+	if ((vm->state != VM_RUNNING && vm->state != VM_PAUSED) || vm->ending || vm->destroyed || !is_served(vm))
 		return false;
 	for (size_t i = 0; i < vm->domain.nic_count; i++) {
 		struct domain_nic *nic = &vm->domain.nics[i];
