@@ -82,12 +82,6 @@ static void attach(struct netd *netd, const struct nic_settings *settings, int *
 	on_offer_over(netd, &(struct err){0});
 }
 
-static void set_link(struct netd_nic *nic, bool leaving)
-{
-	nic->netvsp.leaving = leaving;
-	netvsp_set(&nic->netvsp, &nic->netvsp.settings);
-}
-
 static void detach(struct netd *netd, struct netd_nic *nic, uint32_t timeout_ms)
 {
 	netd->changing = nic;
@@ -101,7 +95,7 @@ static void detach(struct netd *netd, struct netd_nic *nic, uint32_t timeout_ms)
 		return;
 	}
 	nic->presence = NETD_LEAVING;
-	set_link(nic, true);
+	netvsp_leave(&nic->netvsp, true);
 	if (timeout_ms == 0)
 		netvsp_refuse(&nic->netvsp);
 	loop_arm(netd->tick, NETD_TICK_NS);
@@ -125,7 +119,7 @@ static void give_up(struct netd *netd, struct netd_nic *nic)
 	struct err err = {0};
 
 	nic->presence = NETD_PRESENT;
-	set_link(nic, false);
+	netvsp_leave(&nic->netvsp, false);
 	err_set(&err, -ETIMEDOUT,
 		"NIC %s: the guest was told that its link is down, and went on using it for %u.%u s: it stays; stop "
 		"its "

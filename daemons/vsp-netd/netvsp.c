@@ -331,6 +331,13 @@ void netvsp_set(struct netvsp *netvsp, const struct nic_settings *settings)
 	tell(netvsp);
 }
 
+void netvsp_leave(struct netvsp *netvsp, bool leaving)
+{
+	netvsp->leaving = leaving;
+	tell(netvsp);
+	netvsp_listen(netvsp);
+}
+
 uint64_t netvsp_dropped(const struct netvsp *netvsp)
 {
 	return netvsp->channel[0] ? netvsp_state(netvsp)->dropped : 0;

@@ -64,7 +64,7 @@ struct netvsp {
 	struct netvsp_list controls;	/* wait for their turn */
 	struct rss rss;
 	bool hashes;		  /* rss is of use */
-	bool leaving;		  /* for the guest the link is down */
+	bool leaving;		  /* netvsp_leave() */
 	bool refuses;		  /* nothing passes any more */
 	uint64_t packets;	  /* of the guest's, all of them */
 	bool listening;		  /* to the port */
@@ -93,6 +93,9 @@ uint32_t netvsp_sub_channels(uint32_t cpus);
 /** netvsp_set - other settings, which the port has already. The guest hears of link and speed; of another MTU when it
  * opens the NIC the next time. */
 void netvsp_set(struct netvsp *netvsp, const struct nic_settings *settings);
+
+/** netvsp_leave - for the guest the link is down, and it is given no more frames; or, as it stays, up again. */
+void netvsp_leave(struct netvsp *netvsp, bool leaving);
 
 /** netvsp_dropped - frames that were in flight when a process died, or when where they were to go was taken away, since
  * the guest has opened the NIC. */

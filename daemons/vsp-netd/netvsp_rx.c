@@ -208,7 +208,8 @@ static void deliver(struct netvsp *netvsp, const struct port_received *received)
 
 static bool may_receive(struct netvsp *netvsp)
 {
-	return !netvsp->closing && !netvsp->refuses && netvsp->channel[0] && netvsp->settled &&
+	/* A NIC that leaves waits until the guest has given back all that it has. */
+	return !netvsp->closing && !netvsp->leaving && !netvsp->refuses && netvsp->channel[0] && netvsp->settled &&
 	       netvsp->sections.memory && netvsp_state(netvsp)->initialized && netvsp->stuck == 0 &&
 	       fill_landing(netvsp);
 }

@@ -590,6 +590,11 @@ static int upgrade(struct run *run, struct err *err)
 		if (run_vm_state(run->vm)->ended || run->timed_out)
 			break;
 		r = run_vm_upgrade(run->vm, service, run->options.upgrade, err);
+		if (r == -ECANCELED) { /* the guest has ended meanwhile */
+			*err = (struct err){0};
+			r = 0;
+			break;
+		}
 	}
 	loop_remove(&pace);
 	return r;

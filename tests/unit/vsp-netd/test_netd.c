@@ -321,6 +321,28 @@ Test(netd, a_guest_that_goes_on_sending)
 	cr_assert_eq(detach(1, 0), 0, "by force");
 }
 
+/* Nothing more is given to a guest that shall let go: what came while it does would keep it for ever. */
+Test(netd, what_comes_does_not_keep_a_nic)
+{
+	static const uint8_t record[4 + 60] = {[3] = 60, [4] = 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 2, 8};
+	unsigned int frames;
+	int outcome;
+
+	cr_assert_eq(attach("net0", 1), 0);
+	open_nic(0);
+	begin_detach(5000, &outcome);
+	cr_assert_eq(fake_worker_run_until(worker, has_heard, &(uint32_t){RNDIS_STATUS_MEDIA_DISCONNECT}), 0);
+	frames = nic.frames;
+	for (int i = 0; i < 2000 && outcome == 1; i++) {
+		(void)!send(wire, record, sizeof(record), MSG_DONTWAIT | MSG_NOSIGNAL);
+		fake_worker_run(worker);
+		take_all();
+		poll(NULL, 0, 10);
+	}
+	cr_assert_eq(outcome, 0);
+	cr_assert_eq(nic.frames, frames);
+}
+
 /* One that does not give back what it has got would wait for the host to take it, for ever. */
 Test(netd, a_guest_that_keeps_sections)
 {
