@@ -554,7 +554,8 @@ static void get_services(void *object, struct msgbus_out *out)
 
 	msgbus_out_open(out, 'a', "{sa{sv}}", &dict);
 	for (size_t i = 0; i < info.service_count; i++)
-		put_service(&dict, &info.services[i]);
+		if (!info.services[i].idle)
+			put_service(&dict, &info.services[i]);
 	msgbus_out_close(&dict);
 }
 

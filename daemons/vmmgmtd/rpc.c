@@ -120,6 +120,7 @@ static void read_service(const Bulkhead__Worker__Service *from, struct worker_se
 		.failed = from->failed,
 		.last_outage_us = from->last_outage_us,
 		.hangs = from->hangs,
+		.idle = from->idle,
 	};
 	rpc_copy_text(ret->name, sizeof(ret->name), from->name);
 	rpc_copy_text(ret->message, sizeof(ret->message), from->message);

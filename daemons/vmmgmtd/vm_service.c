@@ -255,8 +255,7 @@ int vm_server_wake(struct vm *vm, const char *name, struct err *err)
 	const struct worker_service *service = vm_service_find(vm, name);
 
 	for (enum vm_server i = 0; vm->env->launcher->ops->runs_services && i < VM_SERVERS; i++)
-		if (!strcmp(servers[i].service, name) && !vm->servers[i].launched && service &&
-		    service->state == WORKER_SERVICE_NOT_STARTED)
+		if (!strcmp(servers[i].service, name) && !vm->servers[i].launched && service && service->idle)
 			return launch(vm, i, err);
 	return 0;
 }

@@ -67,6 +67,7 @@ struct worker_service {
 	char name[32]; /* "storage" */
 	pid_t pid;     /* 0: none now */
 	enum worker_service_state state;
+	bool idle;		    /* it has nothing to serve yet, and no process */
 	char message[ERR_TEXT_MAX]; /* why it does not serve, or how its last process ended; "" */
 	char program[64];	    /* "vsp-storaged 0.1" */
 	uint64_t deaths, upgrades;

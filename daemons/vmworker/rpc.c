@@ -81,6 +81,7 @@ static void fill_service(const struct provider *provider, Bulkhead__Worker__Serv
 	to->failed = status.counts.failed;
 	to->last_outage_us = status.last_outage_us;
 	to->hangs = status.hangs;
+	to->idle = provider->idle;
 	to->status = (ProtobufCBinaryData){provider->status_len, provider->status};
 }
 
