@@ -34,7 +34,7 @@ neighbour=
 cat "$work/out"
 grep -ah '^run-guest\|ERROR:\|runtime error' "$work/err" "$work/neighbour.err"
 cat "$work/neighbour"
-# An emulated KVM (on build servers) gives up now and then, when a processor writes where another one runs: once more, then.
+# An emulated KVM (on build servers) was once seen to give up, why is not known: once more, then, aloud.
 if [ $rc -ne 0 ] && [ -z "$BULKHEAD_HOSTILE_AGAIN" ] && grep -aq 'KVM cannot emulate an instruction' "$work/err"; then
 	echo "the host's KVM has given up: once more"
 	cleanup
