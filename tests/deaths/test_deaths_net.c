@@ -197,6 +197,13 @@ static bool link_heard(void)
 	return run.links >= run.link_wanted;
 }
 
+/* Those that we killed have been replaced: a socket ends before its process does. */
+static bool replaced(void)
+{
+	look();
+	return run.life.deaths >= run.killed;
+}
+
 static bool serves(void)
 {
 	look();
@@ -480,7 +487,7 @@ static bool change(Bulkhead__Network__Change *msg, int fd, bool kill_one)
 	msg->version = 1;
 	len = bulkhead__network__change__pack(msg, bytes);
 	for (int i = 0; i < 5; i++) {
-		if (!wait_for(serves, "it does not serve"))
+		if (!wait_for(replaced, "it is not replaced") || !wait_for(serves, "it does not serve"))
 			return false;
 		/* one that dies has it in its socket, and does not look */
 		if (kill_one)
