@@ -8,6 +8,17 @@
 /** rpc_copy_text - of a peer's, for terminals: cut off, and cleaned. */
 void rpc_copy_text(char *ret, size_t size, const char *text);
 
+/** rpc_storage_config - the configuration for vsp-storaged, the same for the same disks. @count: controllers; at
+ * least those that have disks are in it. @ret: heap. Return: 0, -ENOMEM. */
+int rpc_storage_config(const struct domain *domain, unsigned int count, uint8_t **ret, size_t *ret_len);
+/** rpc_storage_change - what it is asked. @ret: heap. Return: 0, -ENOMEM. */
+int rpc_storage_change(const struct worker_disk_change *change, uint8_t **ret, size_t *ret_len);
+/** rpc_storage_status - what it tells. */
+void rpc_storage_status(const uint8_t *data, size_t len, struct worker_service *ret);
+/** rpc_storage_place - the place of a disk's first descriptor: each has one, and those that have reservations another
+ * one behind it. @index: or their number. */
+size_t rpc_storage_place(const struct domain *domain, size_t index);
+
 /** rpc_network_config - the configuration for vsp-netd, the same for the same NICs. @ret: heap. Return: 0, -ENOMEM. */
 int rpc_network_config(const struct domain *domain, uint8_t **ret, size_t *ret_len);
 /** rpc_network_change - what it is asked. @ret: heap. Return: 0, -ENOMEM. */
