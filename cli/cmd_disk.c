@@ -40,15 +40,15 @@ static const struct cli_option attach_options[] = {
 	{"cache", AT(cache), 0, 0},
 	{"sector", AT(sector), 0, 0},
 	{"serial", AT(serial), 0, 0},
-	{"persistent", 0, 0, BULKHEAD_DISK_PERSISTENT},
-	{"config", 0, 0, BULKHEAD_DISK_CONFIG},
+	{"persistent", 0, 0, BULKHEAD_CHANGE_PERSISTENT},
+	{"config", 0, 0, BULKHEAD_CHANGE_CONFIG},
 	{NULL, 0, 0, 0},
 };
 static const struct cli_option detach_options[] = {
 	{"timeout", AT(serial), AT(timeout), 0},
-	{"force", 0, 0, BULKHEAD_DISK_FORCE},
-	{"persistent", 0, 0, BULKHEAD_DISK_PERSISTENT},
-	{"config", 0, 0, BULKHEAD_DISK_CONFIG},
+	{"force", 0, 0, BULKHEAD_CHANGE_FORCE},
+	{"persistent", 0, 0, BULKHEAD_CHANGE_PERSISTENT},
+	{"config", 0, 0, BULKHEAD_CHANGE_CONFIG},
 	{NULL, 0, 0, 0},
 };
 static const struct cli_option resize_options[] = {
@@ -59,9 +59,9 @@ static const struct cli_option resize_options[] = {
 
 static const struct cli_option medium_options[] = {
 	{"eject", 0, AT(eject), 0},
-	{"force", 0, 0, BULKHEAD_DISK_FORCE},
-	{"persistent", 0, 0, BULKHEAD_DISK_PERSISTENT},
-	{"config", 0, 0, BULKHEAD_DISK_CONFIG},
+	{"force", 0, 0, BULKHEAD_CHANGE_FORCE},
+	{"persistent", 0, 0, BULKHEAD_CHANGE_PERSISTENT},
+	{"config", 0, 0, BULKHEAD_CHANGE_CONFIG},
 	{NULL, 0, 0, 0},
 };
 
@@ -72,7 +72,7 @@ static int parse(int argc, char **argv, const struct cli_option *table, struct d
 
 	if (r)
 		return r;
-	if ((options->flags & BULKHEAD_DISK_PERSISTENT) && (options->flags & BULKHEAD_DISK_CONFIG))
+	if ((options->flags & BULKHEAD_CHANGE_PERSISTENT) && (options->flags & BULKHEAD_CHANGE_CONFIG))
 		return cli_usage("disk", "--persistent and --config contradict each other");
 	return 0;
 }
@@ -336,7 +336,7 @@ static int disk_detach(const struct cli *cli, int argc, char **argv)
 		return r;
 	if (argc - optind != 2)
 		return cli_usage("disk", "detach: the name of a VM and the target of a disk are needed");
-	if (options.timeout && (options.flags & BULKHEAD_DISK_FORCE))
+	if (options.timeout && (options.flags & BULKHEAD_CHANGE_FORCE))
 		return cli_usage("disk", "--force and --timeout contradict each other");
 	if (options.timeout && cli_options_timeout(options.serial, TIMEOUT_MAX_S, &options.timeout_s) < 0)
 		return cli_usage("disk", "--timeout '%s' is not a number of seconds from 1 to %u", options.serial,

@@ -115,9 +115,9 @@ int disk_set(const struct cli *cli, int argc, char **argv)
 		if (option == '?' || option == ':')
 			return cli_usage("disk", "unknown option '%s'", argv[optind - 1]);
 		no_limits |= option == 'n';
-		flags |= option == 'p' ? BULKHEAD_DISK_PERSISTENT : option == 'c' ? BULKHEAD_DISK_CONFIG : 0;
+		flags |= option == 'p' ? BULKHEAD_CHANGE_PERSISTENT : option == 'c' ? BULKHEAD_CHANGE_CONFIG : 0;
 	}
-	if (flags == (BULKHEAD_DISK_PERSISTENT | BULKHEAD_DISK_CONFIG))
+	if (flags == (BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG))
 		return cli_usage("disk", "--persistent and --config contradict each other");
 	if (argc - optind < (no_limits ? 2 : 3))
 		return cli_usage("disk",

@@ -43,20 +43,20 @@ static const struct cli_option attach_options[] = {
 	{"forward", AT(words.forward), 0, 0},
 	{"alias", AT(words.alias), 0, 0},
 	{"virtualport", AT(words.virtualport), 0, 0},
-	{"persistent", 0, 0, BULKHEAD_NIC_PERSISTENT},
-	{"config", 0, 0, BULKHEAD_NIC_CONFIG},
+	{"persistent", 0, 0, BULKHEAD_CHANGE_PERSISTENT},
+	{"config", 0, 0, BULKHEAD_CHANGE_CONFIG},
 	{NULL, 0, 0, 0},
 };
 static const struct cli_option detach_options[] = {
 	{"timeout", AT(timeout), 0, 0},
-	{"force", 0, 0, BULKHEAD_NIC_FORCE},
-	{"persistent", 0, 0, BULKHEAD_NIC_PERSISTENT},
-	{"config", 0, 0, BULKHEAD_NIC_CONFIG},
+	{"force", 0, 0, BULKHEAD_CHANGE_FORCE},
+	{"persistent", 0, 0, BULKHEAD_CHANGE_PERSISTENT},
+	{"config", 0, 0, BULKHEAD_CHANGE_CONFIG},
 	{NULL, 0, 0, 0},
 };
 static const struct cli_option set_options[] = {
-	{"persistent", 0, 0, BULKHEAD_NIC_PERSISTENT},
-	{"config", 0, 0, BULKHEAD_NIC_CONFIG},
+	{"persistent", 0, 0, BULKHEAD_CHANGE_PERSISTENT},
+	{"config", 0, 0, BULKHEAD_CHANGE_CONFIG},
 	{NULL, 0, 0, 0},
 };
 
@@ -66,7 +66,7 @@ static int parse(int argc, char **argv, const struct cli_option *table, struct n
 
 	if (r)
 		return r;
-	if ((options->flags & BULKHEAD_NIC_PERSISTENT) && (options->flags & BULKHEAD_NIC_CONFIG))
+	if ((options->flags & BULKHEAD_CHANGE_PERSISTENT) && (options->flags & BULKHEAD_CHANGE_CONFIG))
 		return cli_usage("nic", "--persistent and --config contradict each other");
 	return 0;
 }
@@ -245,7 +245,7 @@ static int nic_detach(const struct cli *cli, int argc, char **argv)
 		return r;
 	if (argc - optind != 2)
 		return cli_usage("nic", "detach: the name of a VM and a NIC are needed");
-	if (options.timeout && (options.flags & BULKHEAD_NIC_FORCE))
+	if (options.timeout && (options.flags & BULKHEAD_CHANGE_FORCE))
 		return cli_usage("nic", "--force and --timeout contradict each other");
 	if (options.timeout && cli_options_timeout(options.timeout, TIMEOUT_MAX_S, &options.timeout_s) < 0)
 		return cli_usage("nic", "--timeout '%s' is not a number of seconds from 1 to %u", options.timeout,

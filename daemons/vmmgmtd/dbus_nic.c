@@ -9,10 +9,6 @@
 #include "base/bytes.h"
 #include "dbus_faces.h"
 
-_Static_assert(BULKHEAD_NIC_PERSISTENT == VM_CHANGE_PERSISTENT && BULKHEAD_NIC_CONFIG == VM_CHANGE_CONFIG &&
-		       BULKHEAD_NIC_FORCE == VM_CHANGE_FORCE,
-	       "the flags of the bus are those of the object");
-
 static void reply_alias(int error, const char *text, const char *alias, void *arg)
 {
 	if (error)
@@ -47,7 +43,7 @@ void dbus_nic_attach(struct msgbus_call *call, void *arg)
 
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "su", &xml, &flags);
-	if (check_flags(call, flags, BULKHEAD_NIC_PERSISTENT | BULKHEAD_NIC_CONFIG))
+	if (check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG))
 		vm_attach_nic(face->vm, xml, flags, reply_alias, call);
 }
 
@@ -60,7 +56,7 @@ void dbus_nic_detach(struct msgbus_call *call, void *arg)
 
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "suu", &alias, &flags, &timeout_s);
-	if (check_flags(call, flags, BULKHEAD_NIC_PERSISTENT | BULKHEAD_NIC_CONFIG | BULKHEAD_NIC_FORCE))
+	if (check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG | BULKHEAD_CHANGE_FORCE))
 		vm_detach_nic(face->vm, alias, flags, timeout_s, reply_nothing, call);
 }
 
@@ -76,7 +72,7 @@ void dbus_nic_set(struct msgbus_call *call, void *arg)
 	msgbus_in_read(&in, "s", &alias);
 	if (msgbus_in_strv(&in, &settings) < 0 || msgbus_in_read(&in, "u", &flags) < 0)
 		msgbus_fail(call, -EINVAL, "settings: they cannot be read");
-	else if (check_flags(call, flags, BULKHEAD_NIC_PERSISTENT | BULKHEAD_NIC_CONFIG))
+	else if (check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG))
 		vm_set_nic(face->vm, alias, (const char *const *)settings, flags, reply_nothing, call);
 	msgbus_strv_free(settings);
 }

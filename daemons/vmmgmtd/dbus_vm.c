@@ -172,8 +172,8 @@ static void vm1_upgrade_service(struct msgbus_call *call, void *arg)
 
 /* ---- disks ---- */
 
-_Static_assert(BULKHEAD_DISK_PERSISTENT == VM_CHANGE_PERSISTENT && BULKHEAD_DISK_CONFIG == VM_CHANGE_CONFIG &&
-		       BULKHEAD_DISK_FORCE == VM_CHANGE_FORCE && BULKHEAD_DISK_SHRINK == VM_DISK_SHRINK,
+_Static_assert(BULKHEAD_CHANGE_PERSISTENT == VM_CHANGE_PERSISTENT && BULKHEAD_CHANGE_CONFIG == VM_CHANGE_CONFIG &&
+		       BULKHEAD_CHANGE_FORCE == VM_CHANGE_FORCE && BULKHEAD_DISK_SHRINK == VM_DISK_SHRINK,
 	       "the flags of the bus are those of the object");
 
 static void reply_target(int error, const char *text, const char *target, void *arg)
@@ -207,7 +207,7 @@ static void vm1_attach_disk(struct msgbus_call *call, void *arg)
 
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "su", &disk, &flags);
-	if (check_flags(call, flags, BULKHEAD_DISK_PERSISTENT | BULKHEAD_DISK_CONFIG))
+	if (check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG))
 		vm_attach_disk(face->vm, disk, flags, reply_target, call);
 }
 
@@ -220,7 +220,7 @@ static void vm1_detach_disk(struct msgbus_call *call, void *arg)
 
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "suu", &target, &flags, &timeout_s);
-	if (check_flags(call, flags, BULKHEAD_DISK_PERSISTENT | BULKHEAD_DISK_CONFIG | BULKHEAD_DISK_FORCE))
+	if (check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG | BULKHEAD_CHANGE_FORCE))
 		vm_detach_disk(face->vm, target, flags, timeout_s, reply_disk, call);
 }
 
@@ -250,7 +250,7 @@ static void vm1_set_disk(struct msgbus_call *call, void *arg)
 	msgbus_in_read(&in, "s", &target);
 	if (msgbus_in_strv(&in, &settings) < 0 || msgbus_in_read(&in, "u", &flags) < 0)
 		msgbus_fail(call, -EINVAL, "settings: they cannot be read");
-	else if (check_flags(call, flags, BULKHEAD_DISK_PERSISTENT | BULKHEAD_DISK_CONFIG))
+	else if (check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG))
 		vm_set_disk(face->vm, target, (const char *const *)settings, flags, reply_disk, call);
 	msgbus_strv_free(settings);
 }
@@ -275,7 +275,7 @@ static void vm1_change_medium(struct msgbus_call *call, void *arg)
 
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "ssu", &target, &image, &flags);
-	if (check_flags(call, flags, BULKHEAD_DISK_PERSISTENT | BULKHEAD_DISK_CONFIG | BULKHEAD_DISK_FORCE))
+	if (check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG | BULKHEAD_CHANGE_FORCE))
 		vm_change_medium(face->vm, target, image, flags, reply_disk, call);
 }
 

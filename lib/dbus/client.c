@@ -90,17 +90,14 @@ static const char *reply_text(DBusMessage *reply)
 	return text;
 }
 
-int msgbus_call(struct msgbus *bus, const char *dest, const char *path, const char *interface, const char *method,
-		unsigned int deadline_ms, struct err *err, struct msgbus_msg **ret_msg, const char *types, ...)
+int msgbus_vcall(struct msgbus *bus, const char *dest, const char *path, const char *interface, const char *method,
+		 unsigned int deadline_ms, struct err *err, struct msgbus_msg **ret_msg, const char *types, va_list ap)
 {
 	DBusPendingCall *call = NULL;
 	DBusMessage *reply;
-	va_list ap;
 	int r;
 
-	va_start(ap, types);
 	r = call_send(bus, dest, path, interface, method, deadline_ms, types, ap, &call);
-	va_end(ap);
 	if (r < 0)
 		return err_set(err, r, "%s: %s", method, r == -ECONNRESET ? "the bus is gone" : strerror(-r));
 	dbus_pending_call_block(call);
@@ -124,6 +121,18 @@ int msgbus_call(struct msgbus *bus, const char *dest, const char *path, const ch
 	}
 	**ret_msg = (struct msgbus_msg){.msg = reply, .on_heap = true};
 	return 0;
+}
+
+int msgbus_call(struct msgbus *bus, const char *dest, const char *path, const char *interface, const char *method,
+		unsigned int deadline_ms, struct err *err, struct msgbus_msg **ret_msg, const char *types, ...)
+{
+	va_list ap;
+	int r;
+
+	va_start(ap, types);
+	r = msgbus_vcall(bus, dest, path, interface, method, deadline_ms, err, ret_msg, types, ap);
+	va_end(ap);
+	return r;
 }
 
 static void pending_unlink(struct pending *p)

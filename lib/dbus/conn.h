@@ -7,6 +7,7 @@
 #ifndef DBUS_CONN_H
 #define DBUS_CONN_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -29,16 +30,12 @@
 #define BULKHEAD_FLAG_FORCE	   1u
 /* GetXML */
 #define BULKHEAD_FLAG_KEPT	   1u
-/* AttachDisk, DetachDisk, ResizeDisk: as they apply */
-#define BULKHEAD_DISK_PERSISTENT   1u
-#define BULKHEAD_DISK_CONFIG	   2u
-#define BULKHEAD_DISK_FORCE	   4u
+/* What changes a VM's disks or NICs (AttachDisk, SetInterface ...): as they apply */
+#define BULKHEAD_CHANGE_PERSISTENT 1u
+#define BULKHEAD_CHANGE_CONFIG	   2u
+#define BULKHEAD_CHANGE_FORCE	   4u
+/* ResizeDisk */
 #define BULKHEAD_DISK_SHRINK	   8u
-
-/* AttachInterface, DetachInterface, SetInterface: as they apply */
-#define BULKHEAD_NIC_PERSISTENT	   1u
-#define BULKHEAD_NIC_CONFIG	   2u
-#define BULKHEAD_NIC_FORCE	   4u
 
 #define DBUS_PROPERTIES_INTERFACE "org.freedesktop.DBus.Properties"
 
@@ -101,6 +98,8 @@ void msgbus_msg_free(struct msgbus_msg *msg);
  */
 int msgbus_call(struct msgbus *bus, const char *dest, const char *path, const char *interface, const char *method,
 		unsigned int deadline_ms, struct err *err, struct msgbus_msg **ret_msg, const char *types, ...);
+int msgbus_vcall(struct msgbus *bus, const char *dest, const char *path, const char *interface, const char *method,
+		 unsigned int deadline_ms, struct err *err, struct msgbus_msg **ret_msg, const char *types, va_list ap);
 
 /** msgbus_call_fn - the outcome of a call, exactly once. @error, @text as above; @msg is NULL on error, valid during
  * the call. */
