@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,21 +11,15 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
-#include "cli/client.h"
 #include "cli/cmd_disk.h"
+#include "cli/devices.h"
 #include "cli/json.h"
-#include "cli/options.h"
 #include "cli/run_options.h"
-#include "cli/vmctl.h"
-
-#define TIMEOUT_DEFAULT_S 30u
-#define TIMEOUT_MAX_S	  3600u
-#define DEADLINE_MS	  120000u /* longer than a service needs to be replaced */
 
 /* What the options say. */
 struct disk_options {
-	uint32_t flags, timeout_s;
-	bool timeout, readonly, shareable, rescan, eject;
+	uint32_t flags;
+	bool readonly, shareable, rescan, eject;
 	const char *target, *device, *cache, *sector, *serial;
 };
 
@@ -44,19 +37,11 @@ static const struct cli_option attach_options[] = {
 	{"config", 0, 0, BULKHEAD_CHANGE_CONFIG},
 	{NULL, 0, 0, 0},
 };
-static const struct cli_option detach_options[] = {
-	{"timeout", AT(serial), AT(timeout), 0},
-	{"force", 0, 0, BULKHEAD_CHANGE_FORCE},
-	{"persistent", 0, 0, BULKHEAD_CHANGE_PERSISTENT},
-	{"config", 0, 0, BULKHEAD_CHANGE_CONFIG},
-	{NULL, 0, 0, 0},
-};
 static const struct cli_option resize_options[] = {
 	{"rescan", 0, AT(rescan), 0},
 	{"shrink", 0, 0, BULKHEAD_DISK_SHRINK},
 	{NULL, 0, 0, 0},
 };
-
 static const struct cli_option medium_options[] = {
 	{"eject", 0, AT(eject), 0},
 	{"force", 0, 0, BULKHEAD_CHANGE_FORCE},
@@ -65,16 +50,9 @@ static const struct cli_option medium_options[] = {
 	{NULL, 0, 0, 0},
 };
 
-/* Return: 0; or an exit code, and it was told. */
 static int parse(int argc, char **argv, const struct cli_option *table, struct disk_options *options)
 {
-	int r = cli_options_parse("disk", argc, argv, table, options, &options->flags);
-
-	if (r)
-		return r;
-	if ((options->flags & BULKHEAD_CHANGE_PERSISTENT) && (options->flags & BULKHEAD_CHANGE_CONFIG))
-		return cli_usage("disk", "--persistent and --config contradict each other");
-	return 0;
+	return device_options("disk", argc, argv, table, options, &options->flags);
 }
 
 /* ---- list ---- */
@@ -191,34 +169,25 @@ static void list_lines(struct json_object *disks, const struct disk_facts *facts
 	}
 }
 
-static int disk_list(const struct cli *cli, int argc, char **argv)
+static void print_disks(const struct cli *cli, struct client *client, const char *path, struct json_object *properties)
 {
-	struct json_object *properties = NULL, *disks;
 	struct disk_facts facts = {NULL, NULL, NULL};
-	char path[CLIENT_PATH_MAX];
-	struct client client;
-	struct err err = {0};
-	int r;
+	struct json_object *disks;
 
-	if (argc != 2 || argv[1][0] == '-')
-		return cli_usage("disk", "list: the name of one VM is needed");
-	if (client_open_vm(cli, argv[1], &client, path, &err) < 0)
-		return cli_fail(&err);
-	r = client_properties(&client, path, &err, &properties);
-	client_close(&client);
-	if (r < 0)
-		return cli_fail(&err);
+	if (!json_object_object_get_ex(properties, "disks", &disks))
+		return;
 	json_object_object_get_ex(properties, "disk_settings", &facts.settings);
 	json_object_object_get_ex(properties, "drives", &facts.drives);
 	json_object_object_get_ex(properties, "disk_errors", &facts.errors);
-	if (json_object_object_get_ex(properties, "disks", &disks)) {
-		if (cli->json)
-			json_print(list_json(disks, &facts));
-		else
-			list_lines(disks, &facts);
-	}
-	json_object_put(properties);
-	return EXIT_OK;
+	if (cli->json)
+		json_print(list_json(disks, &facts));
+	else
+		list_lines(disks, &facts);
+}
+
+static int disk_list(const struct cli *cli, int argc, char **argv)
+{
+	return device_list(cli, "disk", argc, argv, print_disks);
 }
 
 /* ---- attach ---- */
@@ -276,29 +245,10 @@ static char *disk_xml(const char *image, const struct disk_options *options)
 	return xml;
 }
 
-static int attach(struct client *client, const char *path, const char *xml, uint32_t flags, struct err *err)
-{
-	struct msgbus_msg *msg = NULL;
-	const char *target = "";
-	struct msgbus_in in;
-	int r = msgbus_call(client->bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "AttachDisk", DEADLINE_MS, err,
-			    &msg, "su", xml, flags);
-
-	if (r < 0)
-		return r;
-	msgbus_msg_in(msg, &in);
-	if (msgbus_in_read(&in, "s", &target) == 0)
-		puts(target);
-	msgbus_msg_free(msg);
-	return 0;
-}
-
 static int disk_attach(const struct cli *cli, int argc, char **argv)
 {
 	_cleanup_free_ char *image = NULL, *xml = NULL;
 	struct disk_options options = {0};
-	char path[CLIENT_PATH_MAX];
-	struct client client;
 	struct err err = {0};
 	int r = parse(argc, argv, attach_options, &options);
 	bool drive;
@@ -315,39 +265,14 @@ static int disk_attach(const struct cli *cli, int argc, char **argv)
 		err_set(&err, -ENOMEM, "out of memory");
 		return cli_fail(&err);
 	}
-	if (client_open_vm(cli, argv[optind], &client, path, &err) < 0)
-		return cli_fail(&err);
-	r = attach(&client, path, xml, options.flags, &err);
-	client_close(&client);
-	return r < 0 ? cli_fail(&err) : EXIT_OK;
+	return device_attach(cli, argv[optind], "AttachDisk", xml, options.flags);
 }
 
 /* ---- detach ---- */
 
 static int disk_detach(const struct cli *cli, int argc, char **argv)
 {
-	struct disk_options options = {.timeout_s = TIMEOUT_DEFAULT_S};
-	char path[CLIENT_PATH_MAX];
-	struct client client;
-	struct err err = {0};
-	int r = parse(argc, argv, detach_options, &options);
-
-	if (r)
-		return r;
-	if (argc - optind != 2)
-		return cli_usage("disk", "detach: the name of a VM and the target of a disk are needed");
-	if (options.timeout && (options.flags & BULKHEAD_CHANGE_FORCE))
-		return cli_usage("disk", "--force and --timeout contradict each other");
-	if (options.timeout && cli_options_timeout(options.serial, TIMEOUT_MAX_S, &options.timeout_s) < 0)
-		return cli_usage("disk", "--timeout '%s' is not a number of seconds from 1 to %u", options.serial,
-				 TIMEOUT_MAX_S);
-	if (client_open_vm(cli, argv[optind], &client, path, &err) < 0)
-		return cli_fail(&err);
-	r = msgbus_call(client.bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "DetachDisk",
-			options.timeout_s * 1000 + DEADLINE_MS, &err, NULL, "suu", argv[optind + 1], options.flags,
-			options.timeout_s);
-	client_close(&client);
-	return r < 0 ? cli_fail(&err) : EXIT_OK;
+	return device_detach(cli, "disk", argc, argv, "the target of a disk", "DetachDisk");
 }
 
 /* ---- resize ---- */
@@ -355,9 +280,6 @@ static int disk_detach(const struct cli *cli, int argc, char **argv)
 static int disk_resize(const struct cli *cli, int argc, char **argv)
 {
 	struct disk_options options = {0};
-	char path[CLIENT_PATH_MAX];
-	struct client client;
-	struct err err = {0};
 	uint64_t bytes = 0;
 	int r = parse(argc, argv, resize_options, &options);
 
@@ -368,12 +290,8 @@ static int disk_resize(const struct cli *cli, int argc, char **argv)
 					 "needed");
 	if (!options.rescan && (run_parse_size(argv[optind + 2], &bytes) < 0 || !bytes))
 		return cli_usage("disk", "'%s' is not a size like 512M or 20G", argv[optind + 2]);
-	if (client_open_vm(cli, argv[optind], &client, path, &err) < 0)
-		return cli_fail(&err);
-	r = msgbus_call(client.bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "ResizeDisk", DEADLINE_MS, &err,
-			NULL, "stu", argv[optind + 1], bytes, options.flags);
-	client_close(&client);
-	return r < 0 ? cli_fail(&err) : EXIT_OK;
+	return device_change(cli, argv[optind], "ResizeDisk", DEVICE_DEADLINE_MS, "stu", argv[optind + 1], bytes,
+			     options.flags);
 }
 
 /* ---- change-media ---- */
@@ -382,8 +300,6 @@ static int disk_change_media(const struct cli *cli, int argc, char **argv)
 {
 	_cleanup_free_ char *image = NULL;
 	struct disk_options options = {0};
-	char path[CLIENT_PATH_MAX];
-	struct client client;
 	struct err err = {0};
 	int r = parse(argc, argv, medium_options, &options);
 
@@ -398,33 +314,21 @@ static int disk_change_media(const struct cli *cli, int argc, char **argv)
 		err_set(&err, -ENOMEM, "out of memory");
 		return cli_fail(&err);
 	}
-	if (client_open_vm(cli, argv[optind], &client, path, &err) < 0)
-		return cli_fail(&err);
-	r = msgbus_call(client.bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "ChangeMedium", DEADLINE_MS, &err,
-			NULL, "ssu", argv[optind + 1], image, options.flags);
-	client_close(&client);
-	return r < 0 ? cli_fail(&err) : EXIT_OK;
+	return device_change(cli, argv[optind], "ChangeMedium", DEVICE_DEADLINE_MS, "ssu", argv[optind + 1], image,
+			     options.flags);
 }
 
 int cmd_disk(const struct cli *cli, int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		int (*run)(const struct cli *cli, int argc, char **argv);
-	} verbs[] = {{"list", disk_list},
-		     {"attach", disk_attach},
-		     {"detach", disk_detach},
-		     {"resize", disk_resize},
-		     {"change-media", disk_change_media},
-		     {"set", disk_set},
-		     {"fault", disk_fault}};
+	static const struct device_word words[] = {
+		{"list", true, disk_list},
+		{"attach", false, disk_attach},
+		{"detach", false, disk_detach},
+		{"resize", false, disk_resize},
+		{"change-media", false, disk_change_media},
+		{"set", false, disk_set},
+		{"fault", false, disk_fault},
+	};
 
-	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(verbs); i++) {
-		if (strcmp(argv[1], verbs[i].name) != 0)
-			continue;
-		if (cli->json && verbs[i].run != disk_list)
-			return cli_usage(argv[0], "'%s' prints no data, so there is no --json", argv[1]);
-		return verbs[i].run(cli, argc - 1, argv + 1);
-	}
-	return cli_usage(argv[0], "'list', 'attach', 'detach', 'resize', 'change-media', 'set' or 'fault' is needed");
+	return device_words(cli, argc, argv, words, ARRAY_SIZE(words));
 }

@@ -10,12 +10,11 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "cli/client.h"
 #include "cli/cmd_disk.h"
+#include "cli/devices.h"
 #include "cli/json.h"
 #include "cli/run_options.h"
 
-#define DEADLINE_MS   120000u /* longer than a service needs to be replaced */
 #define SETTINGS_MAX  64
 #define SETTING_LEN   256
 #define FAULTS_LEN    512
@@ -99,38 +98,30 @@ static int take_words(int argc, char **argv, bool no_limits, char text[SETTINGS_
 
 int disk_set(const struct cli *cli, int argc, char **argv)
 {
-	static const struct option options[] = {{"persistent", no_argument, NULL, 'p'},
-						{"config", no_argument, NULL, 'c'},
-						{"no-limits", no_argument, NULL, 'n'},
-						{NULL, 0, NULL, 0}};
-	char path[CLIENT_PATH_MAX], text[SETTINGS_MAX][SETTING_LEN];
+	struct set_options {
+		uint32_t flags;
+		bool no_limits;
+	} options = {0};
+	static const struct cli_option table[] = {
+		{"persistent", 0, 0, BULKHEAD_CHANGE_PERSISTENT},
+		{"config", 0, 0, BULKHEAD_CHANGE_CONFIG},
+		{"no-limits", 0, offsetof(struct set_options, no_limits), 0},
+		{NULL, 0, 0, 0},
+	};
+	char text[SETTINGS_MAX][SETTING_LEN];
 	const char *list[SETTINGS_MAX + 2];
-	bool no_limits = false;
-	struct client client;
-	struct err err = {0};
-	uint32_t flags = 0;
-	int option, r;
+	int r = device_options("disk", argc, argv, table, &options, &options.flags);
 
-	while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-		if (option == '?' || option == ':')
-			return cli_usage("disk", "unknown option '%s'", argv[optind - 1]);
-		no_limits |= option == 'n';
-		flags |= option == 'p' ? BULKHEAD_CHANGE_PERSISTENT : option == 'c' ? BULKHEAD_CHANGE_CONFIG : 0;
-	}
-	if (flags == (BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG))
-		return cli_usage("disk", "--persistent and --config contradict each other");
-	if (argc - optind < (no_limits ? 2 : 3))
-		return cli_usage("disk",
-				 "set: the name of a VM, the target of a disk, and what is to be set are needed");
-	r = take_words(argc - optind - 2, argv + optind + 2, no_limits, text, list);
 	if (r)
 		return r;
-	if (client_open_vm(cli, argv[optind], &client, path, &err) < 0)
-		return cli_fail(&err);
-	r = msgbus_call(client.bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "SetDisk", DEADLINE_MS, &err, NULL,
-			"sasu", argv[optind + 1], list, flags);
-	client_close(&client);
-	return r < 0 ? cli_fail(&err) : EXIT_OK;
+	if (argc - optind < (options.no_limits ? 2 : 3))
+		return cli_usage("disk",
+				 "set: the name of a VM, the target of a disk, and what is to be set are needed");
+	r = take_words(argc - optind - 2, argv + optind + 2, options.no_limits, text, list);
+	if (r)
+		return r;
+	return device_change(cli, argv[optind], "SetDisk", DEVICE_DEADLINE_MS, "sasu", argv[optind + 1], list,
+			     options.flags);
 }
 
 /* ---- fault ---- */
@@ -185,21 +176,23 @@ static int join(int argc, char **argv, char ret[FAULTS_LEN])
 
 int disk_fault(const struct cli *cli, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"clear", no_argument, NULL, 'c'}, {"power-cut", no_argument, NULL, 'p'}, {NULL, 0, NULL, 0}};
+	struct fault_options {
+		uint32_t flags;
+		bool clear, cut;
+	} options = {0};
+	static const struct cli_option table[] = {
+		{"clear", 0, offsetof(struct fault_options, clear), 0},
+		{"power-cut", 0, offsetof(struct fault_options, cut), 0},
+		{NULL, 0, 0, 0},
+	};
 	char path[CLIENT_PATH_MAX], faults[FAULTS_LEN];
-	bool clear = false, cut = false;
 	struct client client;
 	struct err err = {0};
-	int option, r;
+	int r = cli_options_parse("disk", argc, argv, table, &options, &options.flags);
 
-	while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-		if (option == '?' || option == ':')
-			return cli_usage("disk", "unknown option '%s'", argv[optind - 1]);
-		clear |= option == 'c';
-		cut |= option == 'p';
-	}
-	if ((clear && cut) || (clear || cut ? argc - optind != 2 : argc - optind < 3))
+	if (r)
+		return r;
+	if ((options.clear && options.cut) || (options.clear || options.cut ? argc - optind != 2 : argc - optind < 3))
 		return cli_usage("disk", "fault: the name of a VM, the target of a disk, and faults or --clear or "
 					 "--power-cut are needed");
 	r = join(argc - optind - 2, argv + optind + 2, faults);
@@ -207,10 +200,10 @@ int disk_fault(const struct cli *cli, int argc, char **argv)
 		return r;
 	if (client_open_vm(cli, argv[optind], &client, path, &err) < 0)
 		return cli_fail(&err);
-	r = cut ? power_cut(&client, path, argv[optind + 1], faults, &err) : 0;
+	r = options.cut ? power_cut(&client, path, argv[optind + 1], faults, &err) : 0;
 	if (r == 0)
 		r = msgbus_call(client.bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "SetDiskFaults",
-				DEADLINE_MS, &err, NULL, "ss", argv[optind + 1], faults);
+				DEVICE_DEADLINE_MS, &err, NULL, "ss", argv[optind + 1], faults);
 	client_close(&client);
 	return r < 0 ? cli_fail(&err) : EXIT_OK;
 }

@@ -10,23 +10,19 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
-#include "cli/client.h"
 #include "cli/cmd_disk.h"
 #include "cli/cmd_nic.h"
+#include "cli/devices.h"
 #include "cli/json.h"
-#include "cli/options.h"
-#include "cli/stats.h"
 #include "cli/nic_words.h"
+#include "cli/stats.h"
 
-#define TIMEOUT_DEFAULT_S 30u
-#define TIMEOUT_MAX_S	  3600u
-#define SETTINGS_MAX	  64
+#define SETTINGS_MAX 64
 
 /* What the options say. */
 struct nic_options {
-	uint32_t flags, timeout_s;
+	uint32_t flags;
 	struct nic_words words;
-	const char *timeout;
 };
 
 #define AT(member) offsetof(struct nic_options, member)
@@ -47,13 +43,6 @@ static const struct cli_option attach_options[] = {
 	{"config", 0, 0, BULKHEAD_CHANGE_CONFIG},
 	{NULL, 0, 0, 0},
 };
-static const struct cli_option detach_options[] = {
-	{"timeout", AT(timeout), 0, 0},
-	{"force", 0, 0, BULKHEAD_CHANGE_FORCE},
-	{"persistent", 0, 0, BULKHEAD_CHANGE_PERSISTENT},
-	{"config", 0, 0, BULKHEAD_CHANGE_CONFIG},
-	{NULL, 0, 0, 0},
-};
 static const struct cli_option set_options[] = {
 	{"persistent", 0, 0, BULKHEAD_CHANGE_PERSISTENT},
 	{"config", 0, 0, BULKHEAD_CHANGE_CONFIG},
@@ -62,13 +51,7 @@ static const struct cli_option set_options[] = {
 
 static int parse(int argc, char **argv, const struct cli_option *table, struct nic_options *options)
 {
-	int r = cli_options_parse("nic", argc, argv, table, options, &options->flags);
-
-	if (r)
-		return r;
-	if ((options->flags & BULKHEAD_CHANGE_PERSISTENT) && (options->flags & BULKHEAD_CHANGE_CONFIG))
-		return cli_usage("nic", "--persistent and --config contradict each other");
-	return 0;
+	return device_options("nic", argc, argv, table, options, &options->flags);
 }
 
 /* ---- list ---- */
@@ -160,60 +143,32 @@ static void list_lines(struct json_object *nics, struct json_object *statistics)
 	}
 }
 
+static void print_nics(const struct cli *cli, struct client *client, const char *path, struct json_object *properties)
+{
+	struct json_object *statistics = NULL, *nics;
+	struct err ignored = {0};
+
+	if (!json_object_object_get_ex(properties, "interfaces", &nics))
+		return;
+	(void)client_statistics(client, path, &ignored, &statistics);
+	if (cli->json)
+		json_print(list_json(nics, statistics));
+	else
+		list_lines(nics, statistics);
+	json_object_put(statistics);
+}
+
 static int nic_list(const struct cli *cli, int argc, char **argv)
 {
-	struct json_object *properties = NULL, *statistics = NULL, *nics;
-	struct err err = {0}, ignored = {0};
-	char path[CLIENT_PATH_MAX];
-	struct client client;
-	int r;
-
-	if (argc != 2 || argv[1][0] == '-')
-		return cli_usage("nic", "list: the name of one VM is needed");
-	if (client_open_vm(cli, argv[1], &client, path, &err) < 0)
-		return cli_fail(&err);
-	r = client_properties(&client, path, &err, &properties);
-	if (r == 0)
-		(void)client_statistics(&client, path, &ignored, &statistics);
-	client_close(&client);
-	if (r < 0)
-		return cli_fail(&err);
-	if (json_object_object_get_ex(properties, "interfaces", &nics)) {
-		if (cli->json)
-			json_print(list_json(nics, statistics));
-		else
-			list_lines(nics, statistics);
-	}
-	json_object_put(properties);
-	json_object_put(statistics);
-	return EXIT_OK;
+	return device_list(cli, "nic", argc, argv, print_nics);
 }
 
 /* ---- attach ---- */
-
-static int attach(struct client *client, const char *path, const char *xml, uint32_t flags, struct err *err)
-{
-	struct msgbus_msg *msg = NULL;
-	const char *alias = "";
-	struct msgbus_in in;
-	int r = msgbus_call(client->bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "AttachInterface",
-			    NIC_DEADLINE_MS, err, &msg, "su", xml, flags);
-
-	if (r < 0)
-		return r;
-	msgbus_msg_in(msg, &in);
-	if (msgbus_in_read(&in, "s", &alias) == 0)
-		puts(alias);
-	msgbus_msg_free(msg);
-	return 0;
-}
 
 static int nic_attach(const struct cli *cli, int argc, char **argv)
 {
 	struct nic_options options = {0};
 	_cleanup_free_ char *xml = NULL;
-	char path[CLIENT_PATH_MAX];
-	struct client client;
 	struct err err = {0};
 	int r = parse(argc, argv, attach_options, &options);
 
@@ -224,39 +179,14 @@ static int nic_attach(const struct cli *cli, int argc, char **argv)
 	r = nic_words_xml(&options.words, &xml, &err);
 	if (r < 0)
 		return cli_usage("nic", "%s", err.text);
-	if (client_open_vm(cli, argv[optind], &client, path, &err) < 0)
-		return cli_fail(&err);
-	r = attach(&client, path, xml, options.flags, &err);
-	client_close(&client);
-	return r < 0 ? cli_fail(&err) : EXIT_OK;
+	return device_attach(cli, argv[optind], "AttachInterface", xml, options.flags);
 }
 
 /* ---- detach ---- */
 
 static int nic_detach(const struct cli *cli, int argc, char **argv)
 {
-	struct nic_options options = {.timeout_s = TIMEOUT_DEFAULT_S};
-	char path[CLIENT_PATH_MAX];
-	struct client client;
-	struct err err = {0};
-	int r = parse(argc, argv, detach_options, &options);
-
-	if (r)
-		return r;
-	if (argc - optind != 2)
-		return cli_usage("nic", "detach: the name of a VM and a NIC are needed");
-	if (options.timeout && (options.flags & BULKHEAD_CHANGE_FORCE))
-		return cli_usage("nic", "--force and --timeout contradict each other");
-	if (options.timeout && cli_options_timeout(options.timeout, TIMEOUT_MAX_S, &options.timeout_s) < 0)
-		return cli_usage("nic", "--timeout '%s' is not a number of seconds from 1 to %u", options.timeout,
-				 TIMEOUT_MAX_S);
-	if (client_open_vm(cli, argv[optind], &client, path, &err) < 0)
-		return cli_fail(&err);
-	r = msgbus_call(client.bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "DetachInterface",
-			options.timeout_s * 1000 + NIC_DEADLINE_MS, &err, NULL, "suu", argv[optind + 1], options.flags,
-			options.timeout_s);
-	client_close(&client);
-	return r < 0 ? cli_fail(&err) : EXIT_OK;
+	return device_detach(cli, "nic", argc, argv, "a NIC", "DetachInterface");
 }
 
 /* ---- set ---- */
@@ -265,9 +195,6 @@ static int nic_set(const struct cli *cli, int argc, char **argv)
 {
 	const char *settings[SETTINGS_MAX + 1] = {NULL};
 	struct nic_options options = {0};
-	char path[CLIENT_PATH_MAX];
-	struct client client;
-	struct err err = {0};
 	int count, r = parse(argc, argv, set_options, &options);
 
 	if (r)
@@ -277,31 +204,16 @@ static int nic_set(const struct cli *cli, int argc, char **argv)
 		return cli_usage("nic", "set: the name of a VM, a NIC, and NAME=VALUE are needed");
 	for (int i = 0; i < count; i++)
 		settings[i] = argv[optind + 2 + i];
-	if (client_open_vm(cli, argv[optind], &client, path, &err) < 0)
-		return cli_fail(&err);
-	r = msgbus_call(client.bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "SetInterface", NIC_DEADLINE_MS,
-			&err, NULL, "sasu", argv[optind + 1], settings, options.flags);
-	client_close(&client);
-	return r < 0 ? cli_fail(&err) : EXIT_OK;
+	return device_change(cli, argv[optind], "SetInterface", DEVICE_DEADLINE_MS, "sasu", argv[optind + 1], settings,
+			     options.flags);
 }
 
 int cmd_nic(const struct cli *cli, int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		int (*run)(const struct cli *cli, int argc, char **argv);
-	} verbs[] = {{"list", nic_list},
-		     {"attach", nic_attach},
-		     {"detach", nic_detach},
-		     {"set", nic_set},
-		     {"capture", nic_capture}};
+	static const struct device_word words[] = {
+		{"list", true, nic_list}, {"attach", false, nic_attach},   {"detach", false, nic_detach},
+		{"set", false, nic_set},  {"capture", false, nic_capture},
+	};
 
-	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(verbs); i++) {
-		if (strcmp(argv[1], verbs[i].name) != 0)
-			continue;
-		if (cli->json && verbs[i].run != nic_list)
-			return cli_usage(argv[0], "'%s' prints no data, so there is no --json", argv[1]);
-		return verbs[i].run(cli, argc - 1, argv + 1);
-	}
-	return cli_usage(argv[0], "'list', 'attach', 'detach', 'set' or 'capture' is needed");
+	return device_words(cli, argc, argv, words, ARRAY_SIZE(words));
 }

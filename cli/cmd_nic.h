@@ -5,8 +5,6 @@
 
 #include "cli/vmctl.h"
 
-#define NIC_DEADLINE_MS 120000u /* longer than a service needs to be replaced */
-
 /** nic_capture - "vmctl nic capture": as cmd_nic(), from the word on. */
 int nic_capture(const struct cli *cli, int argc, char **argv);
 

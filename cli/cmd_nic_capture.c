@@ -18,9 +18,8 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
-#include "cli/client.h"
 #include "cli/cmd_nic.h"
-#include "cli/options.h"
+#include "cli/devices.h"
 #include "cli/packet_filter.h"
 
 #define PIPE_BYTES (1 << 20)
@@ -108,7 +107,7 @@ static int capture(struct client *client, const char *path, const char *nic, uin
 	fcntl(to, F_SETFL, O_NONBLOCK);
 	fcntl(to, F_SETPIPE_SZ, PIPE_BYTES);
 	r = msgbus_call(client->bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "CaptureInterface",
-			NIC_DEADLINE_MS, err, NULL, "shuas", nic, to, length, filter);
+			DEVICE_DEADLINE_MS, err, NULL, "shuas", nic, to, length, filter);
 	if (r < 0)
 		return r;
 	fd_close(&to);
@@ -116,7 +115,7 @@ static int capture(struct client *client, const char *path, const char *nic, uin
 	/* At the end of the pipe there is nothing to stop, or it is another one's, which has taken this one's place. */
 	if (r == ENDED_BY_SIGNAL)
 		(void)msgbus_call(client->bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "StopCapture",
-				  NIC_DEADLINE_MS, NULL, NULL, "s", nic);
+				  DEVICE_DEADLINE_MS, NULL, NULL, "s", nic);
 	return r < 0 ? r : 0;
 }
 
