@@ -11,10 +11,11 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "cli/args.h"
 #include "cli/cmd_disk.h"
 #include "cli/devices.h"
 #include "cli/json.h"
-#include "cli/run_options.h"
+#include "cli/xml.h"
 
 /* What the options say. */
 struct disk_options {
@@ -192,15 +193,6 @@ static int disk_list(const struct cli *cli, int argc, char **argv)
 
 /* ---- attach ---- */
 
-static void put_attribute(FILE *out, const char *name, const char *value)
-{
-	if (!value)
-		return;
-	fprintf(out, " %s='", name);
-	run_put_escaped(out, value);
-	fputc('\'', out);
-}
-
 /* Heap; NULL without memory. */
 static char *disk_xml(const char *image, const struct disk_options *options)
 {
@@ -213,28 +205,28 @@ static char *disk_xml(const char *image, const struct disk_options *options)
 	if (!out)
 		return NULL;
 	fprintf(out, "<disk type='%s'", block ? "block" : "file");
-	put_attribute(out, "device", options->device ? options->device : "disk");
+	xml_put_attribute(out, "device", options->device ? options->device : "disk");
 	fputs("><driver name='qemu' type='raw'", out);
-	put_attribute(out, "cache", options->cache);
+	xml_put_attribute(out, "cache", options->cache);
 	fputs("/>", out);
 	if (image) {
 		fputs("<source", out);
-		put_attribute(out, block ? "dev" : "file", image);
+		xml_put_attribute(out, block ? "dev" : "file", image);
 		fputs("/>", out);
 	}
 	if (options->target) {
 		fputs("<target", out);
-		put_attribute(out, "dev", options->target);
+		xml_put_attribute(out, "dev", options->target);
 		fputs(" bus='scsi'/>", out);
 	}
 	if (options->sector) {
 		fputs("<blockio", out);
-		put_attribute(out, "logical_block_size", options->sector);
+		xml_put_attribute(out, "logical_block_size", options->sector);
 		fputs("/>", out);
 	}
 	if (options->serial) {
 		fputs("<serial>", out);
-		run_put_escaped(out, options->serial);
+		xml_put_text(out, options->serial);
 		fputs("</serial>", out);
 	}
 	fprintf(out, "%s%s</disk>", options->readonly ? "<readonly/>" : "", options->shareable ? "<shareable/>" : "");
@@ -259,7 +251,7 @@ static int disk_attach(const struct cli *cli, int argc, char **argv)
 	if (argc - optind != 2 && !(drive && argc - optind == 1))
 		return cli_usage("disk", "attach: the name of a VM and an image are needed");
 	if (argc - optind == 2)
-		image = run_absolute(argv[optind + 1]);
+		image = arg_absolute(argv[optind + 1]);
 	xml = image || argc - optind == 1 ? disk_xml(image, &options) : NULL;
 	if (!xml) {
 		err_set(&err, -ENOMEM, "out of memory");
@@ -288,7 +280,7 @@ static int disk_resize(const struct cli *cli, int argc, char **argv)
 	if (argc - optind != (options.rescan ? 2 : 3))
 		return cli_usage("disk", "resize: the name of a VM, the target of a disk, and a size or --rescan are "
 					 "needed");
-	if (!options.rescan && (run_parse_size(argv[optind + 2], &bytes) < 0 || !bytes))
+	if (!options.rescan && (arg_parse_size(argv[optind + 2], &bytes) < 0 || !bytes))
 		return cli_usage("disk", "'%s' is not a size like 512M or 20G", argv[optind + 2]);
 	return device_change(cli, argv[optind], "ResizeDisk", DEVICE_DEADLINE_MS, "stu", argv[optind + 1], bytes,
 			     options.flags);
@@ -309,7 +301,7 @@ static int disk_change_media(const struct cli *cli, int argc, char **argv)
 		return cli_usage("disk",
 				 "change-media: the name of a VM, the target of a drive, and an image or --eject "
 				 "are needed");
-	image = options.eject ? strdup("") : run_absolute(argv[optind + 2]);
+	image = options.eject ? strdup("") : arg_absolute(argv[optind + 2]);
 	if (!image) {
 		err_set(&err, -ENOMEM, "out of memory");
 		return cli_fail(&err);

@@ -10,10 +10,10 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "cli/args.h"
 #include "cli/cmd_disk.h"
 #include "cli/devices.h"
 #include "cli/json.h"
-#include "cli/run_options.h"
 
 #define SETTINGS_MAX  64
 #define SETTING_LEN   256
@@ -71,7 +71,7 @@ static int expand(const char *word, char ret[SETTING_LEN])
 	if (!value || value == word || len >= SETTING_LEN)
 		return -EINVAL;
 	if (strstr(word, "_bytes_sec") && value[1] && strchr("KMGT", word[len - 1]) &&
-	    run_parse_size(value + 1, &bytes) == 0)
+	    arg_parse_size(value + 1, &bytes) == 0)
 		snprintf(ret, SETTING_LEN, "%.*s=%" PRIu64, (int)(value - word), word, bytes);
 	else
 		strcpy(ret, word);

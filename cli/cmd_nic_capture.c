@@ -18,6 +18,7 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "cli/args.h"
 #include "cli/cmd_nic.h"
 #include "cli/devices.h"
 #include "cli/packet_filter.h"
@@ -134,7 +135,7 @@ int nic_capture(const struct cli *cli, int argc, char **argv)
 		return r;
 	if (argc - optind < 2 || !options.file)
 		return cli_usage("nic", "capture: the name of a VM, a NIC, and --write FILE are needed");
-	if (options.length && cli_options_timeout(options.length, UINT16_MAX, &length) < 0)
+	if (options.length && arg_parse_number(options.length, UINT16_MAX, &length) < 0)
 		return cli_usage("nic", "--length '%s' is not a number of bytes from 1 to %u", options.length,
 				 UINT16_MAX);
 	text = join(argc - optind - 2, argv + optind + 2);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/args.h"
 #include "cli/json.h"
 
 #define TIMEOUT_DEFAULT_S 30u
@@ -114,7 +115,7 @@ int device_detach(const struct cli *cli, const char *verb, int argc, char **argv
 		return cli_usage(verb, "detach: the name of a VM and %s are needed", device);
 	if (options.timeout && (options.flags & BULKHEAD_CHANGE_FORCE))
 		return cli_usage(verb, "--force and --timeout contradict each other");
-	if (options.timeout && cli_options_timeout(options.timeout, TIMEOUT_MAX_S, &timeout_s) < 0)
+	if (options.timeout && arg_parse_number(options.timeout, TIMEOUT_MAX_S, &timeout_s) < 0)
 		return cli_usage(verb, "--timeout '%s' is not a number of seconds from 1 to %u", options.timeout,
 				 TIMEOUT_MAX_S);
 	return device_change(cli, argv[optind], method, timeout_s * 1000 + DEVICE_DEADLINE_MS, "suu", argv[optind + 1],

@@ -11,7 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
-#include "cli/run_options.h"
+#include "cli/xml.h"
 
 /* ---- words ---- */
 
@@ -73,9 +73,9 @@ static void put_element(FILE *out, const char *element, const char *attribute, c
 {
 	if (!value)
 		return;
-	fprintf(out, "<%s %s='", element, attribute);
-	run_put_escaped(out, value);
-	fputs("'/>", out);
+	fprintf(out, "<%s", element);
+	xml_put_attribute(out, attribute, value);
+	fputs("/>", out);
 }
 
 /* The attribute of <source> that says what --source says. */
@@ -97,13 +97,9 @@ static void put_source(FILE *out, const struct nic_type *type, const struct nic_
 	if (!words->source)
 		return;
 	fprintf(out, "<source %s='%s", type->source, type->prefix);
-	run_put_escaped(out, words->source);
+	xml_put_text(out, words->source);
 	fputc('\'', out);
-	if (words->mode) {
-		fputs(" mode='", out);
-		run_put_escaped(out, words->mode);
-		fputc('\'', out);
-	}
+	xml_put_attribute(out, "mode", words->mode);
 	fputs("/>", out);
 }
 
@@ -140,9 +136,9 @@ static int put_nic(FILE *out, const struct nic_type *type, const struct nic_word
 	put_element(out, "alias", "name", words->alias);
 	put_element(out, "virtualport", "type", words->virtualport);
 	if (words->target) {
-		fputs("<target dev='", out);
-		run_put_escaped(out, words->target);
-		fprintf(out, "'%s/>", !strcmp(type->name, "ethernet") ? " managed='no'" : "");
+		fputs("<target", out);
+		xml_put_attribute(out, "dev", words->target);
+		fprintf(out, "%s/>", !strcmp(type->name, "ethernet") ? " managed='no'" : "");
 	}
 	if (words->vlan) {
 		fputs("<vlan>", out);

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/options.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
-#include <stdlib.h>
 
 #include "cli/vmctl.h"
 
@@ -31,16 +28,5 @@ int cli_options_parse(const char *verb, int argc, char **argv, const struct cli_
 			*(bool *)((char *)options + row->yes) = true;
 		*ret_flags |= row->flag;
 	}
-	return 0;
-}
-
-int cli_options_timeout(const char *text, uint32_t max, uint32_t *ret_s)
-{
-	char *end;
-	unsigned long n = strtoul(text, &end, 10);
-
-	if (!isdigit((unsigned char)text[0]) || *end || n < 1 || n > max)
-		return -EINVAL;
-	*ret_s = (uint32_t)n;
 	return 0;
 }

@@ -21,7 +21,4 @@ struct cli_option {
 int cli_options_parse(const char *verb, int argc, char **argv, const struct cli_option *table, void *options,
 		      uint32_t *ret_flags);
 
-/** cli_options_timeout - @text as seconds, 1 to @max. Return: 0, -EINVAL. */
-int cli_options_timeout(const char *text, uint32_t max, uint32_t *ret_s);
-
 #endif

@@ -3,64 +3,22 @@
 
 #include "cli/run_options.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
 #include "base/cleanup.h"
+#include "cli/args.h"
 #include "cli/nic_words.h"
+#include "cli/xml.h"
 
 #define MEMORY_DEFAULT (UINT64_C(512) << 20)
 #define CPUS_MAX       64
-
-int run_parse_size(const char *text, uint64_t *ret_bytes)
-{
-	static const char units[] = "KMGT";
-	unsigned int shift = 0;
-	uint64_t number;
-	char *end;
-
-	if (!isdigit((unsigned char)text[0]))
-		return -EINVAL;
-	errno = 0;
-	number = strtoull(text, &end, 10);
-	if (errno)
-		return -EINVAL;
-	if (*end) {
-		const char *unit = strchr(units, toupper((unsigned char)*end));
-
-		if (!unit)
-			return -EINVAL;
-		shift = 10 * (unsigned int)(unit - units + 1);
-		end++;
-		if (strcmp(end, "iB") == 0)
-			end += 2;
-	}
-	if (*end || number > UINT64_MAX >> shift)
-		return -EINVAL;
-	*ret_bytes = number << shift;
-	return 0;
-}
-
-char *run_absolute(const char *path)
-{
-	char *resolved = path[0] ? realpath(path, NULL) : NULL;
-	char folder[PATH_MAX];
-
-	if (resolved)
-		return resolved;
-	if (path[0] == '/' || !getcwd(folder, sizeof(folder)))
-		return strdup(path);
-	return asprintf(&resolved, "%s/%s", folder, path) < 0 ? NULL : resolved;
-}
 
 static int add_disk(struct run_options *options, const char *text, struct err *err)
 {
@@ -88,7 +46,7 @@ static int add_disk(struct run_options *options, const char *text, struct err *e
 	}
 	if (!path[0])
 		return err_set(err, -EINVAL, "--disk '%s': the file is missing", text);
-	disk->path = run_absolute(path);
+	disk->path = arg_absolute(path);
 	disk->block = disk->path && stat(disk->path, &st) == 0 && S_ISBLK(st.st_mode);
 	options->disks++;
 	return disk->path ? 0 : err_set(err, -ENOMEM, "out of memory");
@@ -112,18 +70,14 @@ static int add_nic(struct run_options *options, const char *text, struct err *er
 
 static int parse_cpus(const char *text, uint32_t *ret_cpus, struct err *err)
 {
-	char *end;
-	unsigned long n = strtoul(text, &end, 10);
-
-	if (!isdigit((unsigned char)text[0]) || *end || n < 1 || n > CPUS_MAX)
+	if (arg_parse_number(text, CPUS_MAX, ret_cpus) < 0)
 		return err_set(err, -EINVAL, "--cpus '%s' is not a number from 1 to %d", text, CPUS_MAX);
-	*ret_cpus = (uint32_t)n;
 	return 0;
 }
 
 static int parse_memory(const char *text, uint64_t *ret_bytes, struct err *err)
 {
-	if (run_parse_size(text, ret_bytes) < 0 || *ret_bytes == 0)
+	if (arg_parse_size(text, ret_bytes) < 0 || *ret_bytes == 0)
 		return err_set(err, -EINVAL, "--memory '%s' is not a size like 512M or 2G", text);
 	if (*ret_bytes & ((1u << 20) - 1))
 		return err_set(err, -EINVAL, "--memory '%s' is not a whole number of MiB", text);
@@ -135,11 +89,11 @@ static int parse_one(struct run_options *options, int option, const char *value,
 	switch (option) {
 	case 'k':
 		free(options->kernel);
-		options->kernel = run_absolute(value);
+		options->kernel = arg_absolute(value);
 		return 0;
 	case 'i':
 		free(options->initrd);
-		options->initrd = run_absolute(value);
+		options->initrd = arg_absolute(value);
 		return 0;
 	case 'a':
 		options->append = value;
@@ -208,31 +162,12 @@ void run_options_done(struct run_options *options)
 		free(options->nic[i]);
 }
 
-void run_put_escaped(FILE *out, const char *text)
-{
-	static const struct {
-		char c;
-		const char *entity;
-	} entities[] = {{'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'"', "&quot;"}, {'\'', "&apos;"}};
-
-	for (; *text; text++) {
-		size_t i = 0;
-
-		while (i < ARRAY_SIZE(entities) && entities[i].c != *text)
-			i++;
-		if (i < ARRAY_SIZE(entities))
-			fputs(entities[i].entity, out);
-		else
-			fputc(*text, out);
-	}
-}
-
 static void put_element(FILE *out, const char *name, const char *text)
 {
 	if (!text)
 		return;
 	fprintf(out, "    <%s>", name);
-	run_put_escaped(out, text);
+	xml_put_text(out, text);
 	fprintf(out, "</%s>\n", name);
 }
 
@@ -245,10 +180,10 @@ static void put_disk(FILE *out, const struct run_disk *disk, unsigned int index)
 		letters[0] = (char)('a' + index / 26 - 1);
 		letters[1] = (char)('a' + index % 26);
 	}
-	fprintf(out, "    <disk type='%s' device='disk'>\n      <driver type='raw'/>\n      <source %s='",
-		disk->block ? "block" : "file", disk->block ? "dev" : "file");
-	run_put_escaped(out, disk->path);
-	fprintf(out, "'/>\n      <target dev='sd%s' bus='scsi'/>\n%s%s    </disk>\n", letters,
+	fprintf(out, "    <disk type='%s' device='disk'>\n      <driver type='raw'/>\n      <source",
+		disk->block ? "block" : "file");
+	xml_put_attribute(out, disk->block ? "dev" : "file", disk->path);
+	fprintf(out, "/>\n      <target dev='sd%s' bus='scsi'/>\n%s%s    </disk>\n", letters,
 		disk->readonly ? "      <readonly/>\n" : "", disk->shareable ? "      <shareable/>\n" : "");
 }
 
@@ -261,7 +196,7 @@ char *run_options_xml(const struct run_options *options)
 	if (!out)
 		return NULL;
 	fputs("<domain type='kvm'>\n  <name>", out);
-	run_put_escaped(out, options->name);
+	xml_put_text(out, options->name);
 	fprintf(out, "</name>\n  <memory unit='bytes'>%" PRIu64 "</memory>\n  <vcpu>%" PRIu32 "</vcpu>\n",
 		options->memory_bytes, options->cpus);
 	fputs("  <os>\n    <type arch='x86_64'>hvm</type>\n", out);

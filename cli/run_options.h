@@ -6,7 +6,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "base/err.h"
 
@@ -40,15 +39,5 @@ void run_options_done(struct run_options *options);
 
 /** run_options_xml - libvirt domain XML of it. Return: heap text; NULL without memory. */
 char *run_options_xml(const struct run_options *options);
-
-/** run_parse_size - "512M", "1G", "1073741824": bytes, K, M, G, T are powers of 1024. Return: 0 or -EINVAL. */
-int run_parse_size(const char *text, uint64_t *ret_bytes);
-
-/** run_absolute - the manager runs in another folder. A path that does not exist is passed on as it is: the manager's
- * complaint names it. Return: heap; NULL without memory. */
-char *run_absolute(const char *path);
-
-/** run_put_escaped - as text of XML. */
-void run_put_escaped(FILE *out, const char *text);
 
 #endif

@@ -21,34 +21,6 @@ static int parse(struct run_options *options, struct err *err, int argc, char **
 		parse(options, err, (int)ARRAY_SIZE(argv_) - 1, argv_);                                                \
 	})
 
-Test(run_options, sizes)
-{
-	static const struct {
-		const char *text;
-		int result;
-		uint64_t bytes;
-	} rows[] = {
-		{"1048576", 0, 1048576},
-		{"512M", 0, UINT64_C(512) << 20},
-		{"2g", 0, UINT64_C(2) << 30},
-		{"1GiB", 0, UINT64_C(1) << 30},
-		{"", -22, 0},
-		{"M", -22, 0},
-		{"-1M", -22, 0},
-		{"1MB", -22, 0},
-		{"1X", -22, 0},
-		{"99999999999999999999", -22, 0},
-		{"99999999999T", -22, 0},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		uint64_t bytes = 0;
-
-		cr_assert_eq(run_parse_size(rows[i].text, &bytes), rows[i].result, "%s", rows[i].text);
-		cr_assert_eq(bytes, rows[i].bytes, "%s", rows[i].text);
-	}
-}
-
 Test(run_options, whole)
 {
 	struct run_options options;
