@@ -144,7 +144,7 @@ static struct json_object *list_json(struct json_object *disks, const struct dis
 
 		for (size_t c = 0; c < ARRAY_SIZE(columns); c++)
 			json_object_object_add(disk, columns[c], json_object_get(json_object_array_get_idx(row, c)));
-		json_object_object_add(disk, "settings", disk_settings_json(find_by_target(row, facts->settings)));
+		json_object_object_add(disk, "settings", device_settings_json(find_by_target(row, facts->settings)));
 		add_drive(disk, drive_of(row, facts->drives));
 		json_object_object_add(disk, "error", json_object_get(find_by_target(row, facts->errors)));
 		json_object_array_add(list, disk);

@@ -11,10 +11,7 @@ struct json_object;
 int disk_set(const struct cli *cli, int argc, char **argv);
 int disk_fault(const struct cli *cli, int argc, char **argv);
 
-/** disk_settings_json - an array of "NAME=VALUE" as an object; what is a number becomes one. NULL: an empty one. */
-struct json_object *disk_settings_json(struct json_object *settings);
-
-/** disk_settings_print - the same on the line of a list: two blanks before each. */
+/** disk_settings_print - "NAME=VALUE"s on the line of a list: two blanks before each. NULL: none. */
 void disk_settings_print(struct json_object *settings);
 
 #endif

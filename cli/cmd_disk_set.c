@@ -6,7 +6,6 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -22,28 +21,6 @@
 #define FAULTS_PREFIX "faults="
 
 /* ---- what a disk is set to ---- */
-
-struct json_object *disk_settings_json(struct json_object *settings)
-{
-	struct json_object *object = json_object_new_object();
-	size_t count = settings ? json_object_array_length(settings) : 0;
-
-	for (size_t i = 0; i < count; i++) {
-		const char *text = json_object_get_string(json_object_array_get_idx(settings, i));
-		const char *value = text ? strchr(text, '=') : NULL;
-		char name[SETTING_LEN], *end;
-		uint64_t number;
-
-		if (!value)
-			continue;
-		snprintf(name, sizeof(name), "%.*s", (int)(value - text), text);
-		number = strtoull(value + 1, &end, 10);
-		json_object_object_add(object, name,
-				       value[1] && !*end ? json_object_new_uint64(number)
-							 : json_object_new_string(value + 1));
-	}
-	return object;
-}
 
 void disk_settings_print(struct json_object *settings)
 {

@@ -10,7 +10,6 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
-#include "cli/cmd_disk.h"
 #include "cli/cmd_nic.h"
 #include "cli/devices.h"
 #include "cli/json.h"
@@ -100,7 +99,7 @@ static struct json_object *list_json(struct json_object *nics, struct json_objec
 			if (strcmp(key, "settings") != 0)
 				json_object_object_add(row, key, json_object_get(value));
 		}
-		json_object_object_add(row, "settings", disk_settings_json(get(nic, "settings")));
+		json_object_object_add(row, "settings", device_settings_json(get(nic, "settings")));
 		json_object_object_add(row, "statistics", json_object_get(find_statistics(statistics, alias)));
 		json_object_array_add(list, row);
 	}

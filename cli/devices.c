@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/args.h"
@@ -14,6 +15,7 @@
 #define TIMEOUT_DEFAULT_S 30u
 #define TIMEOUT_MAX_S	  3600u
 #define WORDS_TEXT_MAX	  256
+#define SETTING_NAME_LEN  256
 
 int device_words(const struct cli *cli, int argc, char **argv, const struct device_word *words, size_t count)
 {
@@ -66,6 +68,28 @@ int device_list(const struct cli *cli, const char *verb, int argc, char **argv, 
 	client_close(&client);
 	json_object_put(properties);
 	return r < 0 ? cli_fail(&err) : EXIT_OK;
+}
+
+struct json_object *device_settings_json(struct json_object *settings)
+{
+	struct json_object *object = json_object_new_object();
+	size_t count = settings ? json_object_array_length(settings) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const char *text = json_object_get_string(json_object_array_get_idx(settings, i));
+		const char *value = text ? strchr(text, '=') : NULL;
+		char name[SETTING_NAME_LEN], *end;
+		uint64_t number;
+
+		if (!value)
+			continue;
+		snprintf(name, sizeof(name), "%.*s", (int)(value - text), text);
+		number = strtoull(value + 1, &end, 10);
+		json_object_object_add(object, name,
+				       value[1] && !*end ? json_object_new_uint64(number)
+							 : json_object_new_string(value + 1));
+	}
+	return object;
 }
 
 int device_attach(const struct cli *cli, const char *vm, const char *method, const char *xml, uint32_t flags)

@@ -36,6 +36,9 @@ typedef void (*device_print_fn)(const struct cli *cli, struct client *client, co
 /** device_list - the word "list" of @verb. */
 int device_list(const struct cli *cli, const char *verb, int argc, char **argv, device_print_fn print);
 
+/** device_settings_json - an array of "NAME=VALUE" as an object; what is a number becomes one. NULL: an empty one. */
+struct json_object *device_settings_json(struct json_object *settings);
+
 /** device_attach - @method of VM @vm takes @xml and @flags; the name that it returns is printed. Return: an exit code.
  */
 int device_attach(const struct cli *cli, const char *vm, const char *method, const char *xml, uint32_t flags);
