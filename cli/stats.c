@@ -29,6 +29,39 @@ static struct json_object *inside(struct json_object *object, const char *key)
 	return value;
 }
 
+/* A number of a JSON object, and where it is kept. */
+struct counter {
+	const char *key;
+	size_t at;
+	bool gauge; /* it says what is now: nothing has come since before */
+};
+
+#define WAY(member) offsetof(struct stats_way, member)
+static const struct counter way_counters[] = {
+	{"pkts", WAY(packets), false}, {"bytes", WAY(bytes), false},	      {"errs", WAY(errors), false},
+	{"drop", WAY(dropped), false}, {"drop_unready", WAY(unready), false}, {"drop_refused", WAY(refused), false},
+};
+
+#define NIC(member) offsetof(struct stats_nic, member)
+static const struct counter nic_counters[] = {
+	{"id", NIC(id), true},	      {"lost", NIC(lost), false},
+	{"kicks", NIC(kicks), false}, {"interrupts", NIC(interrupts), false},
+	{"queue", NIC(queue), true},  {"queue_peak", NIC(queue_peak), true},
+};
+
+#define BUS(member) offsetof(struct stats_reading, member)
+static const struct counter bus_counters[] = {
+	{"requests", BUS(requests), false},
+	{"kicks", BUS(kicks), false},
+	{"interrupts", BUS(interrupts), false},
+};
+
+static void take_counters(struct json_object *from, const struct counter *rows, size_t count, void *ret)
+{
+	for (size_t i = 0; i < count; i++)
+		*(uint64_t *)((char *)ret + rows[i].at) = number(from, rows[i].key);
+}
+
 /* So often more; bars stay sorted. */
 static void add_bar(struct stats_histogram *histogram, const struct stats_bar *bar)
 {
@@ -100,31 +133,13 @@ static void take_disk(struct json_object *from, struct stats_disk *ret)
 	add_class(ret, inside(from, "discard"), &ret->discards, NULL);
 }
 
-static void take_way(struct json_object *from, struct stats_way *ret)
-{
-	*ret = (struct stats_way){
-		.packets = number(from, "pkts"),
-		.bytes = number(from, "bytes"),
-		.errors = number(from, "errs"),
-		.dropped = number(from, "drop"),
-		.unready = number(from, "drop_unready"),
-		.refused = number(from, "drop_refused"),
-	};
-}
-
 void stats_nic_take(struct json_object *from, struct stats_nic *ret)
 {
-	*ret = (struct stats_nic){
-		.id = number(from, "id"),
-		.lost = number(from, "lost"),
-		.kicks = number(from, "kicks"),
-		.interrupts = number(from, "interrupts"),
-		.queue = number(from, "queue"),
-		.queue_peak = number(from, "queue_peak"),
-	};
+	*ret = (struct stats_nic){0};
 	take_name(from, ret->name, sizeof(ret->name));
-	take_way(inside(from, "rx"), &ret->rx);
-	take_way(inside(from, "tx"), &ret->tx);
+	take_counters(from, nic_counters, ARRAY_SIZE(nic_counters), ret);
+	take_counters(inside(from, "rx"), way_counters, ARRAY_SIZE(way_counters), &ret->rx);
+	take_counters(inside(from, "tx"), way_counters, ARRAY_SIZE(way_counters), &ret->tx);
 	add_parts(ret->part, inside(from, "transfers"));
 }
 
@@ -137,16 +152,14 @@ static size_t length(struct json_object *list, size_t max)
 
 int stats_reading_take(struct json_object *from, struct stats_reading *ret)
 {
-	struct json_object *disks = inside(from, "block"), *nics = inside(from, "net"), *vmbus = inside(from, "vmbus");
+	struct json_object *disks = inside(from, "block"), *nics = inside(from, "net");
 	struct stats_reading reading = {
 		.time_ns = number(from, "time"),
-		.requests = number(vmbus, "requests"),
-		.kicks = number(vmbus, "kicks"),
-		.interrupts = number(vmbus, "interrupts"),
 		.disks = length(disks, STATS_DISKS_MAX),
 		.nics = length(nics, STATS_NICS_MAX),
 	};
 
+	take_counters(inside(from, "vmbus"), bus_counters, ARRAY_SIZE(bus_counters), &reading);
 	reading.disk = calloc(reading.disks + 1, sizeof(*reading.disk));
 	reading.nic = calloc(reading.nics + 1, sizeof(*reading.nic));
 	if (!reading.disk || !reading.nic) {
@@ -176,6 +189,14 @@ static void take_off(uint64_t *now, uint64_t before)
 	*now = *now >= before ? *now - before : *now;
 }
 
+static void counters_since(const struct counter *rows, size_t count, void *now, const void *before)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!rows[i].gauge)
+			take_off((uint64_t *)((char *)now + rows[i].at),
+				 *(const uint64_t *)((const char *)before + rows[i].at));
+}
+
 static void histogram_since(struct stats_histogram *now, const struct stats_histogram *before)
 {
 	for (size_t i = 0, j = 0; i < now->count; i++) {
@@ -184,6 +205,13 @@ static void histogram_since(struct stats_histogram *now, const struct stats_hist
 		if (j < before->count && before->bar[j].from == now->bar[i].from)
 			take_off(&now->bar[i].times, before->bar[j].times);
 	}
+}
+
+static void parts_since(struct stats_histogram now[STATS_PARTS_SHOWN],
+			const struct stats_histogram before[STATS_PARTS_SHOWN])
+{
+	for (size_t p = 0; p < STATS_PARTS_SHOWN; p++)
+		histogram_since(&now[p], &before[p]);
 }
 
 static void disk_since(struct stats_disk *now, const struct stats_disk *before)
@@ -195,34 +223,20 @@ static void disk_since(struct stats_disk *now, const struct stats_disk *before)
 	take_off(&now->flushes, before->flushes);
 	take_off(&now->discards, before->discards);
 	take_off(&now->errors, before->errors);
-	for (size_t p = 0; p < STATS_PARTS_SHOWN; p++)
-		histogram_since(&now->part[p], &before->part[p]);
-}
-
-static void way_since(struct stats_way *now, const struct stats_way *before)
-{
-	take_off(&now->packets, before->packets);
-	take_off(&now->bytes, before->bytes);
-	take_off(&now->errors, before->errors);
-	take_off(&now->dropped, before->dropped);
+	parts_since(now->part, before->part);
 }
 
 static void nic_since(struct stats_nic *now, const struct stats_nic *before)
 {
-	way_since(&now->rx, &before->rx);
-	way_since(&now->tx, &before->tx);
-	take_off(&now->lost, before->lost);
-	take_off(&now->kicks, before->kicks);
-	take_off(&now->interrupts, before->interrupts);
-	for (size_t p = 0; p < STATS_PARTS_SHOWN; p++)
-		histogram_since(&now->part[p], &before->part[p]);
+	counters_since(nic_counters, ARRAY_SIZE(nic_counters), now, before);
+	counters_since(way_counters, ARRAY_SIZE(way_counters), &now->rx, &before->rx);
+	counters_since(way_counters, ARRAY_SIZE(way_counters), &now->tx, &before->tx);
+	parts_since(now->part, before->part);
 }
 
 void stats_reading_since(struct stats_reading *reading, const struct stats_reading *before)
 {
-	take_off(&reading->requests, before->requests);
-	take_off(&reading->kicks, before->kicks);
-	take_off(&reading->interrupts, before->interrupts);
+	counters_since(bus_counters, ARRAY_SIZE(bus_counters), reading, before);
 	for (size_t i = 0; i < reading->disks; i++)
 		for (size_t j = 0; j < before->disks; j++)
 			if (before->disk[j].id == reading->disk[i].id)
