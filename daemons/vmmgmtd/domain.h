@@ -221,6 +221,9 @@ struct domain_nic {
 	size_t forward_count;
 	bool unplugged;		 /* of what runs: its device leads nowhere now; not in the definition */
 	unsigned int generation; /* of what runs: counts what has been behind its descriptor; not in the definition */
+	/* USER, of what runs: bytes of the longest TCP segments that its passt may be given; 0: not known; not in the
+	 * definition */
+	uint32_t segment_max;
 };
 
 /** domain_nic_streams - whether it has a stream socket, which may end and come again. */

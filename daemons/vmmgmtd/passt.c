@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/bytes.h"
 #include "program.h"
@@ -100,16 +99,4 @@ uint32_t passt_room(int fd)
 	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, &len) < 0)
 		return 0;
 	return (uint32_t)room / (SEGMENTS_AT_ONCE * CONNECTIONS);
-}
-
-uint32_t passt_segment_max(void)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	uint32_t max;
-
-	if (fd < 0)
-		return 0;
-	max = passt_room(fd);
-	close(fd);
-	return max;
 }

@@ -23,10 +23,8 @@ void passt_arguments(const struct domain_nic *nic, struct passt_arguments *ret);
 /**
  * passt_room - let the socket @fd, passt's end, hold as much as it may. passt sends up to 128 TCP segments of a
  * connection in a row, and throws away those for which there is no room.
- * Return: bytes of the longest segments that find room even so, of several connections.
+ * Return: bytes of the longest segments that find room even so, of several connections; 0: it is not known.
  */
 uint32_t passt_room(int fd);
-/** passt_segment_max - what passt_room() says of any such socket on this host; 0: it is not known. */
-uint32_t passt_segment_max(void);
 
 #endif

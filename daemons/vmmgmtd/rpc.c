@@ -396,6 +396,41 @@ int worker_has(struct worker *worker, const char *name, const struct domain *dom
 	return r;
 }
 
+/* ---- what is behind its NICs ---- */
+
+struct get_peers {
+	worker_peers_fn fn;
+	void *arg;
+};
+
+static void on_peers(int error, const char *text, const ProtobufCMessage *msg, int *fds, size_t nfds, void *arg)
+{
+	const Bulkhead__Worker__Provider *reply = (const Bulkhead__Worker__Provider *)msg;
+	struct get_peers own = *(struct get_peers *)arg;
+	struct worker_nic_peer peers[DOMAIN_NICS_MAX];
+	size_t count = reply ? rpc_network_peers(reply->config.data, reply->config.len, peers) : 0;
+
+	free(arg);
+	own.fn(error, text, peers, count, own.arg);
+}
+
+int worker_get_peers(struct worker *worker, worker_peers_fn fn, void *arg)
+{
+	Bulkhead__Worker__ProviderRequest msg = BULKHEAD__WORKER__PROVIDER_REQUEST__INIT;
+	struct get_peers *own = malloc(sizeof(*own));
+	int r;
+
+	if (!own)
+		return -ENOMEM;
+	*own = (struct get_peers){fn, arg};
+	msg.name = (char *)"network";
+	r = rpc_request(worker->conn, WORKER_GET_PROVIDER, &msg.base, &bulkhead__worker__provider__descriptor, NULL, 0,
+			NO_DEADLINE, on_peers, own);
+	if (r < 0)
+		free(own);
+	return r;
+}
+
 /* ---- CREATE ---- */
 
 static Bulkhead__Worker__OnEvent on_event(enum domain_event event)

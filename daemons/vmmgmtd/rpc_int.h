@@ -25,6 +25,8 @@ int rpc_network_config(const struct domain *domain, uint8_t **ret, size_t *ret_l
 int rpc_network_change(const struct worker_nic_change *change, uint8_t **ret, size_t *ret_len);
 /** rpc_network_status - what it tells. */
 void rpc_network_status(const uint8_t *data, size_t len, struct worker_service *ret);
+/** rpc_network_peers - what such a configuration, of a worker's, says of what is behind NICs. Return: of how many. */
+size_t rpc_network_peers(const uint8_t *data, size_t len, struct worker_nic_peer ret[DOMAIN_NICS_MAX]);
 /** rpc_network_place - the place of a NIC's first descriptor: each has one for each queue. @index: or their number. */
 size_t rpc_network_place(const struct domain *domain, size_t index);
 

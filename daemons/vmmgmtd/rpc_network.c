@@ -7,7 +7,6 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "proto/network.pb-c.h"
-#include "passt.h"
 #include "rpc_int.h"
 
 #define NETWORK_VERSION 1u
@@ -78,7 +77,7 @@ static void fill_nic(struct nic_message *msg, const struct domain *domain, const
 	to->mtu = nic->mtu;
 	to->speed = SPEED;
 	to->large_frames = nic->type == DOMAIN_NIC_USER; /* passt takes them */
-	to->segment_max = to->large_frames ? passt_segment_max() : 0;
+	to->segment_max = nic->segment_max;
 	to->link_down = nic->link_down || nic->unplugged;
 	fill_bandwidth(&msg->inbound, &nic->inbound);
 	fill_bandwidth(&msg->outbound, &nic->outbound);
@@ -119,6 +118,20 @@ int rpc_network_config(const struct domain *domain, uint8_t **ret, size_t *ret_l
 		return -ENOMEM;
 	bulkhead__network__config__pack(&config, *ret);
 	return 0;
+}
+
+size_t rpc_network_peers(const uint8_t *data, size_t len, struct worker_nic_peer ret[DOMAIN_NICS_MAX])
+{
+	Bulkhead__Network__Config *msg = bulkhead__network__config__unpack(NULL, len, data);
+	size_t count = msg && msg->version == NETWORK_VERSION ? MIN(msg->n_nics, (size_t)DOMAIN_NICS_MAX) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		ret[i] = (struct worker_nic_peer){.segment_max = msg->nics[i]->segment_max};
+		rpc_copy_text(ret[i].alias, sizeof(ret[i].alias), msg->nics[i]->alias);
+	}
+	if (msg)
+		bulkhead__network__config__free_unpacked(msg, NULL);
+	return count;
 }
 
 /* ---- changes ---- */

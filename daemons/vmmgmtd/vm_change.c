@@ -149,6 +149,7 @@ static void on_settled(int error, const char *text, bool same, void *arg)
 	change_free(change);
 }
 
+/* Both of @change, or neither. */
 static int read_plan(struct vm *vm, struct vm_change *change)
 {
 	_cleanup_free_ char *then = NULL, *kept = NULL;
@@ -161,29 +162,74 @@ static int read_plan(struct vm *vm, struct vm_change *change)
 	r = domain_parse(then, strlen(then), &change->then, NULL, &err);
 	if (r == 0 && kept && strcmp(kept, then) != 0)
 		r = domain_parse(kept, strlen(kept), &change->kept, NULL, &err);
-	if (r < 0)
+	if (r < 0) {
 		log_error(vm->domain.name, "a planned change is not usable: %s", err.text);
+		domain_done(&change->then);
+	}
 	return r;
+}
+
+/* The worker tells whether the plan, if there is one, is made. @change is taken over. */
+static void ask_plan(struct vm_change *change)
+{
+	struct vm *vm = change->vm;
+	int r;
+
+	if (!change->then.xml) {
+		change_free(change);
+		return;
+	}
+	/* Each change is of one kind. */
+	change->kind = worker_same_nics(&vm->domain, &change->then) ? &vm_change_disks : &vm_change_nics;
+	r = worker_has(vm->conn, change->kind->service, &change->then, vm->controllers, on_settled, change);
+	if (r == 0) {
+		vm->change = change;
+		return;
+	}
+	log_error(vm->domain.name, "a change that was interrupted is left as it is: %s", strerror(-r));
+	change_free(change);
+}
+
+static void on_peers(int error, const char *text, const struct worker_nic_peer *peers, size_t count, void *arg)
+{
+	struct vm_change *change = arg;
+	struct vm *vm = change->vm;
+
+	vm->change = NULL;
+	if (error == -ECANCELED || error == -ECONNRESET || !vm->conn) {
+		change_free(change); /* whoever connects again asks again */
+		return;
+	}
+	if (error)
+		log_error(vm->domain.name, "its vmworker does not tell what is behind its NICs: %s",
+			  *text ? text : strerror(-error));
+	vm_peers_are(&vm->domain, peers, count);
+	vm_nics_carry(&change->then, &vm->domain);
+	vm_peers_are(&change->then, peers, count); /* of one that was being attached */
+	ask_plan(change);
 }
 
 void vm_changes_settle(struct vm *vm)
 {
-	_cleanup_(vm_change_cleanup) struct vm_change *change = vm->change ? NULL : vm_change_new(vm, NULL, NULL, NULL);
+	struct vm_change *change = vm->change ? NULL : vm_change_new(vm, &vm_change_nics, NULL, NULL);
 	int r;
 
 	if (!change)
 		return;
 	r = read_plan(vm, change);
-	if (r == 0) {
-		vm_nics_carry(&change->then, &vm->domain);
-		/* Each change is of one kind. */
-		change->kind = worker_same_nics(&vm->domain, &change->then) ? &vm_change_disks : &vm_change_nics;
-		r = worker_has(vm->conn, change->kind->service, &change->then, vm->controllers, on_settled, change);
-	}
-	if (r == 0)
-		vm->change = take_ptr(change);
-	else if (r != -ENOENT)
+	if (r < 0 && r != -ENOENT)
 		log_error(vm->domain.name, "a change that was interrupted is left as it is: %s", strerror(-r));
+	if (!vm_service_find(vm, VM_SERVICE_NETWORK) || vm->domain.nic_count + change->then.nic_count == 0) {
+		ask_plan(change);
+		return;
+	}
+	r = worker_get_peers(vm->conn, on_peers, change);
+	if (r == 0) {
+		vm->change = change;
+		return;
+	}
+	log_error(vm->domain.name, "its vmworker cannot be asked what is behind its NICs: %s", strerror(-r));
+	change_free(change);
 }
 
 void vm_changes_gone(struct vm *vm)

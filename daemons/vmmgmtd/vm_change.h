@@ -8,7 +8,8 @@
  * beside it: what runs then, and what is kept then if that is to change too. After the worker's answer first the kept
  * definition is replaced, then the plan becomes definition.xml, in one step; or it is dropped. If this process ends, or
  * the worker's connection, before all of that is done, vm_changes_settle() asks the worker which of both it is, and
- * does the rest.
+ * does the rest. Before that it asks what is behind the VM's NICs (vm_peers_are()): the worker's configuration has it,
+ * and definitions have not.
  *
  * Limits: one change at a time.
  */

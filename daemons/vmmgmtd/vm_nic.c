@@ -49,7 +49,7 @@ int vm_check_mac(const struct vm_env *env, const struct vm *vm, const struct dom
 
 /* ---- what is behind them ---- */
 
-static int open_nic(struct vm *vm, const struct domain_nic *nic, struct err *err, int *ret_fds)
+static int open_nic(struct vm *vm, struct domain_nic *nic, struct err *err, int *ret_fds)
 {
 	return domain_nic_streams(nic) ? vm_peer_open(vm, nic, err, &ret_fds[0]) : broker_open_nic(nic, err, ret_fds);
 }
@@ -92,7 +92,7 @@ int vm_nics_open(struct vm *vm, struct err *err)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < vm->domain.nic_count; i++) {
-		const struct domain_nic *nic = &vm->domain.nics[i];
+		struct domain_nic *nic = &vm->domain.nics[i];
 
 		r = open_nic(vm, nic, err, vm->files.nics[i]);
 		if (r < 0 || !nic->on_ovs)
@@ -170,7 +170,7 @@ static int send_nic(struct worker *worker, const void *what, worker_done_fn done
 	return worker_change_nic(worker, what, done, arg);
 }
 
-static const struct domain_nic *last_nic(const struct domain *d)
+static struct domain_nic *last_nic(const struct domain *d)
 {
 	return &d->nics[d->nic_count - 1];
 }
@@ -339,8 +339,8 @@ static int attach_running(struct vm_change *change, const struct nic_edit *edite
 	struct vm *vm = change->vm;
 	int r = edit_running(change, edited, flags, err);
 	struct worker_nic_change what = {.kind = WORKER_NIC_ATTACH, .domain = &change->then, .then = &change->then};
-	const struct domain_nic *nic;
 	struct nic_request *request;
+	struct domain_nic *nic;
 
 	if (r < 0)
 		return r;

@@ -18,6 +18,9 @@
  * The generations are in the runtime folder ("nics"), written at a start, before the worker is asked, and after each
  * change: a number may be left out, but none comes twice.
  *
+ * What passt may be given depends on the host at its start (passt_room()); who comes later is told by the worker, which
+ * keeps it with the rest of vsp-netd's configuration.
+ *
  * Limits: one at a time; who comes to a server meanwhile waits until the first one has gone.
  */
 #include "vm_peer.h"
@@ -73,6 +76,7 @@ struct vm_peer {
 	enum domain_nic_type type;
 	struct launched *passt; /* that this process has started, as long as it lives */
 	int listen_fd, fd;	/* fd: a new one, to be handed over */
+	uint32_t segment_max;	/* of who is behind fd */
 	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* of listen_fd */
 	ino_t inode;						   /* of @path, as long as it is ours */
 	struct loop_source *accepting, *timer;
@@ -95,6 +99,7 @@ static void carry(struct domain_nic *to, const struct domain_nic *from)
 {
 	to->generation = from->generation;
 	to->unplugged = from->unplugged;
+	to->segment_max = from->segment_max;
 }
 
 void vm_peers_save(struct vm *vm)
@@ -157,7 +162,8 @@ static void on_passt_ended(struct launched *process, const char *why, void *arg)
 		log_warn(vm->domain.name, "NIC %s: passt %s: see %s", peer->alias, why, vm->log_path);
 }
 
-static int start_passt(struct vm_peer *peer, const struct domain_nic *nic, struct err *err, int *ret_fd)
+static int start_passt(struct vm_peer *peer, const struct domain_nic *nic, struct err *err, int *ret_fd,
+		       uint32_t *ret_segment_max)
 {
 	static const struct launch_events events = {on_passt_ready, on_passt_ended};
 	struct vm *vm = peer->vm;
@@ -165,6 +171,7 @@ static int start_passt(struct vm_peer *peer, const struct domain_nic *nic, struc
 	struct passt_arguments arguments;
 	char path[PATH_MAX];
 	int fds[2], r = passt_find(path, sizeof(path));
+	uint32_t segment_max;
 
 	if (r < 0)
 		return err_set(
@@ -176,7 +183,7 @@ static int start_passt(struct vm_peer *peer, const struct domain_nic *nic, struc
 		return err_set(err, -errno, "NIC %s: %s", nic->alias, strerror(errno));
 	ours = fds[0];
 	its = fds[1];
-	(void)passt_room(its);
+	segment_max = passt_room(its);
 	passt_arguments(nic, &arguments);
 	if (peer->passt) /* nobody reads what it writes any more */
 		vm->env->launcher->ops->release(take_ptr(peer->passt));
@@ -190,9 +197,11 @@ static int start_passt(struct vm_peer *peer, const struct domain_nic *nic, struc
 								   .log_fd = vm->log_fd,
 								   .in_fd = its},
 					  &events, peer, err, &peer->passt);
-	if (r == 0)
-		*ret_fd = take_fd(&ours);
-	return r;
+	if (r < 0)
+		return r;
+	*ret_fd = take_fd(&ours);
+	*ret_segment_max = segment_max;
+	return 0;
 }
 
 /* ---- sockets ---- */
@@ -357,6 +366,7 @@ static int hand_over(struct vm_peer *peer, struct domain_nic *nic, struct err *e
 		return r;
 	strcpy(change->name, peer->alias);
 	nic->generation++;
+	nic->segment_max = peer->segment_max;
 	vm_peers_save(vm);
 	r = vm_change_ask(change, send_peer, &what, err);
 	if (r < 0)
@@ -372,7 +382,7 @@ static int find_another(struct vm_peer *peer, const struct domain_nic *nic, stru
 	int r;
 
 	if (peer->type == DOMAIN_NIC_USER)
-		return start_passt(peer, nic, err, &peer->fd);
+		return start_passt(peer, nic, err, &peer->fd, &peer->segment_max);
 	if (peer->type == DOMAIN_NIC_CLIENT) {
 		r = try_connect(peer, nic, &peer->fd);
 		return r < 0 ? err_set(err, -EAGAIN, "socket %s: %s", nic->source, strerror(-r)) : 0;
@@ -501,7 +511,7 @@ static struct vm_peer *peer_new(struct vm *vm, const struct domain_nic *nic)
 	return peer;
 }
 
-int vm_peer_open(struct vm *vm, const struct domain_nic *nic, struct err *err, int *ret_fd)
+int vm_peer_open(struct vm *vm, struct domain_nic *nic, struct err *err, int *ret_fd)
 {
 	struct vm_peer *peer = peer_new(vm, nic);
 	int r = peer ? 0 : err_set(err, -ENOMEM, "no memory");
@@ -509,7 +519,7 @@ int vm_peer_open(struct vm *vm, const struct domain_nic *nic, struct err *err, i
 	if (r == 0 && peer->type == DOMAIN_NIC_SERVER)
 		r = start_listen(peer, nic, err);
 	if (r == 0 && peer->type == DOMAIN_NIC_USER)
-		r = start_passt(peer, nic, err, ret_fd);
+		r = start_passt(peer, nic, err, ret_fd, &nic->segment_max);
 	else if (r == 0 && (peer->type == DOMAIN_NIC_SERVER || try_connect(peer, nic, ret_fd) < 0))
 		r = open_nobody(peer, nic, err, ret_fd);
 	if (r < 0 && peer)
@@ -551,9 +561,20 @@ void vm_peers_adopt(struct vm *vm)
 
 void vm_peers_begin(struct vm *vm)
 {
-	for (size_t i = 0; i < vm->domain.nic_count; i++)
-		carry(&vm->domain.nics[i], &(struct domain_nic){.generation = 0});
+	for (size_t i = 0; i < vm->domain.nic_count; i++) {
+		vm->domain.nics[i].generation = 0;
+		vm->domain.nics[i].unplugged = false;
+	}
 	vm_peers_save(vm);
+}
+
+void vm_peers_are(struct domain *domain, const struct worker_nic_peer *peers, size_t count)
+{
+	size_t index;
+
+	for (size_t i = 0; i < count; i++)
+		if (domain_find_nic(domain, peers[i].alias, &index, NULL) == 0)
+			domain->nics[index].segment_max = peers[i].segment_max;
 }
 
 void vm_peers_told(struct vm *vm)

@@ -231,6 +231,19 @@ int worker_change_nic(struct worker *worker, const struct worker_nic_change *cha
 /** worker_same_nics - whether two definitions of a VM say the same of NICs, and what is behind them. */
 bool worker_same_nics(const struct domain *a, const struct domain *b);
 
+/* What is behind a NIC, as the worker has it for the processes that serve it. */
+struct worker_nic_peer {
+	char alias[DOMAIN_ALIAS_MAX];
+	uint32_t segment_max;
+};
+
+/** worker_peers_fn - @peers: of @count NICs; valid during the call. */
+typedef void (*worker_peers_fn)(int error, const char *text, const struct worker_nic_peer *peers, size_t count,
+				void *arg);
+
+/** worker_get_peers - what is behind the NICs that the VM has; answered once no change of them is under way. */
+int worker_get_peers(struct worker *worker, worker_peers_fn fn, void *arg);
+
 /** worker_has_fn - @same: the VM has what the definition says. */
 typedef void (*worker_has_fn)(int error, const char *text, bool same, void *arg);
 

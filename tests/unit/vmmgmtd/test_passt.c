@@ -111,12 +111,12 @@ Test(passt, where_it_is)
 
 Test(passt, has_room_for_what_it_is_let_send)
 {
-	uint32_t segment = passt_segment_max();
+	uint32_t segment;
 	socklen_t len = sizeof(int);
 	int pair[2], room = 0;
 
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	cr_assert_eq(passt_room(pair[1]), segment);
+	segment = passt_room(pair[1]);
 	cr_assert_eq(getsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &room, &len), 0);
 	cr_assert(segment > 0 && (uint64_t)segment * 128 <= (uint64_t)room);
 	close(pair[0]);

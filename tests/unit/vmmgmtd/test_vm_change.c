@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Changes of a VM that runs: what a manager that comes later makes of those that nobody has lived to finish. */
+#include <criterion/criterion.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "fake_worker.h"
+#include "runtime.h"
+#include "scratch.h"
+#include "vm_change.h"
+#include "vm_peer.h"
+
+#define UUID  "0f1a7c3e-3333-4222-8333-123456789abc"
+#define USER0 "<interface type='user'><mac address='02:00:00:00:00:01'/><alias name='net0'/></interface>"
+#define USER1 "<interface type='user'><mac address='02:00:00:00:00:02'/><alias name='net1'/></interface>"
+
+static struct launched {
+	int unused;
+} process;
+
+static int adopt(struct launcher *launcher, const struct launch_id *id, const struct launch_events *events, void *arg,
+		 struct launched **ret_process)
+{
+	*ret_process = &process;
+	return 0;
+}
+
+static struct launch_id id(const struct launched *p)
+{
+	return (struct launch_id){1, 1};
+}
+
+static void release(struct launched *p)
+{
+}
+
+static void on_changed(struct vm *vm, void *arg)
+{
+}
+
+static const struct launcher_ops ops = {.adopt = adopt, .id = id, .release = release};
+static const struct vm_events events = {.changed = on_changed, .ended = on_changed};
+
+static struct {
+	char base[64];
+	struct loop *loop;
+	struct launcher launcher;
+	struct vm_env env;
+	struct vm *vm;
+	struct fake_worker worker;
+} fx;
+
+static void parse(const char *nics, struct domain *ret)
+{
+	struct err err = {0};
+	char xml[2048];
+
+	snprintf(xml, sizeof(xml),
+		 "<domain type='kvm'><name>load</name><uuid>" UUID "</uuid><memory>65536</memory>"
+		 "<os><type arch='x86_64'>hvm</type><kernel>/k</kernel></os><devices>%s</devices></domain>",
+		 nics);
+	cr_assert_eq(domain_parse(xml, strlen(xml), ret, NULL, &err), 0, "%s", err.text);
+}
+
+static void setup(void)
+{
+	scratch_new(fx.base, sizeof(fx.base));
+	cr_assert_eq(loop_new(&fx.loop), 0);
+	fx.launcher = (struct launcher){.ops = &ops, .loop = fx.loop};
+	fx.env = (struct vm_env){
+		.loop = fx.loop, .launcher = &fx.launcher, .base = fx.base, .logs = fx.base, .events = &events};
+}
+
+static void teardown(void)
+{
+	vm_free(fx.vm);
+	fake_worker_stop(&fx.worker);
+	loop_free(fx.loop);
+	scratch_remove(fx.base);
+}
+
+TestSuite(vm_change, .init = setup, .fini = teardown, .timeout = 30);
+
+static bool settled(void)
+{
+	return fx.vm->state == VM_RUNNING && !fx.vm->change;
+}
+
+static void wait_until(bool (*is_so)(void))
+{
+	while (!is_so()) {
+		loop_run_once(fx.loop, false);
+		usleep(1000);
+	}
+}
+
+/* A VM with such NICs runs, and its worker; nobody manages it. */
+static void runs(const char *nics)
+{
+	struct domain domain;
+	struct err err = {0};
+	char path[128];
+
+	parse(nics, &domain);
+	cr_assert_eq(runtime_make(fx.base, UUID, domain.xml, false, &err), 0, "%s", err.text);
+	snprintf(path, sizeof(path), "%s/" UUID "/worker.sock", fx.base);
+	fake_worker_start(&fx.worker, fx.loop, path);
+	fake_worker_has(&fx.worker, &domain);
+	fx.vm = vm_new(&fx.env, &domain, true);
+	cr_assert(fx.vm);
+}
+
+static void is_adopted(void)
+{
+	const struct runtime_state state = {.up = true, .persistent = true, .worker = {1, 1}};
+
+	vm_adopt(fx.vm, &state);
+	wait_until(settled);
+}
+
+/* What passt may be given is what it could be given at its start: whoever comes later cannot know it by itself. */
+Test(vm_change, a_passt_is_what_it_was_at_its_start)
+{
+	struct domain domain, then;
+
+	runs(USER0);
+	parse(USER0, &domain);
+	domain.nics[0].segment_max = 7777;
+	parse(USER0 USER1, &then);
+	then.nics[0].segment_max = 7777;
+	then.nics[1].segment_max = 5555;
+	fake_worker_has(&fx.worker, &then);
+	cr_assert_eq(runtime_plan(fx.base, UUID, then.xml, NULL), 0);
+	is_adopted();
+	cr_assert_eq(vm_domain(fx.vm)->nic_count, 2, "the change was made");
+	cr_assert_eq(vm_domain(fx.vm)->nics[0].segment_max, 7777);
+	cr_assert_eq(vm_domain(fx.vm)->nics[1].segment_max, 5555);
+	domain_done(&domain);
+	domain_done(&then);
+}
+
+Test(vm_change, a_change_that_was_not_made_is_undone)
+{
+	struct domain domain, then;
+
+	runs(USER0);
+	parse(USER0, &domain);
+	domain.nics[0].segment_max = 7777;
+	fake_worker_has(&fx.worker, &domain);
+	parse(USER0 USER1, &then);
+	cr_assert_eq(runtime_plan(fx.base, UUID, then.xml, NULL), 0);
+	is_adopted();
+	cr_assert_eq(vm_domain(fx.vm)->nic_count, 1);
+	cr_assert_eq(vm_domain(fx.vm)->nics[0].segment_max, 7777);
+	domain_done(&domain);
+	domain_done(&then);
+}
