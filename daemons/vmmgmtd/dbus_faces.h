@@ -32,6 +32,11 @@ struct vm_face {
 /** dbus_stats_reply - answer GetStatistics. */
 void dbus_stats_reply(struct vm *vm, struct msgbus_call *call);
 
+/** dbus_vm_waits - whether a change is under way for which a call has to wait: @handler gets it again then, if there is
+ * still such a VM. */
+bool dbus_vm_waits(const struct vm_face *face, struct msgbus_call *call,
+		   void (*handler)(struct msgbus_call *call, void *arg));
+
 /** dbus_vm_changed - tell what may have changed. */
 void dbus_vm_changed(struct vm_face *face);
 

@@ -41,6 +41,8 @@ void dbus_nic_attach(struct msgbus_call *call, void *arg)
 	struct msgbus_in in;
 	uint32_t flags = 0;
 
+	if (dbus_vm_waits(face, call, dbus_nic_attach))
+		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "su", &xml, &flags);
 	if (check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG))
@@ -54,6 +56,8 @@ void dbus_nic_detach(struct msgbus_call *call, void *arg)
 	const char *alias = "";
 	struct msgbus_in in;
 
+	if (dbus_vm_waits(face, call, dbus_nic_detach))
+		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "suu", &alias, &flags, &timeout_s);
 	if (check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG | BULKHEAD_CHANGE_FORCE))
@@ -68,6 +72,8 @@ void dbus_nic_set(struct msgbus_call *call, void *arg)
 	struct msgbus_in in;
 	uint32_t flags = 0;
 
+	if (dbus_vm_waits(face, call, dbus_nic_set))
+		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "s", &alias);
 	if (msgbus_in_strv(&in, &settings) < 0 || msgbus_in_read(&in, "u", &flags) < 0)
@@ -106,6 +112,8 @@ void dbus_nic_capture(struct msgbus_call *call, void *arg)
 	char **lines = NULL;
 	struct msgbus_in in;
 
+	if (dbus_vm_waits(face, call, dbus_nic_capture))
+		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "shu", &alias, &capture.fd, &capture.snap_len);
 	if (msgbus_in_strv(&in, &lines) < 0 || capture.fd < 0)
@@ -126,6 +134,8 @@ void dbus_nic_stop_capture(struct msgbus_call *call, void *arg)
 	const char *alias = "";
 	struct msgbus_in in;
 
+	if (dbus_vm_waits(face, call, dbus_nic_stop_capture))
+		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "s", &alias);
 	vm_capture_nic(face->vm, alias, &none, reply_nothing, call);

@@ -2,6 +2,7 @@
 /* org.bulkhead.VM1: rows, and a few lines for each. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -39,6 +40,38 @@ static bool read_flags(struct msgbus_call *call, uint32_t allowed, uint32_t *ret
 	if (!(*ret_flags & ~allowed))
 		return true;
 	msgbus_fail(call, -EINVAL, "flags: a flag is set that this version does not know");
+	return false;
+}
+
+/* A call that comes again. */
+struct later {
+	struct vm *vm;
+	struct msgbus_call *call;
+	void (*handler)(struct msgbus_call *call, void *arg);
+};
+
+static void on_later(int error, const char *text, void *arg)
+{
+	struct later later = *(struct later *)arg;
+
+	free(arg);
+	if (!error && vm_user(later.vm))
+		later.handler(later.call, vm_user(later.vm));
+	else
+		msgbus_fail(later.call, error ? error : -ECANCELED, error ? text : "vmmgmtd is ending");
+}
+
+bool dbus_vm_waits(const struct vm_face *face, struct msgbus_call *call,
+		   void (*handler)(struct msgbus_call *call, void *arg))
+{
+	struct later *later = malloc(sizeof(*later));
+
+	if (!later)
+		return false;
+	*later = (struct later){face->vm, call, handler};
+	if (vm_change_wait(face->vm, on_later, later))
+		return true;
+	free(later);
 	return false;
 }
 
@@ -205,6 +238,8 @@ static void vm1_attach_disk(struct msgbus_call *call, void *arg)
 	struct msgbus_in in;
 	uint32_t flags = 0;
 
+	if (dbus_vm_waits(face, call, vm1_attach_disk))
+		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "su", &disk, &flags);
 	if (check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG))
@@ -218,6 +253,8 @@ static void vm1_detach_disk(struct msgbus_call *call, void *arg)
 	const char *target = "";
 	struct msgbus_in in;
 
+	if (dbus_vm_waits(face, call, vm1_detach_disk))
+		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "suu", &target, &flags, &timeout_s);
 	if (check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG | BULKHEAD_CHANGE_FORCE))
@@ -232,6 +269,8 @@ static void vm1_resize_disk(struct msgbus_call *call, void *arg)
 	uint64_t bytes = 0;
 	uint32_t flags = 0;
 
+	if (dbus_vm_waits(face, call, vm1_resize_disk))
+		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "stu", &target, &bytes, &flags);
 	if (check_flags(call, flags, BULKHEAD_DISK_SHRINK))
@@ -246,6 +285,8 @@ static void vm1_set_disk(struct msgbus_call *call, void *arg)
 	struct msgbus_in in;
 	uint32_t flags = 0;
 
+	if (dbus_vm_waits(face, call, vm1_set_disk))
+		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "s", &target);
 	if (msgbus_in_strv(&in, &settings) < 0 || msgbus_in_read(&in, "u", &flags) < 0)
@@ -261,6 +302,8 @@ static void vm1_set_disk_faults(struct msgbus_call *call, void *arg)
 	const char *target = "", *faults = "";
 	struct msgbus_in in;
 
+	if (dbus_vm_waits(face, call, vm1_set_disk_faults))
+		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "ss", &target, &faults);
 	vm_set_disk_faults(face->vm, target, faults, reply_disk, call);
@@ -273,6 +316,8 @@ static void vm1_change_medium(struct msgbus_call *call, void *arg)
 	struct msgbus_in in;
 	uint32_t flags = 0;
 
+	if (dbus_vm_waits(face, call, vm1_change_medium))
+		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "ssu", &target, &image, &flags);
 	if (check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG | BULKHEAD_CHANGE_FORCE))

@@ -139,12 +139,12 @@ struct vm *vm_new(const struct vm_env *env, struct domain *domain, bool persiste
 	return vm;
 }
 
-void vm_waiters_done(struct vm *vm, int error, const char *text)
+void vm_waiters_done(struct waiter **waiters, int error, const char *text)
 {
-	while (vm->waiters) {
-		struct waiter *waiter = vm->waiters;
+	while (*waiters) {
+		struct waiter *waiter = *waiters;
 
-		vm->waiters = waiter->next;
+		*waiters = waiter->next;
 		waiter->done(error, text, waiter->arg);
 		free(waiter);
 	}
@@ -168,7 +168,8 @@ void vm_free(struct vm *vm)
 		return;
 	worker_free(take_ptr(vm->conn));
 	vm_start_finish(vm, -ECANCELED, why);
-	vm_waiters_done(vm, -ECANCELED, why);
+	vm_waiters_done(&vm->waiters, -ECANCELED, why);
+	vm_waiters_done(&vm->behind, -ECANCELED, why);
 	if (vm->worker)
 		vm->env->launcher->ops->release(vm->worker);
 	vm_peers_close(vm);

@@ -84,13 +84,21 @@ static void made(struct vm *vm, struct vm_change *change)
 	vm_changed(vm);
 }
 
-static void finish(struct vm_change *change, int error, const char *text)
+/* It is none any more: those who have waited ask again. */
+static void end(struct vm_change *change)
 {
 	struct vm *vm = change->vm;
+	struct waiter *behind = take_ptr(vm->behind);
 
-	vm->change = NULL;
-	change->done(error, error && !*text ? strerror(-error) : text, change->name, change->arg);
 	change_free(change);
+	vm_waiters_done(&behind, 0, "");
+}
+
+static void finish(struct vm_change *change, int error, const char *text)
+{
+	change->vm->change = NULL;
+	change->done(error, error && !*text ? strerror(-error) : text, change->name, change->arg);
+	end(change);
 }
 
 static void on_changed(int error, const char *text, void *arg)
@@ -146,7 +154,7 @@ static void on_settled(int error, const char *text, bool same, void *arg)
 	if (!error)
 		log_notice(vm->domain.name, "a change of its %ss that was interrupted %s", change->kind->what,
 			   same ? "is made" : "is not");
-	change_free(change);
+	end(change);
 }
 
 /* Both of @change, or neither. */
@@ -176,7 +184,7 @@ static void ask_plan(struct vm_change *change)
 	int r;
 
 	if (!change->then.xml) {
-		change_free(change);
+		end(change);
 		return;
 	}
 	/* Each change is of one kind. */
@@ -187,7 +195,7 @@ static void ask_plan(struct vm_change *change)
 		return;
 	}
 	log_error(vm->domain.name, "a change that was interrupted is left as it is: %s", strerror(-r));
-	change_free(change);
+	end(change);
 }
 
 static void on_peers(int error, const char *text, const struct worker_nic_peer *peers, size_t count, void *arg)
@@ -197,7 +205,7 @@ static void on_peers(int error, const char *text, const struct worker_nic_peer *
 
 	vm->change = NULL;
 	if (error == -ECANCELED || error == -ECONNRESET || !vm->conn) {
-		change_free(change); /* whoever connects again asks again */
+		end(change); /* whoever connects again asks again */
 		return;
 	}
 	if (error)
@@ -216,6 +224,7 @@ void vm_changes_settle(struct vm *vm)
 
 	if (!change)
 		return;
+	change->own = true;
 	r = read_plan(vm, change);
 	if (r < 0 && r != -ENOENT)
 		log_error(vm->domain.name, "a change that was interrupted is left as it is: %s", strerror(-r));
@@ -246,6 +255,19 @@ void vm_changes_gone(struct vm *vm)
 }
 
 /* ---- requests ---- */
+
+bool vm_change_wait(struct vm *vm, vm_done_fn done, void *arg)
+{
+	struct waiter *waiter = vm->change && vm->change->own ? malloc(sizeof(*waiter)) : NULL, **at = &vm->behind;
+
+	if (!waiter)
+		return false;
+	*waiter = (struct waiter){NULL, done, arg};
+	while (*at)
+		at = &(*at)->next;
+	*at = waiter;
+	return true;
+}
 
 int vm_change_check(const struct vm *vm, const struct vm_change_kind *kind, struct err *err)
 {

@@ -11,7 +11,8 @@
  * does the rest. Before that it asks what is behind the VM's NICs (vm_peers_are()): the worker's configuration has it,
  * and definitions have not.
  *
- * Limits: one change at a time.
+ * Limits: one change at a time. Who asks for another one is refused; but for those that vmmgmtd makes by itself (links,
+ * what is behind a NIC, what is settled) he waits: vm_change_wait().
  */
 #ifndef VMMGMTD_VM_CHANGE_H
 #define VMMGMTD_VM_CHANGE_H
@@ -35,6 +36,7 @@ struct vm_change {
 	struct domain kept; /* what is kept then; xml is NULL: as it follows */
 	bool keeps;	    /* what is kept changes, too */
 	bool planned;	    /* the plan is written */
+	bool own;	    /* vmmgmtd makes it by itself */
 	char name[DOMAIN_ALIAS_MAX];
 	vm_change_fn done;
 	void *arg;

@@ -15,7 +15,7 @@
 #define VM_SERVICE_STORAGE "storage"
 #define VM_SERVICE_NETWORK "network"
 
-/* A request that waits for the end. */
+/* A request that waits for the end, or for that of a change. */
 struct waiter {
 	struct waiter *next;
 	vm_done_fn done;
@@ -94,6 +94,7 @@ struct vm {
 	enum vm_unplug unplug;	  /* of those of a VM that has ended */
 	struct vm_peer *peers;	  /* of NICs that are streams: vm_peer.c */
 	struct vm_change *change; /* of its disks or NICs, under way; NULL: none. Owner: the request to the worker */
+	struct waiter *behind;	  /* a change of vmmgmtd's own, in order */
 
 	/* on_crash=restart */
 	bool again;		 /* it has crashed, and starts again when again_timer says so */
@@ -114,8 +115,8 @@ struct vm {
 /** vm_put_text - text for a person; it may be cut off. */
 void vm_put_text(char *ret, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void vm_files_close(struct vm *vm);
-/** vm_waiters_done - answer those who wait for the end. */
-void vm_waiters_done(struct vm *vm, int error, const char *text);
+/** vm_waiters_done - answer those who are in *@waiters, which is empty afterwards. */
+void vm_waiters_done(struct waiter **waiters, int error, const char *text);
 /** vm_start_finish - no start is under way any more: answer who asked for it. */
 void vm_start_finish(struct vm *vm, int error, const char *text);
 void vm_changed(struct vm *vm);

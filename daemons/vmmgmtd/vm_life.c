@@ -99,7 +99,7 @@ static void end_finish(struct vm *vm)
 	vm_set_state(vm, vm->last.state, vm->last.reason);
 	if (was_starting) /* code 0: it ran, and ended at once */
 		vm_start_finish(vm, vm->last.code, vm->last.reason);
-	vm_waiters_done(vm, 0, "");
+	vm_waiters_done(&vm->waiters, 0, "");
 	vm->env->events->ended(vm, vm->env->arg);
 }
 

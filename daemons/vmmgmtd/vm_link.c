@@ -64,6 +64,7 @@ static int tell(struct vm *vm, struct domain_nic *nic, struct err *err)
 
 	if (r < 0)
 		return r;
+	change->own = true;
 	strcpy(change->name, nic->alias);
 	nic->unplugged = !nic->unplugged;
 	vm_peers_save(vm);

@@ -364,6 +364,7 @@ static int hand_over(struct vm_peer *peer, struct domain_nic *nic, struct err *e
 
 	if (r < 0)
 		return r;
+	change->own = true;
 	strcpy(change->name, peer->alias);
 	nic->generation++;
 	nic->segment_max = peer->segment_max;

@@ -11,7 +11,10 @@
 #include "vm_change.h"
 #include "vm_peer.h"
 
-#define UUID  "0f1a7c3e-3333-4222-8333-123456789abc"
+#define UUID "0f1a7c3e-3333-4222-8333-123456789abc"
+#define MACVTAP                                                                                                        \
+	"<interface type='direct'><source dev='nosuchdev' mode='bridge'/><target dev='nosuchtap'/>"                    \
+	"<mac address='02:00:00:00:00:03'/><alias name='net0'/></interface>"
 #define USER0 "<interface type='user'><mac address='02:00:00:00:00:01'/><alias name='net0'/></interface>"
 #define USER1 "<interface type='user'><mac address='02:00:00:00:00:02'/><alias name='net1'/></interface>"
 
@@ -87,6 +90,11 @@ static bool settled(void)
 	return fx.vm->state == VM_RUNNING && !fx.vm->change;
 }
 
+static bool asked(void)
+{
+	return fx.worker.change;
+}
+
 static void wait_until(bool (*is_so)(void))
 {
 	while (!is_so()) {
@@ -155,4 +163,41 @@ Test(vm_change, a_change_that_was_not_made_is_undone)
 	cr_assert_eq(vm_domain(fx.vm)->nics[0].segment_max, 7777);
 	domain_done(&domain);
 	domain_done(&then);
+}
+
+/* ---- changes that it makes by itself ---- */
+
+static unsigned int calls, call_order[2];
+static int call_error;
+
+static void on_turn(int error, const char *text, void *arg)
+{
+	call_error = error;
+	call_order[calls++] = *(unsigned int *)arg;
+	cr_assert_null(fx.vm->change, "it can be asked");
+}
+
+static void on_outcome(int error, const char *text, const char *name, void *arg)
+{
+}
+
+Test(vm_change, who_asks_waits_for_what_it_does_by_itself)
+{
+	unsigned int one = 1, two = 2;
+
+	runs(MACVTAP);
+	is_adopted();
+	cr_assert(!vm_change_wait(fx.vm, on_turn, &one), "nothing is under way");
+	vm_links_follow(fx.vm); /* its device is not there: its link is down */
+	wait_until(asked);
+	cr_assert(vm_change_wait(fx.vm, on_turn, &one));
+	cr_assert(vm_change_wait(fx.vm, on_turn, &two));
+	cr_assert_eq(calls, 0);
+	fake_worker_answer(&fx.worker, 0);
+	wait_until(settled);
+	cr_assert_eq(calls, 2);
+	cr_assert(call_order[0] == 1 && call_order[1] == 2 && call_error == 0);
+	vm_capture_nic(fx.vm, "net0", &(struct vm_capture){.fd = -1}, on_outcome, NULL);
+	cr_assert(fx.vm->change);
+	cr_assert(!vm_change_wait(fx.vm, on_turn, &one), "what somebody has asked for");
 }
