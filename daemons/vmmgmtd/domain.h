@@ -219,7 +219,10 @@ struct domain_nic {
 	size_t address_count;
 	struct domain_forward *forwards;
 	size_t forward_count;
-	bool unplugged;		 /* of what runs: its device leads nowhere now; not in the definition */
+	bool unplugged; /* of what runs: its device leads nowhere now; not in the definition */
+	bool untold;	/* of what runs: that its guest knows of it is not certain; not in the definition */
+	uint64_t tell_at_ns,
+		tell_pause_ns;	 /* when it is told again, after which pause: it was refused; 0: it was not */
 	unsigned int generation; /* of what runs: counts what has been behind its descriptor; not in the definition */
 	/* USER, of what runs: bytes of the longest TCP segments that its passt may be given; 0: not known; not in the
 	 * definition */

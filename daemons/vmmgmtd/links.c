@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -15,7 +14,6 @@
 
 #define MOMENT (50 * NS_PER_MS)
 #define SOON   (200 * NS_PER_MS)
-#define LATER  (1 * NS_PER_SEC)
 #define BATCH  64u /* of messages that are thrown away at a time */
 
 static const struct syscall_rule rules[] = {
@@ -104,8 +102,8 @@ void links_look(struct links *links)
 		arm(links, MOMENT);
 }
 
-void links_look_later(struct links *links)
+void links_look_in(struct links *links, uint64_t delay_ns)
 {
 	if (links)
-		arm(links, LATER);
+		arm(links, delay_ns);
 }

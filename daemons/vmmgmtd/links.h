@@ -9,6 +9,7 @@
 #define VMMGMTD_LINKS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/syscalls.h"
 #include "ipc/loop.h"
@@ -27,7 +28,7 @@ int links_new(struct loop *loop, links_fn fn, void *arg, struct links **ret_link
 void links_free(struct links *links);
 /** links_look - look soon, whatever the kernel says. NULL is allowed. */
 void links_look(struct links *links);
-/** links_look_later - the same in a second or so: what was seen could not be told. */
-void links_look_later(struct links *links);
+/** links_look_in - the same after so long: what was seen could not be told. */
+void links_look_in(struct links *links, uint64_t delay_ns);
 
 #endif

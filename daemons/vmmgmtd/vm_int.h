@@ -173,6 +173,11 @@ void vm_nics_changed(struct vm *vm, const struct domain *before, const struct do
 /** vm_nics_follow - NICs are set as @then says, which the worker has done: what is behind them may not have been. */
 void vm_nics_follow(struct vm *vm, const struct domain *then);
 
+/* ---- vm_link.c ---- */
+
+/** vm_links_adopt - an earlier vmmgmtd has told of its links, or has not lived to: each is told once more. */
+void vm_links_adopt(struct vm *vm);
+
 /* ---- vm_service.c ---- */
 
 /** vm_service_find - Return: NULL if the worker has told of none of that name. */

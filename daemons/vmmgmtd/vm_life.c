@@ -670,6 +670,7 @@ void vm_adopt(struct vm *vm, const struct runtime_state *state)
 	vm->controllers = state->controllers ? state->controllers : domain_controllers(&vm->domain);
 	adopt_log(vm);
 	vm_peers_adopt(vm);
+	vm_links_adopt(vm);
 	if (ops->adopt(vm->env->launcher, &state->worker, &worker_launch_events, vm, &vm->worker) == 0)
 		vm->worker_pid = state->worker.pid;
 	adopt_server(vm, VM_STORAGED, &state->storage);

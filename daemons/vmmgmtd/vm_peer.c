@@ -99,6 +99,9 @@ static void carry(struct domain_nic *to, const struct domain_nic *from)
 {
 	to->generation = from->generation;
 	to->unplugged = from->unplugged;
+	to->untold = from->untold;
+	to->tell_at_ns = from->tell_at_ns;
+	to->tell_pause_ns = from->tell_pause_ns;
 	to->segment_max = from->segment_max;
 }
 
@@ -563,8 +566,11 @@ void vm_peers_adopt(struct vm *vm)
 void vm_peers_begin(struct vm *vm)
 {
 	for (size_t i = 0; i < vm->domain.nic_count; i++) {
-		vm->domain.nics[i].generation = 0;
-		vm->domain.nics[i].unplugged = false;
+		struct domain_nic *nic = &vm->domain.nics[i];
+
+		nic->generation = 0;
+		nic->unplugged = nic->untold = false;
+		nic->tell_at_ns = nic->tell_pause_ns = 0;
 	}
 	vm_peers_save(vm);
 }

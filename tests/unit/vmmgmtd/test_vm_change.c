@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Changes of a VM that runs: what a manager that comes later makes of those that nobody has lived to finish. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "fake_worker.h"
 #include "runtime.h"
@@ -15,6 +17,9 @@
 #define MACVTAP                                                                                                        \
 	"<interface type='direct'><source dev='nosuchdev' mode='bridge'/><target dev='nosuchtap'/>"                    \
 	"<mac address='02:00:00:00:00:03'/><alias name='net0'/></interface>"
+#define OTHER                                                                                                          \
+	"<interface type='direct'><source dev='nosuchdev' mode='bridge'/><target dev='nosuchtap1'/>"                   \
+	"<mac address='02:00:00:00:00:04'/><alias name='net1'/></interface>"
 #define USER0 "<interface type='user'><mac address='02:00:00:00:00:01'/><alias name='net0'/></interface>"
 #define USER1 "<interface type='user'><mac address='02:00:00:00:00:02'/><alias name='net1'/></interface>"
 
@@ -187,6 +192,7 @@ Test(vm_change, who_asks_waits_for_what_it_does_by_itself)
 
 	runs(MACVTAP);
 	is_adopted();
+	fx.vm->domain.nics[0].untold = false;
 	cr_assert(!vm_change_wait(fx.vm, on_turn, &one), "nothing is under way");
 	vm_links_follow(fx.vm); /* its device is not there: its link is down */
 	wait_until(asked);
@@ -200,4 +206,80 @@ Test(vm_change, who_asks_waits_for_what_it_does_by_itself)
 	vm_capture_nic(fx.vm, "net0", &(struct vm_capture){.fd = -1}, on_outcome, NULL);
 	cr_assert(fx.vm->change);
 	cr_assert(!vm_change_wait(fx.vm, on_turn, &one), "what somebody has asked for");
+}
+
+static void is_told(int error)
+{
+	unsigned int before = fx.worker.changes;
+
+	vm_links_follow(fx.vm);
+	wait_until(asked);
+	cr_assert_eq(fx.worker.changes, before + 1);
+	fake_worker_answer(&fx.worker, error);
+	wait_until(settled);
+}
+
+static void is_not_told(void)
+{
+	cr_assert(!vm_links_follow(fx.vm));
+	cr_assert_null(fx.vm->change);
+}
+
+Test(vm_change, a_link_is_told_once_to_a_vm_that_is_found)
+{
+	runs(MACVTAP);
+	fx.vm->domain.nics[0].unplugged = true;
+	fake_worker_has(&fx.worker, &fx.vm->domain);
+	vm_peers_save(fx.vm);
+	fx.vm->domain.nics[0].unplugged = false;
+	is_adopted();
+	cr_assert(fx.vm->domain.nics[0].unplugged, "as it is");
+	is_told(0);
+	is_not_told();
+}
+
+Test(vm_change, a_link_that_is_refused_has_longer_and_longer_pauses)
+{
+	struct domain_nic *nic;
+	uint64_t pause_ns = NS_PER_SEC;
+
+	runs(MACVTAP);
+	is_adopted();
+	nic = &fx.vm->domain.nics[0];
+	for (unsigned int i = 0; i < 9; i++) {
+		uint64_t before_ns = clock_now_ns();
+
+		is_told(-EREMOTEIO);
+		cr_assert_geq(nic->tell_at_ns, before_ns + pause_ns);
+		cr_assert_leq(nic->tell_at_ns, clock_now_ns() + pause_ns);
+		nic->tell_at_ns = UINT64_MAX; /* it is not over */
+		is_not_told();
+		nic->tell_at_ns = 0; /* it is */
+		pause_ns = MIN(2 * pause_ns, 60 * NS_PER_SEC);
+	}
+	is_told(0);
+	is_not_told();
+	cr_assert_eq(nic->tell_pause_ns, 0);
+}
+
+/* As one that was started paused: it would wait for ever, or be told too late. */
+Test(vm_change, a_link_that_nobody_can_be_asked_for_has_none)
+{
+	runs(MACVTAP);
+	is_adopted();
+	fx.vm->phase = WORKER_PHASE_CREATED;
+	is_not_told();
+	fx.vm->phase = WORKER_PHASE_RUNNING;
+	is_told(0);
+}
+
+/* The pause of one is not the others'. */
+Test(vm_change, a_link_that_is_refused_keeps_no_other_one_back)
+{
+	runs(MACVTAP OTHER);
+	is_adopted();
+	is_told(-EREMOTEIO);
+	fx.vm->domain.nics[0].tell_at_ns = UINT64_MAX;
+	is_told(0);
+	cr_assert(fx.vm->domain.nics[0].untold && !fx.vm->domain.nics[1].untold);
 }
