@@ -168,14 +168,17 @@ int client_properties(struct client *client, const char *path, struct err *err, 
 	return 0;
 }
 
-int client_statistics(struct client *client, const char *path, struct err *err, struct json_object **ret)
+int client_statistics(struct client *client, const char *path, unsigned int deadline_ms, struct err *err,
+		      struct json_object **ret)
 {
 	struct msgbus_msg *msg = NULL;
 	struct json_object *reply;
 	struct msgbus_in in;
-	int r = msgbus_call(client->bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "GetStatistics", 0, err, &msg,
-			    "u", 0u);
+	int r = msgbus_call(client->bus, BULKHEAD_BUS_NAME, path, BULKHEAD_VM_INTERFACE, "GetStatistics", deadline_ms,
+			    err, &msg, "u", 0u);
 
+	if (r == -ETIMEDOUT)
+		return err_set(err, r, "the VM's vmworker does not answer");
 	if (r < 0)
 		return r;
 	msgbus_msg_in(msg, &in);

@@ -61,8 +61,12 @@ int client_console(struct client *client, const char *path, bool backlog, struct
  * json_object_put(), or a negative errno with a line. */
 int client_properties(struct client *client, const char *path, struct err *err, struct json_object **ret);
 
-/** client_statistics - what GetStatistics of a VM that runs gives, as JSON. Return: as client_properties(). */
-int client_statistics(struct client *client, const char *path, struct err *err, struct json_object **ret);
+/** client_statistics - what GetStatistics of a VM that runs gives, as JSON. @deadline_ms: 0: half a minute;
+ * CLIENT_STATISTICS_MS: where somebody waits, or there is something else to show. Return: as client_properties();
+ * -ETIMEDOUT: its vmworker does not answer. */
+#define CLIENT_STATISTICS_MS 2000u
+int client_statistics(struct client *client, const char *path, unsigned int deadline_ms, struct err *err,
+		      struct json_object **ret);
 
 /* How a VM is doing. Owner: who called client_state(); client_state_done() frees. */
 struct client_state {

@@ -145,11 +145,12 @@ static void list_lines(struct json_object *nics, struct json_object *statistics)
 static void print_nics(const struct cli *cli, struct client *client, const char *path, struct json_object *properties)
 {
 	struct json_object *statistics = NULL, *nics;
-	struct err ignored = {0};
+	struct err err = {0};
 
 	if (!json_object_object_get_ex(properties, "interfaces", &nics))
 		return;
-	(void)client_statistics(client, path, &ignored, &statistics);
+	if (client_statistics(client, path, CLIENT_STATISTICS_MS, &err, &statistics) == -ETIMEDOUT)
+		fprintf(stderr, "vmctl: note: %s: what has passed is missing\n", err.text);
 	if (cli->json)
 		json_print(list_json(nics, statistics));
 	else

@@ -33,7 +33,7 @@ static int show_once(const struct cli *cli, struct client *client, const char *p
 {
 	struct json_object *statistics = NULL;
 	struct stats_reading reading;
-	int r = client_statistics(client, path, err, &statistics);
+	int r = client_statistics(client, path, CLIENT_STATISTICS_MS, err, &statistics);
 
 	if (r == 0 && !cli->json) {
 		r = stats_reading_take(statistics, &reading);
@@ -56,7 +56,7 @@ static int watch_turn(const struct cli *cli, struct client *client, const char *
 {
 	struct json_object *statistics = NULL;
 	struct stats_reading now, shown;
-	int r = client_statistics(client, path, err, &statistics);
+	int r = client_statistics(client, path, 0, err, &statistics);
 
 	if (r == 0 && cli->json)
 		puts(json_object_to_json_string_ext(statistics,
@@ -144,31 +144,44 @@ static void print_vm(const char *name, double worker, double storage, const stru
 	       (double)sum.written_bytes / 1048576, sum.errors);
 }
 
-/* One that has ended meanwhile is left out. @list: NULL: print a line. Return: 0 or -ENOMEM. */
+static void add_row(struct json_object *list, const char *name, double worker, double storage,
+		    struct json_object *statistics)
+{
+	struct json_object *row = json_object_new_object();
+
+	json_object_object_add(row, "name", json_object_new_string(name));
+	json_object_object_add(row, "worker_cpu_seconds", json_object_new_double(worker));
+	json_object_object_add(row, "storage_cpu_seconds", json_object_new_double(storage));
+	json_object_object_add(row, "statistics", json_object_get(statistics));
+	json_object_array_add(list, row);
+}
+
+/* One that has ended meanwhile is left out; of one that does not answer there is what the host knows. @list: NULL:
+ * print a line. Return: 0 or -ENOMEM. */
 static int show_vm(struct client *client, const char *name, const char *path, struct json_object *list, struct err *err)
 {
-	struct json_object *properties = NULL, *statistics = NULL, *row;
+	struct json_object *properties = NULL, *statistics = NULL;
 	struct stats_reading reading;
 	double worker, storage;
 	struct err ignored = {0};
-	int r = 0;
+	int r;
 
 	if (client_properties(client, path, &ignored, &properties) < 0)
 		return 0;
 	worker = cpu_seconds(property(properties, "worker_pid"));
 	storage = cpu_seconds(property(properties, "storage_pid"));
 	json_object_put(properties);
-	if (client_statistics(client, path, &ignored, &statistics) < 0) {
-		json_object_put(statistics);
+	r = client_statistics(client, path, CLIENT_STATISTICS_MS, &ignored, &statistics);
+	if (r < 0 && r != -ETIMEDOUT)
 		return 0;
-	}
+	if (r < 0)
+		fprintf(stderr, "vmctl: note: %s: %s: what it has counted is missing\n", name, ignored.text);
+	r = 0;
 	if (list) {
-		row = json_object_new_object();
-		json_object_object_add(row, "name", json_object_new_string(name));
-		json_object_object_add(row, "worker_cpu_seconds", json_object_new_double(worker));
-		json_object_object_add(row, "storage_cpu_seconds", json_object_new_double(storage));
-		json_object_object_add(row, "statistics", json_object_get(statistics));
-		json_object_array_add(list, row);
+		add_row(list, name, worker, storage, statistics);
+	} else if (!statistics) {
+		printf("%-24s %10.2f %10.2f %6s %10s %10s %10s %10s %7s\n", name, worker, storage, "-", "-", "-", "-",
+		       "-", "-");
 	} else if (stats_reading_take(statistics, &reading) == 0) {
 		print_vm(name, worker, storage, &reading);
 		stats_reading_done(&reading);
