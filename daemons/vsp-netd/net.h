@@ -24,7 +24,7 @@ struct net;
 /* Who is served. Constant. */
 struct net_host_ops {
 	void (*readable)(void *arg, unsigned int queue);
-	void (*writable)(void *arg, unsigned int queue); /* after -EAGAIN of send() */
+	void (*writable)(void *arg, unsigned int queue); /* after -EAGAIN of send(); when what was gathered is sent */
 	void (*gone)(void *arg); /* once: what was behind the descriptor is not there any more */
 };
 
@@ -42,6 +42,7 @@ struct net_outgoing {
 	struct iovec piece[NET_PIECES_MAX];
 	unsigned int pieces; /* 2 or more */
 	size_t len;	     /* of the frame */
+	bool more;	     /* it is a segment, and others of the same frame of the guest's follow */
 };
 
 /* A frame that has come, in the back end's memory, until its next receive(). */
@@ -88,6 +89,7 @@ struct net {
 	const struct net_ops *ops;
 	struct net_host host;
 	unsigned int queues;
+	unsigned int gathered; /* of the frames that send() has taken: not sent yet */
 };
 
 /**
@@ -99,7 +101,7 @@ int net_tap_open(struct loop *loop, const struct net_host *host, int *fds, unsig
 		 struct err *err);
 extern const struct syscall_list net_tap_calls;
 
-#define NET_STREAM_MEMORY_LEN (256u << 10)
+#define NET_STREAM_MEMORY_LEN (192u << 10)
 
 /**
  * net_stream_open - a connected stream socket of the UNIX kind.

@@ -8,7 +8,7 @@
  * the send buffer, one buffer of the kernel's, which is queued as a whole or not at all (unix_stream_sendmsg()). So
  * what is sent at a time is some whole frames, at most SEND_MAX bytes; there is no state in which a frame has been
  * sent in part. Small frames are put together until the end of the batch. A frame that was never sent is lost with the
- * process; none is sent twice, for nobody sends what was sent before.
+ * process, and counted (net.gathered); none is sent twice, for nobody sends what was sent before.
  *
  * Receiving: bytes are received into a ring in memory that outlives us. The kernel counts for us how many: SO_PEEK_OFF
  * of a UNIX socket, an offset that is the socket's own and not the process's, goes down by each byte that is received,
@@ -140,6 +140,8 @@ static int send_gathered(struct stream *stream)
 	if (send_whole(stream, &iov, 1, stream->gathered) == -EAGAIN)
 		return -EAGAIN;
 	stream->gathered = 0;
+	if (!stream->gone)
+		stream->net.gathered = 0;
 	return 0;
 }
 
@@ -154,6 +156,7 @@ static void gather(struct stream *stream, const struct net_outgoing *frame)
 		to += frame->piece[i].iov_len;
 	}
 	stream->gathered += LENGTH_LEN + frame->len;
+	stream->net.gathered += !frame->more;
 }
 
 static int wait_for_room(struct stream *stream)
@@ -344,16 +347,13 @@ static void on_ready(int fd, unsigned int events, void *arg)
 {
 	struct stream *stream = arg;
 	const struct net_host *host = &stream->net.host;
-	bool waited = stream->waiting;
 
 	(void)fd;
 	if (events & LOOP_WRITE && wants_write(stream) && send_gathered(stream) == 0) {
 		stream->waiting = false;
 		set_events(stream);
-		if (waited) {
-			host->ops->writable(host->arg, 0);
-			return; /* which may have closed us */
-		}
+		host->ops->writable(host->arg, 0);
+		return; /* which may have closed us */
 	}
 	if (events & LOOP_READ && stream->listening)
 		host->ops->readable(host->arg, 0);

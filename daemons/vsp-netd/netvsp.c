@@ -61,14 +61,21 @@ struct netvsp_request *netvsp_list_take(struct netvsp_list *list)
 
 void netvsp_count_dropped(struct netvsp *netvsp, uint64_t frames)
 {
-	if (frames == 0 || !netvsp->channel[0])
+	if (frames == 0)
 		return;
-	vsp_set_state_word(netvsp->channel[0], offsetof(struct netvsp_state, dropped),
-			   netvsp_state(netvsp)->dropped + frames);
+	if (netvsp->channel[0])
+		vsp_set_state_word(netvsp->channel[0], offsetof(struct netvsp_state, dropped),
+				   netvsp_state(netvsp)->dropped + frames);
 	if (netvsp->stats)
 		stats_add(&netvsp->stats->count[STATS_NIC_LOST], frames);
 	if (netvsp->changed)
 		netvsp->changed(netvsp->changed_arg);
+}
+
+void netvsp_count_lost(struct netvsp *netvsp)
+{
+	netvsp_count_dropped(netvsp, port_lost(netvsp->port));
+	port_forget_lost(netvsp->port);
 }
 
 bool netvsp_link(const struct netvsp *netvsp)
@@ -196,6 +203,7 @@ static int netvsp_open(struct vsp_channel *channel, const uint8_t user_data[120]
 	netvsp_init_channel(channel);
 	netvsp->settled = true;
 	netvsp->closing = false;
+	netvsp_count_lost(netvsp); /* of an earlier guest's, or of before it closed its NIC */
 	netvsp_connect(netvsp, channel);
 	return 0;
 }
@@ -325,6 +333,7 @@ void netvsp_set(struct netvsp *netvsp, const struct nic_settings *settings)
 	bool speed = settings->speed != netvsp->settings.speed;
 
 	netvsp->settings = *settings;
+	netvsp_count_lost(netvsp);
 	if (netvsp->channel[0])
 		rndis_apply(netvsp);
 	netvsp->speed_changed |= speed;

@@ -79,8 +79,10 @@ void netvsp_complete(struct netvsp_request *request, uint32_t status, const stru
 void netvsp_complain(struct netvsp *netvsp, const char *what);
 void netvsp_list_add(struct netvsp_list *list, struct netvsp_request *request);
 struct netvsp_request *netvsp_list_take(struct netvsp_list *list);
-/** netvsp_count_dropped - frames that the back end has given, and that do not come to the guest. */
+/** netvsp_count_dropped - frames of either way that have perhaps come to nobody. */
 void netvsp_count_dropped(struct netvsp *netvsp, uint64_t frames);
+/** netvsp_count_lost - what the port has lost, by a death or with what it was plugged into. */
+void netvsp_count_lost(struct netvsp *netvsp);
 /** netvsp_link - as the guest is told. */
 bool netvsp_link(const struct netvsp *netvsp);
 /** netvsp_coalesces - whether frames may be longer than the MTU. */

@@ -64,15 +64,16 @@ static bool has_ended(const struct netvsp *netvsp, unsigned int index)
 
 static void settle_sections(struct netvsp *netvsp)
 {
-	uint64_t sent[NETVSP_CHANNELS_MAX], dropped;
+	uint64_t sent[NETVSP_CHANNELS_MAX];
 
 	for (unsigned int i = 0; i < NETVSP_CHANNELS_MAX; i++)
 		sent[i] = has_ended(netvsp, i) || !netvsp->channel[i] ? UINT64_MAX : vsp_sent(netvsp->channel[i]);
-	dropped = sections_recover(&netvsp->sections, sent);
+	/* who dies in between leaves them to be counted twice, not never */
+	netvsp_count_dropped(netvsp, sections_lost(&netvsp->sections, sent));
+	sections_recover(&netvsp->sections, sent);
 	for (unsigned int i = 0; i < NETVSP_CHANNELS_MAX; i++)
 		if (has_ended(netvsp, i))
 			sections_forget(&netvsp->sections, i);
-	netvsp_count_dropped(netvsp, dropped);
 }
 
 /* What was given to the ring, and what of that the guest has: known once all channels are taken over. */
@@ -86,6 +87,7 @@ void netvsp_settle(struct netvsp *netvsp)
 	netvsp->settled = true;
 	state = netvsp_state(netvsp);
 	sent = vsp_sent(netvsp->channel[0]);
+	netvsp_count_lost(netvsp);
 	if (netvsp->sections.memory)
 		settle_sections(netvsp);
 	if (state->answer > sent)

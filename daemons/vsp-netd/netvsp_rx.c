@@ -7,6 +7,9 @@
  * one, which the guest has asked for (coalescing), is one message for each section, marked as parts of the same. All
  * messages of a batch for a channel, the one that receive-side scaling names, go out in one transfer-page packet.
  *
+ * The section that a frame will begin in says so before the port is asked for one: a frame that a dying process had
+ * taken from the back end is counted as dropped by its successor, wherever it was.
+ *
  * The port is listened to as long as there are sections for a frame, some are left for answers, and no channel's ring
  * is full: what comes else waits in the back end, which drops what it cannot hold.
  *
@@ -176,7 +179,8 @@ static void put_part(struct netvsp *netvsp, struct netvsp_channel *data, uint16_
 	data->last = section;
 }
 
-static void deliver(struct netvsp *netvsp, const struct port_received *received)
+/* Return: whether it is in the landing's first sections, which are in use now. */
+static bool deliver(struct netvsp *netvsp, const struct port_received *received)
 {
 	struct netvsp_landing *landing = &netvsp->landing;
 	struct frame_info info = {.tagged = received->tagged, .tag = received->tag};
@@ -184,6 +188,7 @@ static void deliver(struct netvsp *netvsp, const struct port_received *received)
 	struct netvsp_channel *data = vsp_channel_data(channel);
 	uint32_t room = section_room(netvsp), parts = ((uint32_t)received->len + room - 1) / room;
 
+	DEATH(NET_FRAME_TAKEN);
 	if (received->hdr.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
 		(void)frame_fill_checksum(received, landing->iov, landing->sections * landing->iovs_each);
 	info.checksum = frame_checksums(received);
@@ -191,7 +196,7 @@ static void deliver(struct netvsp *netvsp, const struct port_received *received)
 		send_packet(netvsp, channel, data);
 	if (data->stuck) { /* no room for what came before either: this one is lost */
 		netvsp_count_dropped(netvsp, 1);
-		return;
+		return false;
 	}
 	for (uint32_t i = 0; i < parts; i++) {
 		if (parts > 1)
@@ -202,6 +207,7 @@ static void deliver(struct netvsp *netvsp, const struct port_received *received)
 	}
 	advance_landing(landing, parts);
 	DEATH(NET_FRAME_RECEIVED);
+	return true;
 }
 
 /* ---- all of them ---- */
@@ -221,10 +227,11 @@ void netvsp_receive(struct netvsp *netvsp, unsigned int queue)
 
 	vsp_batch_begin(netvsp->vsp);
 	for (unsigned int i = 0; i < RECEIVE_BUDGET && r != -EAGAIN && may_receive(netvsp); i++) {
+		sections_expect(&netvsp->sections, netvsp->landing.section[0]);
 		r = port_receive(netvsp->port, queue, netvsp->landing.iov,
 				 netvsp->landing.sections * netvsp->landing.iovs_each, &received);
-		if (r > 0)
-			deliver(netvsp, &received);
+		if (r <= 0 || !deliver(netvsp, &received))
+			sections_expect_end(&netvsp->sections, netvsp->landing.section[0]);
 	}
 	if (netvsp->channel[0] && netvsp->sections.memory)
 		send_all(netvsp);

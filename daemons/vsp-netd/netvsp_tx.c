@@ -9,8 +9,9 @@
  * so.
  *
  * A mark in the request's slot says how many of its frames are done, and whether one is with the port (MARK): it is
- * stored before the port gets a frame. So a successor sends what is left, and counts the one that was under way as
- * dropped: nobody can say whether it went out.
+ * stored before the port gets a frame, and again when it has. So a successor sends what is left, and counts the one
+ * that was under way as dropped: nobody can say whether it went out. What the port has taken and not sent yet it counts
+ * itself (port_lost()).
  *
  * Limits: a frame has PORT_FRAME_MAX bytes and lies in as many pieces as struct port_frame holds.
  */
@@ -194,6 +195,7 @@ static int go(struct netvsp *netvsp, struct netvsp_request *request, const struc
 		DEATH(NET_FRAME_SENT);
 		data->transmitted = true;
 		request->frames++;
+		vsp_mark(request->vsp, MARK(request->frames, 0));
 		request->bytes += (uint32_t)message.len;
 		request->offset += message.message_len;
 	}
@@ -292,4 +294,6 @@ void netvsp_take_mark(struct netvsp *netvsp, struct netvsp_request *request)
 
 	request->skip = (mark >> 1) + (mark & 1);
 	netvsp_count_dropped(netvsp, mark & 1);
+	if (mark & 1) /* it is counted: not by the next one, too */
+		vsp_mark(request->vsp, MARK(MIN(request->skip, UINT32_MAX / 4), 0));
 }

@@ -14,7 +14,7 @@
 #define LSO_MAX	    65535u
 #define DROP_BUDGET 256u /* frames that nobody wants, at a time */
 
-_Static_assert(PORT_MEMORY_LEN >= NET_STREAM_MEMORY_LEN, "every back end finds room");
+_Static_assert(PORT_MEMORY_LEN >= NET_STREAM_MEMORY_LEN + sizeof(struct port_kept), "every back end finds room");
 
 bool port_serves(const struct port *port)
 {
@@ -61,6 +61,7 @@ static void drop_some(struct port *port, unsigned int queue)
 	struct net_incoming frame;
 
 	port->cut.frame.len = 0;
+	port_note(port);
 	for (unsigned int i = 0; i < DROP_BUDGET; i++) {
 		int r = port->net->ops->receive(port->net, queue, &frame);
 
@@ -91,6 +92,7 @@ static void on_writable(void *arg, unsigned int queue)
 {
 	struct port *port = arg;
 
+	port_note(port);
 	if (port->connected && port_send_left(port) == 0)
 		port->client.ops->writable(port->client.arg, queue);
 }
@@ -300,6 +302,19 @@ bool port_capturing(const struct port *port)
 	return port->capture && !capture_over(port->capture);
 }
 
+/* ---- what is lost ---- */
+
+uint64_t port_lost(const struct port *port)
+{
+	return port->lost;
+}
+
+void port_forget_lost(struct port *port)
+{
+	port->lost = 0;
+	port_note(port);
+}
+
 /* ---- life ---- */
 
 static void apply_all(struct port *port)
@@ -320,6 +335,7 @@ void port_connect(struct port *port, const struct port_client *client)
 	port->client = client ? *client : (struct port_client){0};
 	port->told_link = port_link(port);
 	port->left.len = port->cut.frame.len = 0;
+	port_note(port);
 	for (unsigned int i = 0; i < SETTINGS_QUEUES_MAX; i++)
 		port->queue[i] = (struct port_queue){0};
 	if (!client)
@@ -367,6 +383,8 @@ int port_new(struct loop *loop, const struct nic_settings *settings, int *fds, s
 		port->count = port->own_count;
 		port->settings = *settings;
 		port->memory = memory;
+		port->kept = (struct port_kept *)((uint8_t *)memory + NET_STREAM_MEMORY_LEN);
+		port->lost = atomic_load(&port->kept->in_hand);
 		r = plug_in(port, settings, fds, &port->net, err);
 	}
 	if (r == 0 && !port->net->ops->offloads) {
@@ -411,9 +429,11 @@ static int change_descriptor(struct port *port, const struct nic_settings *setti
 	r = plug_in(port, settings, fd, &net, err);
 	if (r < 0)
 		return r;
+	port->lost += port->net->gathered + (port->left.len > 0);
 	port->net->ops->close(port->net);
 	port->net = net;
 	port->left.len = port->cut.frame.len = 0;
+	port_note(port);
 	port->peer_gone = false;
 	return 0;
 }

@@ -82,6 +82,14 @@ int port_new(struct loop *loop, const struct nic_settings *settings, int *fds, s
 /** port_free - NULL is allowed. */
 void port_free(struct port *port);
 
+/**
+ * port_lost - frames of both ways that the port had when a predecessor died, or when what it was plugged into was
+ * taken away: they have perhaps come to nobody. The same again, whoever asks, until port_forget_lost(): so they are
+ * counted first.
+ */
+uint64_t port_lost(const struct port *port);
+void port_forget_lost(struct port *port);
+
 /** port_connect - the guest has opened its NIC, or closed it (NULL): then nothing is transmitted or received, and what
  * comes is dropped. @client: copied. */
 void port_connect(struct port *port, const struct port_client *client);

@@ -12,6 +12,12 @@
 #include "port.h"
 #include "vsp/stats.h"
 
+/* What outlives the process, behind what is the back end's; a predecessor that did not know of it has left zeros. */
+struct port_kept {
+	_Atomic uint64_t
+		in_hand; /* frames of both ways that are with the port: neither the host nor the NIC has them */
+};
+
 /* Of one queue. */
 struct port_queue {
 	struct port *port;
@@ -57,6 +63,8 @@ struct port {
 	struct loop *loop;
 	struct nic_settings settings;
 	void *memory;
+	struct port_kept *kept; /* in memory */
+	uint64_t lost;		/* frames, not counted yet: see port_lost() */
 	struct net *net;
 	struct port_client client;
 	bool known; /* whether a guest has it: port_connect() was called */
@@ -85,6 +93,20 @@ bool port_serves(const struct port *port);
 
 /** port_send_left - Return: 0: nothing is left; -EAGAIN. */
 int port_send_left(struct port *port);
+
+/** port_cut_left - segments of a frame for the guest that is being cut, to come. */
+size_t port_cut_left(const struct port_cut *cut);
+
+/** port_note - what a successor is to count as lost, if it comes now. */
+static inline void port_note(struct port *port)
+{
+	uint64_t in_hand = port->lost + port->net->gathered + (port->left.len > 0);
+
+	if (port->cut.frame.len > 0)
+		in_hand += port_cut_left(&port->cut);
+	if (in_hand != atomic_load_explicit(&port->kept->in_hand, memory_order_relaxed))
+		atomic_store_explicit(&port->kept->in_hand, in_hand, memory_order_release);
+}
 
 /** port_must_wait - whether no frame may pass this way now; then the one who asked is told when it may. */
 bool port_must_wait(struct port *port, unsigned int way);

@@ -174,22 +174,35 @@ static bool is_long(const struct port *port, struct port_received *ret)
 	return true;
 }
 
+static struct offload_cut cut_of(const struct port_cut *cut)
+{
+	return (struct offload_cut){.head = cut->head,
+				    .head_len = cut->headers.payload,
+				    .headers = cut->headers,
+				    .gso_type = cut->gso_type,
+				    .piece = cut->frame.piece,
+				    .pieces = cut->frame.pieces,
+				    .len = cut->frame.len,
+				    .step = cut->step};
+}
+
+size_t port_cut_left(const struct port_cut *cut)
+{
+	const struct offload_cut how = cut_of(cut);
+
+	return offload_segments(&how) - cut->next;
+}
+
 static int next_segment(struct port *port, const struct iovec *iov, unsigned int iovs, struct port_received *ret)
 {
 	struct port_cut *cut = &port->cut;
-	const struct offload_cut how = {.head = cut->head,
-					.head_len = cut->headers.payload,
-					.headers = cut->headers,
-					.gso_type = cut->gso_type,
-					.piece = cut->frame.piece,
-					.pieces = cut->frame.pieces,
-					.len = cut->frame.len,
-					.step = cut->step};
+	const struct offload_cut how = cut_of(cut);
 	struct iovec piece[ARRAY_SIZE(cut->frame.piece) + 1];
 	int n = offload_segment(&how, cut->next, ret->head, piece, ARRAY_SIZE(piece), &ret->len);
 
 	if (++cut->next >= offload_segments(&how))
 		cut->frame.len = 0;
+	port_note(port);
 	ret->hdr = (struct virtio_net_hdr){0};
 	ret->headers = cut->headers;
 	ret->head_len = cut->headers.payload;

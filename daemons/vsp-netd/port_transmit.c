@@ -40,6 +40,7 @@ static int send_from(struct port *port, unsigned int queue, const struct offload
 	struct net_outgoing out = {0};
 
 	for (; *next < offload_segments(cut); (*next)++) {
+		out.more = *next + 1 < offload_segments(cut);
 		int n = offload_segment(cut, *next, head, &out.piece[1], NET_PIECES_MAX - 1, &out.len);
 
 		if (n < 0)
@@ -70,6 +71,7 @@ int port_send_left(struct port *port)
 	if (send_from(port, 0, &cut, &left->next) == -EAGAIN)
 		return -EAGAIN;
 	left->len = 0;
+	port_note(port);
 	return 0;
 }
 
@@ -218,7 +220,9 @@ int port_transmit(struct port *port, unsigned int queue, const struct port_frame
 	if (port->settings.segment_max > 0)
 		ask_for_large_frames(&transfer, &hdr);
 	transfer.out.hdr = hdr;
+	transfer.out.more = false;
 	r = port->net->ops->offloads ? send_out(&transfer) : send_finished(&transfer, &hdr);
+	port_note(port);
 	if (r == -EAGAIN)
 		return r;
 	if (r < 0)
@@ -236,4 +240,5 @@ void port_transmit_end(struct port *port)
 	if (port->net->ops->send_end)
 		for (unsigned int i = 0; i < port->net->queues; i++)
 			port->net->ops->send_end(port->net, i);
+	port_note(port);
 }

@@ -94,25 +94,40 @@ static void adopt(struct netvsp_sections *sections, uint16_t section, uint64_t w
 	}
 }
 
-uint64_t sections_recover(struct netvsp_sections *sections, const uint64_t sent[NETVSP_CHANNELS_MAX])
+/* Whether the section with this word is the guest's. */
+static bool is_out(uint64_t word, const uint64_t sent[NETVSP_CHANNELS_MAX])
 {
-	uint64_t dropped = 0;
+	uint64_t channel = word >> CHANNEL_SHIFT, id = word & KEY & (key_of(1, 0) - 1);
 
+	return word && channel < NETVSP_CHANNELS_MAX && id != SECTION_RECEIVED && id <= sent[channel];
+}
+
+uint64_t sections_lost(const struct netvsp_sections *sections, const uint64_t sent[NETVSP_CHANNELS_MAX])
+{
+	uint64_t lost = 0;
+
+	for (uint32_t i = 0; i < sections->count; i++) {
+		uint64_t word = get_owner(sections, (uint16_t)i);
+
+		lost += word && !(word & FLAGS) && !is_out(word, sent);
+	}
+	return lost;
+}
+
+void sections_recover(struct netvsp_sections *sections, const uint64_t sent[NETVSP_CHANNELS_MAX])
+{
 	sections->free = 0;
 	for (uint32_t i = sections->count; i > 0; i--) {
 		uint16_t section = (uint16_t)(i - 1);
-		uint64_t word = get_owner(sections, section), channel = word >> CHANNEL_SHIFT;
-		uint64_t id = word & KEY & (key_of(1, 0) - 1);
+		uint64_t word = get_owner(sections, section);
 
-		if (word && channel < NETVSP_CHANNELS_MAX && id != SECTION_RECEIVED && id <= sent[channel]) {
+		if (is_out(word, sent)) {
 			adopt(sections, section, word);
 			continue;
 		}
-		dropped += word && !(word & FLAGS);
 		set_owner(sections, section, 0);
 		sections->stack[sections->free++] = section;
 	}
-	return dropped;
 }
 
 /* ---- while it serves ---- */
@@ -126,6 +141,16 @@ void sections_put(struct netvsp_sections *sections, uint16_t section)
 {
 	assert(sections->free < sections->count);
 	sections->stack[sections->free++] = section;
+}
+
+void sections_expect(struct netvsp_sections *sections, uint16_t section)
+{
+	set_owner(sections, section, SECTION_RECEIVED);
+}
+
+void sections_expect_end(struct netvsp_sections *sections, uint16_t section)
+{
+	set_owner(sections, section, 0);
 }
 
 void sections_hold(struct netvsp_sections *sections, uint16_t section, uint16_t last, uint64_t flags)

@@ -6,7 +6,7 @@
  * completion. The word of each stands in the state block (a table that each process finds as the last one left it):
  *
  *   0          free
- *   RECEIVED   ours, and a frame is in it
+ *   RECEIVED   ours, and a frame is in it, or is being taken from the back end
  *   else       the channel and the number of the packet that it is in; stored before the packet is published
  *
  * A successor compares the number with the last one that was published on that channel: what is larger never left, and
@@ -39,17 +39,22 @@ int sections_init(struct netvsp_sections *sections, struct vsp_buffer *buffer, u
 /** sections_done - the memory is the guest's again. A zeroed one is allowed. */
 void sections_done(struct netvsp_sections *sections);
 
+/** sections_lost - how many frames are in sections that never left. @sent: as in sections_recover(). */
+uint64_t sections_lost(const struct netvsp_sections *sections, const uint64_t sent[NETVSP_CHANNELS_MAX]);
 /**
  * sections_recover - what a predecessor left.
  * @sent: of each channel, the number of the last packet that was published; UINT64_MAX: what is out there stays there.
- * Return: how many frames were in sections that never left.
  */
-uint64_t sections_recover(struct netvsp_sections *sections, const uint64_t sent[NETVSP_CHANNELS_MAX]);
+void sections_recover(struct netvsp_sections *sections, const uint64_t sent[NETVSP_CHANNELS_MAX]);
 
 /** sections_take - a free one; SECTION_NONE: there is none. It is ours, but no word says so. */
 uint16_t sections_take(struct netvsp_sections *sections);
 /** sections_put - a section that was taken is free again. */
 void sections_put(struct netvsp_sections *sections, uint16_t section);
+/** sections_expect - into the section, which is taken, a frame is about to be received: whoever dies with it counts it.
+ * sections_expect_end - none came. */
+void sections_expect(struct netvsp_sections *sections, uint16_t section);
+void sections_expect_end(struct netvsp_sections *sections, uint16_t section);
 /** sections_hold - it is filled, and follows @last in a packet; SECTION_NONE: it begins one. @flags: SECTION_CONTROL,
  * SECTION_FURTHER. */
 void sections_hold(struct netvsp_sections *sections, uint16_t section, uint16_t last, uint64_t flags);

@@ -70,6 +70,7 @@
 	X(NET_ANSWER_NUMBERED, "net-answer-numbered", "the number is stored, the answer not published")                \
 	X(NET_LINK_WRITTEN, "net-link-written", "the guest is told of the link, that is not stored")                   \
 	X(NET_FRAME_SENT, "net-frame-sent", "the port has a frame of the guest's")                                     \
+	X(NET_FRAME_TAKEN, "net-frame-taken", "the port has given a frame for the guest, which is in no section")      \
 	X(NET_FRAME_RECEIVED, "net-frame-received", "a frame for the guest is in its sections")                        \
 	X(NET_FRAMES_GIVEN, "net-frames-given", "a packet with frames is in the ring")                                 \
 	X(HAND_OVER, "hand-over", "the last request in flight is done")

@@ -30,6 +30,18 @@ void port_connect(struct port *port, const struct port_client *client)
 		nv_port.client = *client;
 }
 
+uint64_t port_lost(const struct port *port)
+{
+	(void)port;
+	return nv_port.lost;
+}
+
+void port_forget_lost(struct port *port)
+{
+	(void)port;
+	nv_port.lost = 0;
+}
+
 void port_offloads(const struct port *port, struct oid_nic *ret)
 {
 	(void)port;

@@ -31,6 +31,7 @@ extern struct nv_port {
 	uint8_t in[70000];
 	size_t in_len;
 	unsigned int in_count;
+	uint64_t lost; /* by a predecessor */
 } nv_port;
 
 void nv_init(void);

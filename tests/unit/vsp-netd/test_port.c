@@ -553,6 +553,76 @@ Test(port, goes_on_where_it_stopped)
 	cr_assert(stops > 0 && writable > 0);
 }
 
+/* ---- what is lost ---- */
+
+/* It is killed; another one follows. */
+static void die(void)
+{
+	struct err err = {0};
+	int own = fd_dup(worker_fd);
+
+	port_free(port);
+	cr_assert_eq(port_new(loop, &settings, &own, 1, memory, &port, &err), 0, "%s", err.text);
+	port_connect(port, &client);
+	port_set(port, &guest);
+}
+
+Test(port, what_was_put_together_and_not_sent_is_known_as_lost)
+{
+	struct port_frame *frame = tcp4(500);
+	struct err err = {0};
+	int pair[2];
+
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(port_transmit(port, 0, frame), 0);
+	die();
+	cr_assert(nothing_sent());
+	cr_assert_eq(port_lost(port), 3);
+	cr_assert_eq(port_transmit(port, 0, frame), 0);
+	die();
+	cr_assert_eq(port_lost(port), 4, "nobody has counted them yet");
+	port_forget_lost(port);
+	cr_assert_eq(port_lost(port), 0);
+	cr_assert_eq(port_transmit(port, 0, frame), 0);
+	port_transmit_end(port);
+	die();
+	cr_assert_eq(port_lost(port), 0);
+	cr_assert_eq(take(), 554);
+	cr_assert_eq(port_transmit(port, 0, frame), 0);
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	settings.fd_generation++;
+	cr_assert_eq(port_change(port, &settings, &pair[0], &err), 0);
+	cr_assert_eq(port_lost(port), 1, "what it was for is not there any more");
+	close(pair[1]);
+}
+
+Test(port, what_is_left_of_a_frame_is_known_as_lost)
+{
+	struct port_frame *frame = tcp4(60000);
+
+	frame->hdr = (struct virtio_net_hdr){.gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = 1000};
+	while (port_transmit(port, 0, frame) == 0)
+		;
+	die();
+	cr_assert(port_lost(port) == 1 || port_lost(port) == 2, "the one, and the last segment of that before");
+}
+
+Test(port, segments_not_given_yet_are_known_as_lost)
+{
+	plug_into_passt();
+	put_long();
+	cr_assert_eq(get(), 1);
+	die();
+	cr_assert_eq(port_lost(port), (SEGMENT + 1459) / 1460 - 1);
+	cr_assert_eq(get(), -EAGAIN);
+	port_forget_lost(port);
+	put_long();
+	while (get() == 1)
+		;
+	die();
+	cr_assert_eq(port_lost(port), 0);
+}
+
 /* ---- what is counted ---- */
 
 static struct stats_unit unit;
