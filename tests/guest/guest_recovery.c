@@ -13,6 +13,7 @@
  *
  * Limits. Options: seed, depth (of requests), ops or seconds (of load), luns, blocks (of each disk), ring (pages),
  * channels (over which the requests are spread: one and sub-channels; as many vCPUs are needed),
+ * told=1: the load ends when the guest is told so by a byte on the serial port, if not before,
  * dead=1: its channel is given up during the load, and the service's successor does not take it up again: once it is
  * told so (run-guest --tell-when) it closes the channel, opens it anew and writes and reads all blocks once more.
  * poison=N: the N-th request of the load is the one that a test build of the service dies of (base/death.h); it must
@@ -35,6 +36,7 @@
 #define TICK_MS	     100u
 #define FLUSH_ONE_IN 50u
 #define SWAP_ONE_IN  5u
+#define LOOK_ONE_IN  64u /* whether we were told */
 #define PICKS	     64u /* of a place, until it is one that nobody uses */
 #define WORDS	     (DISK_BLOCK / 8)
 #define KEY_WORD     2u /* from here on */
@@ -66,6 +68,7 @@ static struct {
 	uint64_t ops, seconds, until; /* seconds 0: as many as ops says */
 	uint64_t poison;	      /* request of the load that is poisoned; 0: none */
 	bool dead;		      /* until the channel is */
+	bool told;		      /* until we are */
 } load;
 
 static struct vmbus_channel channels[CHANNELS_MAX]; /* 0: the primary one */
@@ -392,6 +395,8 @@ static bool next_random(struct wish *ret_wish)
 
 	if (load.seconds ? now() >= load.until : !load.ops)
 		return false;
+	if (load.told && !random_below(LOOK_ONE_IN) && rt_was_told())
+		return false;
 	if (!load.seconds)
 		load.ops--;
 	if (random_below(FLUSH_ONE_IN)) {
@@ -468,6 +473,7 @@ static void parse(const char *cmdline)
 	load.ring = (uint32_t)rt_option(cmdline, "ring", 4);
 	load.channels = (uint32_t)rt_option(cmdline, "channels", 1);
 	load.dead = rt_option(cmdline, "dead", 0);
+	load.told = rt_option(cmdline, "told", 0);
 	load.poison = rt_option(cmdline, "poison", 0);
 	if (!load.depth || load.depth > DEPTH_MAX || !load.luns || load.luns > LUNS_MAX ||
 	    load.blocks <= 2 * REQUEST_MAX || load.blocks > BLOCKS_MAX || !load.channels ||

@@ -34,7 +34,8 @@ neighbour=
 cat "$work/out"
 grep -ah '^run-guest\|ERROR:\|runtime error' "$work/err" "$work/neighbour.err"
 cat "$work/neighbour"
-# An emulated KVM (on build servers) was once seen to give up, why is not known: once more, then, aloud.
+# A KVM that is itself emulated (on build servers) has once given up at a "rep stosq" of ours, with the instruction pointer behind its
+# prefixes, where neither guest nor worker ever puts it: once more, then, aloud.
 if [ $rc -ne 0 ] && [ -z "$BULKHEAD_HOSTILE_AGAIN" ] && grep -aq 'KVM cannot emulate an instruction' "$work/err"; then
 	echo "the host's KVM has given up: once more"
 	cleanup
