@@ -222,8 +222,10 @@ struct domain_nic {
 	bool unplugged; /* of what runs: its device leads nowhere now; not in the definition */
 	bool untold;	/* of what runs: that its guest knows of it is not certain; not in the definition */
 	uint64_t tell_at_ns,
-		tell_pause_ns;	 /* when it is told again, after which pause: it was refused; 0: it was not */
-	unsigned int generation; /* of what runs: counts what has been behind its descriptor; not in the definition */
+		tell_pause_ns; /* when it is told again, after which pause: it was refused; 0: it was not */
+	/* Of what runs, not in the definition: the number of what is behind its descriptor, as the worker has it; the
+	 * last one that was given, which may not have got there. */
+	unsigned int generation, given;
 	/* USER, of what runs: bytes of the longest TCP segments that its passt may be given; 0: not known; not in the
 	 * definition */
 	uint32_t segment_max;

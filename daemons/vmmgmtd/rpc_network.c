@@ -126,7 +126,8 @@ size_t rpc_network_peers(const uint8_t *data, size_t len, struct worker_nic_peer
 	size_t count = msg && msg->version == NETWORK_VERSION ? MIN(msg->n_nics, (size_t)DOMAIN_NICS_MAX) : 0;
 
 	for (size_t i = 0; i < count; i++) {
-		ret[i] = (struct worker_nic_peer){.segment_max = msg->nics[i]->segment_max};
+		ret[i] = (struct worker_nic_peer){.generation = msg->nics[i]->fd_generation,
+						  .segment_max = msg->nics[i]->segment_max};
 		rpc_copy_text(ret[i].alias, sizeof(ret[i].alias), msg->nics[i]->alias);
 	}
 	if (msg)

@@ -6,8 +6,8 @@
  *	state		struct runtime_state, as lines "name value", the first of them the version
  *	then.xml	while its disks change: what it runs with then
  *	kept.xml	beside that: the definition that is kept then, if that changes too
- *	nics		what has been behind its NICs: the version, and "alias generation unplugged" lines
- *	worker.sock ...	of its daemons
+ *	nics		what has been behind its NICs: the version, and "alias given unplugged" lines (struct
+ *domain_nic) worker.sock ...	of its daemons
  *	worker.last	written by a worker that ends in order: "off" or "crashed", and in a second line the reason
  */
 #ifndef VMMGMTD_RUNTIME_H

@@ -145,7 +145,7 @@ static void on_settled(int error, const char *text, bool same, void *arg)
 	if (!error && same) {
 		vm_nics_follow(vm, &change->then); /* of the ports' VLANs the worker knows nothing */
 		made(vm, change);
-		vm_peers_adopt(vm); /* who attached a NIC has not lived to look after it */
+		vm_peers_look_after(vm); /* who attached a NIC has not lived to look after it */
 		vm_peers_told(vm);
 	} else if (!error) {
 		vm_nics_changed(vm, &change->then, &vm->domain);

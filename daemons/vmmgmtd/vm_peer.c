@@ -15,11 +15,10 @@
  * one that was there only briefly, and who is told of meanwhile as there is not replaced. And somebody may come and go
  * between two tellings, of which neither speaks of him: so it is looked again a while after he was handed over.
  *
- * The generations are in the runtime folder ("nics"), written at a start, before the worker is asked, and after each
- * change: a number may be left out, but none comes twice.
- *
- * What passt may be given depends on the host at its start (passt_room()); who comes later is told by the worker, which
- * keeps it with the rest of vsp-netd's configuration.
+ * The generations that were given are in the runtime folder ("nics"), written at a start, before the worker is asked,
+ * and after each change: a number may be left out, but none comes twice. Which one has got there, the worker tells who
+ * comes later (vm_peers_are()): it is in vsp-netd's configuration, and the stream of another number begins anew. So is
+ * what passt may be given, which depends on the host at its start (passt_room()).
  *
  * Limits: one at a time; who comes to a server meanwhile waits until the first one has gone.
  */
@@ -98,6 +97,7 @@ static struct domain_nic *nic_of(const struct vm_peer *peer)
 static void carry(struct domain_nic *to, const struct domain_nic *from)
 {
 	to->generation = from->generation;
+	to->given = from->given;
 	to->unplugged = from->unplugged;
 	to->untold = from->untold;
 	to->tell_at_ns = from->tell_at_ns;
@@ -113,19 +113,18 @@ void vm_peers_save(struct vm *vm)
 
 	for (size_t i = 0; i < vm->domain.nic_count; i++)
 		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s %u %u\n", vm->domain.nics[i].alias,
-					vm->domain.nics[i].generation, (unsigned int)vm->domain.nics[i].unplugged);
+					vm->domain.nics[i].given, (unsigned int)vm->domain.nics[i].unplugged);
 	r = runtime_save_nics(vm->env->base, vm->domain.uuid, text);
 	if (r < 0)
 		log_error(vm->domain.name, "runtime folder: what is behind NICs cannot be written: %s", strerror(-r));
 }
 
-/* "GENERATION UNPLUGGED"; the second is missing from those before. */
+/* "GIVEN UNPLUGGED"; the second is missing from those before. Which number has got there the worker tells. */
 static void load_one(struct domain_nic *nic, const char *text)
 {
 	char *end;
-	unsigned int generation = (unsigned int)strtoul(text, &end, 10);
 
-	nic->generation = MAX(nic->generation, generation);
+	nic->generation = nic->given = (unsigned int)strtoul(text, &end, 10);
 	nic->unplugged = strtoul(end, NULL, 10) == 1;
 }
 
@@ -322,6 +321,17 @@ static bool is_gone(const struct vm_peer *peer)
 
 static void want_another(struct vm_peer *peer);
 
+/* The worker has what was handed over. */
+static void set_behind(const struct vm_peer *peer)
+{
+	struct domain_nic *nic = nic_of(peer);
+
+	if (!nic)
+		return;
+	nic->generation = nic->given;
+	nic->segment_max = peer->segment_max;
+}
+
 static void on_handed(int error, const char *text, const char *name, void *arg)
 {
 	struct vm_peer *peer = arg;
@@ -331,6 +341,7 @@ static void on_handed(int error, const char *text, const char *name, void *arg)
 	peer->asked = false;
 	fd_close(&peer->fd);
 	if (!error) {
+		set_behind(peer);
 		peer->wanted = false;
 		peer->since_ns = clock_now_ns();
 		loop_arm(peer->timer, CHECK_NS);
@@ -363,16 +374,20 @@ static int hand_over(struct vm_peer *peer, struct domain_nic *nic, struct err *e
 		.fds = &peer->fd,
 		.nfds = 1,
 	};
+	const struct domain_nic before = *nic;
 	int r = change ? vm_change_check(vm, &vm_change_nics, err) : err_set(err, -ENOMEM, "no memory");
 
 	if (r < 0)
 		return r;
 	change->own = true;
 	strcpy(change->name, peer->alias);
-	nic->generation++;
-	nic->segment_max = peer->segment_max;
+	nic->given++;
 	vm_peers_save(vm);
+	set_behind(peer);
 	r = vm_change_ask(change, send_peer, &what, err);
+	/* Until it is answered: if it is refused, or nobody hears of it, the old one has its number. */
+	nic->generation = before.generation;
+	nic->segment_max = before.segment_max;
 	if (r < 0)
 		return r;
 	(void)take_ptr(change);
@@ -553,6 +568,11 @@ void vm_peers_close(struct vm *vm)
 void vm_peers_adopt(struct vm *vm)
 {
 	load_generations(vm);
+	vm_peers_look_after(vm);
+}
+
+void vm_peers_look_after(struct vm *vm)
+{
 	for (size_t i = 0; i < vm->domain.nic_count; i++) {
 		const struct domain_nic *nic = &vm->domain.nics[i];
 		struct vm_peer *peer = domain_nic_streams(nic) && !find(vm, nic->alias) ? peer_new(vm, nic) : NULL;
@@ -568,7 +588,7 @@ void vm_peers_begin(struct vm *vm)
 	for (size_t i = 0; i < vm->domain.nic_count; i++) {
 		struct domain_nic *nic = &vm->domain.nics[i];
 
-		nic->generation = 0;
+		nic->generation = nic->given = 0;
 		nic->unplugged = nic->untold = false;
 		nic->tell_at_ns = nic->tell_pause_ns = 0;
 	}
@@ -579,9 +599,16 @@ void vm_peers_are(struct domain *domain, const struct worker_nic_peer *peers, si
 {
 	size_t index;
 
-	for (size_t i = 0; i < count; i++)
-		if (domain_find_nic(domain, peers[i].alias, &index, NULL) == 0)
-			domain->nics[index].segment_max = peers[i].segment_max;
+	for (size_t i = 0; i < count; i++) {
+		struct domain_nic *nic;
+
+		if (domain_find_nic(domain, peers[i].alias, &index, NULL) < 0)
+			continue;
+		nic = &domain->nics[index];
+		nic->generation = peers[i].generation;
+		nic->given = MAX(nic->given, nic->generation);
+		nic->segment_max = peers[i].segment_max;
+	}
 }
 
 void vm_peers_told(struct vm *vm)

@@ -19,8 +19,10 @@ void vm_peers_close(struct vm *vm);
 void vm_peers_begin(struct vm *vm);
 /** vm_peers_save - write down, for a later vmmgmtd, what has been behind the NICs. */
 void vm_peers_save(struct vm *vm);
-/** vm_peers_adopt - an earlier vmmgmtd has opened them; those that are looked after already are left as they are. */
+/** vm_peers_adopt - an earlier vmmgmtd has opened them, and written down what it knew of them. */
 void vm_peers_adopt(struct vm *vm);
+/** vm_peers_look_after - after all that there are; those that are looked after already are left as they are. */
+void vm_peers_look_after(struct vm *vm);
 /** vm_peers_told - the worker has told of its services: look who has gone. */
 void vm_peers_told(struct vm *vm);
 

@@ -234,6 +234,7 @@ bool worker_same_nics(const struct domain *a, const struct domain *b);
 /* What is behind a NIC, as the worker has it for the processes that serve it. */
 struct worker_nic_peer {
 	char alias[DOMAIN_ALIAS_MAX];
+	unsigned int generation;
 	uint32_t segment_max;
 };
 

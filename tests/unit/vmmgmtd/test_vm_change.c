@@ -3,11 +3,15 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "fake_worker.h"
+#include "rpc_int.h"
 #include "runtime.h"
 #include "scratch.h"
 #include "vm_change.h"
@@ -20,8 +24,9 @@
 #define OTHER                                                                                                          \
 	"<interface type='direct'><source dev='nosuchdev' mode='bridge'/><target dev='nosuchtap1'/>"                   \
 	"<mac address='02:00:00:00:00:04'/><alias name='net1'/></interface>"
-#define USER0 "<interface type='user'><mac address='02:00:00:00:00:01'/><alias name='net0'/></interface>"
-#define USER1 "<interface type='user'><mac address='02:00:00:00:00:02'/><alias name='net1'/></interface>"
+#define CLIENT "<interface type='internal'><source name='client:cable'/><alias name='net0'/></interface>"
+#define USER0  "<interface type='user'><mac address='02:00:00:00:00:01'/><alias name='net0'/></interface>"
+#define USER1  "<interface type='user'><mac address='02:00:00:00:00:02'/><alias name='net1'/></interface>"
 
 static struct launched {
 	int unused;
@@ -282,4 +287,109 @@ Test(vm_change, a_link_that_is_refused_keeps_no_other_one_back)
 	fx.vm->domain.nics[0].tell_at_ns = UINT64_MAX;
 	is_told(0);
 	cr_assert(fx.vm->domain.nics[0].untold && !fx.vm->domain.nics[1].untold);
+}
+
+/* ---- what is behind descriptors ---- */
+
+/* Somebody listens on the other side of its cable. Return: a descriptor. */
+static int listen_on_it(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	char folder[80];
+
+	snprintf(folder, sizeof(folder), "%s/sockets", fx.base);
+	cr_assert_eq(mkdir(folder, 0700), 0);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/cable", folder);
+	cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	cr_assert_eq(listen(fd, 4), 0);
+	return fd;
+}
+
+/* Whoever was behind net0 has gone, and the next one is being handed over. */
+static void another_is_handed_over(void)
+{
+	fx.vm->services[0].nic_count = 1;
+	fx.vm->services[0].nics[0] = (struct worker_nic){.alias = "net0", .peer_gone = true};
+	vm_peers_told(fx.vm);
+	wait_until(asked);
+	fx.vm->services[0].nics[0].peer_gone = false;
+}
+
+static unsigned int number_in(const uint8_t *config, size_t len)
+{
+	struct worker_nic_peer peers[DOMAIN_NICS_MAX];
+
+	cr_assert_eq(rpc_network_peers(config, len, peers), 1);
+	return peers[0].generation;
+}
+
+static void set_link(const char *setting)
+{
+	const char *const settings[] = {setting, NULL};
+
+	vm_set_nic(fx.vm, "net0", settings, 0, on_outcome, NULL);
+	wait_until(asked);
+}
+
+/* The stream of another number is begun anew, in the middle of a frame perhaps. */
+Test(vm_change, a_number_that_was_given_but_did_not_get_there)
+{
+	int server;
+
+	runs(CLIENT);
+	fx.vm->domain.nics[0].generation = 7;
+	fake_worker_has(&fx.worker, &fx.vm->domain);
+	fx.vm->domain.nics[0].given = 8; /* its vmmgmtd died before it had asked */
+	vm_peers_save(fx.vm);
+	server = listen_on_it();
+	is_adopted();
+	set_link("link=down");
+	cr_assert_eq(number_in(fx.worker.config_of, fx.worker.len_of), 7, "the same is behind it");
+	fake_worker_answer(&fx.worker, 0);
+	wait_until(settled);
+	another_is_handed_over();
+	cr_assert_eq(number_in(fx.worker.config_of, fx.worker.len_of), 9, "none comes twice");
+	fake_worker_answer(&fx.worker, 0);
+	wait_until(settled);
+	cr_assert_eq(fx.vm->domain.nics[0].generation, 9);
+	close(server);
+}
+
+Test(vm_change, a_number_that_is_refused_is_nobodys)
+{
+	int server;
+
+	runs(CLIENT);
+	server = listen_on_it();
+	is_adopted();
+	another_is_handed_over();
+	cr_assert_eq(number_in(fx.worker.config_of, fx.worker.len_of), 1);
+	fake_worker_answer(&fx.worker, -EREMOTEIO);
+	wait_until(settled);
+	set_link("link=down");
+	cr_assert_eq(number_in(fx.worker.config_of, fx.worker.len_of), 0, "the first one is behind it");
+	fake_worker_answer(&fx.worker, 0);
+	wait_until(settled);
+	close(server);
+}
+
+/* The worker has what was handed over; that it has, nobody has heard. */
+Test(vm_change, a_number_that_got_there_unheard)
+{
+	struct domain now;
+
+	runs(CLIENT);
+	parse(CLIENT, &now);
+	now.nics[0].generation = 8;
+	fx.vm->domain.nics[0].given = 8;
+	vm_peers_save(fx.vm);
+	fx.vm->domain.nics[0].given = 0;
+	fake_worker_has(&fx.worker, &now);
+	is_adopted();
+	set_link("link=down");
+	cr_assert_eq(number_in(fx.worker.config_of, fx.worker.len_of), 8);
+	fake_worker_answer(&fx.worker, 0);
+	wait_until(settled);
+	domain_done(&now);
 }

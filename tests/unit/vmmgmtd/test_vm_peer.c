@@ -176,10 +176,10 @@ Test(vm_peer, generations_are_those_of_this_run)
 {
 	struct domain *domain = &fx.vm->domain;
 
-	domain->nics[0].generation = 7;
-	domain->nics[1].generation = 3;
+	domain->nics[0].given = 7;
+	domain->nics[1].given = 3;
 	vm_peers_save(fx.vm);
-	domain->nics[0].generation = domain->nics[1].generation = 0;
+	domain->nics[0].given = domain->nics[1].given = 0;
 	vm_peers_adopt(fx.vm);
 	cr_assert(domain->nics[0].generation == 7 && domain->nics[1].generation == 3);
 	vm_peers_begin(fx.vm);
@@ -200,12 +200,12 @@ Test(vm_peer, adopted_once)
 	before = inode();
 	cr_assert(first && before);
 	domain->nics[0].generation = 5;
-	vm_peers_adopt(fx.vm);
+	vm_peers_look_after(fx.vm);
 	cr_assert_eq(fx.vm->peers, first);
 	cr_assert_eq(inode(), before, "it listens where it did");
 	cr_assert_eq(domain->nics[0].generation, 5);
 	vm_peer_close(fx.vm, "net1");
-	vm_peers_adopt(fx.vm);
+	vm_peers_look_after(fx.vm);
 	cr_assert_neq(fx.vm->peers, NULL);
 	vm_peer_close(fx.vm, "net0");
 	cr_assert(fx.vm->peers, "the one that came later is looked after");
