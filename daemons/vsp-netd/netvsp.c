@@ -288,6 +288,13 @@ static void netvsp_sub_close(struct vsp_channel *channel)
 	netvsp_listen(netvsp);
 }
 
+/* It could not be taken over, and what the guest had on it stayed there until now. */
+static void netvsp_sub_abandoned(struct vsp_channel *channel)
+{
+	forget_sub(netvsp_of(channel), vsp_channel_index(channel));
+	netvsp_listen(netvsp_of(channel));
+}
+
 static void netvsp_close(struct vsp_channel *channel)
 {
 	struct netvsp *netvsp = netvsp_of(channel);
@@ -398,6 +405,7 @@ const struct vsp_device_ops netvsp_sub_ops = {
 	.batch_end = netvsp_batch_end,
 	.closing = netvsp_closing,
 	.close = netvsp_sub_close,
+	.abandoned = netvsp_sub_abandoned,
 	.completed = netvsp_completed,
 	.room = netvsp_room,
 };

@@ -91,9 +91,11 @@ int vsp_quiesce(struct vsp *vsp, struct vsp_done done)
 		return -EBUSY;
 	vsp->quiesced[vsp->quiesced_count++] = done;
 	/* A channel that is closing already answers to whoever closes it. */
-	for (size_t i = 0; i < vsp->channel_count; i++)
+	for (size_t i = 0; i < vsp->channel_count; i++) {
 		if (vsp->channels[i]->state == VSP_CHANNEL_OPEN)
 			vsp_channel_close(vsp->channels[i], (struct vsp_done){.fn = nothing});
+		vsp->channels[i]->stranded = false;
+	}
 	loop_wake(vsp->work);
 	return 0;
 }

@@ -92,6 +92,9 @@ struct vsp_device_ops {
 	 * that may never come. May be NULL. */
 	void (*closing)(struct vsp_channel *channel);
 	void (*close)(struct vsp_channel *channel); /* no request is in flight any more */
+	/* The guest has closed a channel that was open under a predecessor and could not be taken over
+	 * (vsp_stranded()): it was never open here. May be NULL. */
+	void (*abandoned)(struct vsp_channel *channel);
 	/*
 	 * The guest has completed the packet of ours that vsp_send_pages() numbered @id: @payload is a private copy.
 	 * Not counted among the slots. After a recovery it may be told again of one that a predecessor was told of, and
@@ -314,8 +317,8 @@ int vsp_send_pages(struct vsp_channel *channel, uint16_t buffer, const struct vs
 uint64_t vsp_sent(const struct vsp_channel *channel);
 
 /** vsp_stranded - whether the sub-channel @index beside @primary was open under a predecessor and could not be taken
- * over, so that the guest has it open all the same; until it opens it anew. Known once all channels are taken over;
- * true if the worker is too old to say when that is. */
+ * over, so that the guest has it open all the same; until it closes it, or opens it anew. Known once all channels are
+ * taken over; true if the worker is too old to say when that is. */
 bool vsp_stranded(const struct vsp_channel *primary, uint16_t index);
 
 /**

@@ -192,6 +192,9 @@ int vsp_channel_close(struct vsp_channel *channel, struct vsp_done done)
 	if (channel->state == VSP_CHANNEL_CLOSING)
 		return 0;
 	if (channel->state == VSP_CHANNEL_CLOSED) {
+		if (channel->stranded && channel->ops->abandoned)
+			channel->ops->abandoned(channel);
+		channel->stranded = false;
 		done.fn(done.arg);
 		return 0;
 	}

@@ -637,8 +637,8 @@ Test(netvsp, a_sub_channel_that_has_gone_holds_nothing)
 	nv_wait(FAKE_NIC_FRAMES);
 }
 
-/* It has it open, but what the last process left of it is unsound. */
-Test(netvsp, a_sub_channel_that_cannot_be_taken_over_keeps_what_it_has)
+/* The last sub-channel, of which the guest holds three sections, cannot be taken over. */
+static void strand(void)
 {
 	static const uint8_t nothing[64];
 	int outcome;
@@ -650,12 +650,41 @@ Test(netvsp, a_sub_channel_that_cannot_be_taken_over_keeps_what_it_has)
 	fake_worker_open_begin(worker, NV_SUBS, &subs[NV_SUBS - 1], true, NULL, &outcome);
 	cr_assert_eq(fake_worker_run_until(worker, nv_is_over, &outcome), 0);
 	cr_assert_lt(outcome, 0);
+}
+
+Test(netvsp, a_sub_channel_that_cannot_be_taken_over_keeps_what_it_has)
+{
+	strand();
 	cr_assert_eq(fake_worker_resumed(worker), 0);
 	fake_worker_run(worker);
 	cr_assert_eq(sections_held(), 3);
 	fake_channel_reset(&subs[NV_SUBS - 1]);
 	cr_assert_eq(fake_worker_open(worker, NV_SUBS, &subs[NV_SUBS - 1]), 0);
 	cr_assert_eq(sections_held(), 0);
+}
+
+Test(netvsp, a_stranded_channel_is_closed_before_all_are_there)
+{
+	strand();
+	cr_assert_eq(fake_worker_close(worker, NV_SUBS), 0);
+	cr_assert_eq(fake_worker_resumed(worker), 0);
+	fake_worker_run(worker);
+	cr_assert_not(vsp_stranded(netvsp.channel[0], NV_SUBS));
+	cr_assert_eq(sections_held(), 0);
+	cr_assert_eq(netvsp_dropped(&netvsp), 0, "the guest has had them");
+}
+
+Test(netvsp, a_stranded_channel_is_closed)
+{
+	strand();
+	cr_assert_eq(fake_worker_resumed(worker), 0);
+	fake_worker_run(worker);
+	cr_assert_eq(sections_held(), 3);
+	cr_assert(vsp_stranded(netvsp.channel[0], NV_SUBS));
+	cr_assert_eq(fake_worker_close(worker, NV_SUBS), 0);
+	cr_assert_not(vsp_stranded(netvsp.channel[0], NV_SUBS));
+	cr_assert_eq(sections_held(), 0);
+	cr_assert_not(netvsp_guest_holds(&netvsp));
 }
 
 /* The primary channel waits for a buffer; its sub-channels are closed before it. */
