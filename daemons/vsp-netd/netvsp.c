@@ -227,21 +227,30 @@ static int netvsp_sub_open(struct vsp_channel *channel, const uint8_t user_data[
 	return 0;
 }
 
+/* Whether answers still reach the guest there, and what it has comes back. */
+static bool works(const struct netvsp *netvsp, size_t index)
+{
+	return netvsp->channel[index] && !vsp_failed(netvsp->channel[index]);
+}
+
 bool netvsp_owes(const struct netvsp *netvsp)
 {
 	for (size_t i = 0; i < NETVSP_CHANNELS_MAX; i++) {
-		const struct netvsp_channel *data = netvsp->channel[i] ? vsp_channel_data(netvsp->channel[i]) : NULL;
+		const struct netvsp_channel *data = works(netvsp, i) ? vsp_channel_data(netvsp->channel[i]) : NULL;
 
 		if (data && data->waiting.head)
 			return true;
 	}
-	return netvsp->controls.head || netvsp->mapping;
+	return works(netvsp, 0) && (netvsp->controls.head || netvsp->mapping);
 }
 
 bool netvsp_guest_holds(const struct netvsp *netvsp)
 {
 	const struct netvsp_sections *sections = &netvsp->sections;
 
+	for (size_t i = 0; i < NETVSP_CHANNELS_MAX; i++)
+		if (netvsp->channel[i] && !works(netvsp, i))
+			return false;
 	return sections->memory && sections->free + netvsp->landing.sections < sections->count;
 }
 

@@ -104,10 +104,12 @@ uint64_t netvsp_dropped(const struct netvsp *netvsp);
 /** netvsp_mac - that the guest uses. */
 void netvsp_mac(const struct netvsp *netvsp, uint8_t ret_mac[MAC_LEN]);
 
-/** netvsp_owes - whether the guest waits for answers: transmits that the back end does not take, control messages. */
+/** netvsp_owes - whether the guest waits for answers: transmits that the back end does not take, control messages. Not
+ * those of a channel that has failed: they reach nobody. */
 bool netvsp_owes(const struct netvsp *netvsp);
 
-/** netvsp_guest_holds - whether sections of the receive buffer are in its hands. */
+/** netvsp_guest_holds - whether sections of the receive buffer are in its hands that may come back: not, if a channel
+ * has failed. */
 bool netvsp_guest_holds(const struct netvsp *netvsp);
 
 /** netvsp_refuse - it is to go: from now on what the guest sends, has sent, or waits with, is answered with a failure,

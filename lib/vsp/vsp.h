@@ -348,5 +348,7 @@ void vsp_buffer_release(struct vsp_buffer *buffer);
  * the rest goes on. Requests in flight are still to be completed; nothing of them reaches the guest any more.
  */
 void vsp_channel_fail(struct vsp_channel *channel, const char *why);
+/** vsp_failed - whether the channel, which is open, has failed so, here or under a predecessor. */
+bool vsp_failed(const struct vsp_channel *channel);
 
 #endif

@@ -238,6 +238,11 @@ void vsp_channel_fail(struct vsp_channel *channel, const char *why)
 		log_warn(channel->name, "channel stopped until the guest closes it: %s", why);
 }
 
+bool vsp_failed(const struct vsp_channel *channel)
+{
+	return channel->failed;
+}
+
 /* ---- guest to device ---- */
 
 static uint32_t iov_bytes(const struct vsp_request *request)

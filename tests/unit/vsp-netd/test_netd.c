@@ -357,6 +357,42 @@ Test(netd, a_guest_that_keeps_sections)
 	cr_assert_eq(detach(1, 0), 0, "by force");
 }
 
+static bool has_frames(void *arg)
+{
+	take_all();
+	return nic.frames >= *(unsigned int *)arg;
+}
+
+static bool has_failed(void *arg)
+{
+	(void)arg;
+	return vsp_failed(netd->nic[0]->netvsp.channel[0]);
+}
+
+/* It has sections, and is owed an answer; then it breaks its ring: none of it will ever come back, or be answered. */
+Test(netd, a_guest_that_has_broken_its_ring)
+{
+	static const uint8_t record[4 + 60] = {[3] = 60, [4] = 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 2, 8};
+	unsigned int frames = 1;
+	int outcome;
+
+	cr_assert_eq(attach("net0", 1), 0);
+	open_nic(0);
+	nic.keeps = true;
+	frames += nic.frames;
+	cr_assert_eq(send(wire, record, sizeof(record), 0), (ssize_t)sizeof(record));
+	cr_assert_eq(fake_worker_run_until(worker, has_frames, &frames), 0);
+	cr_assert_eq(fake_nic_put_query(&nic, &peer, CALL_ID, 3, OID_GEN_LINK_SPEED), 0);
+	peer.out->write_index = 12;
+	fake_kick(&peer);
+	cr_assert_eq(fake_worker_run_until(worker, has_failed, NULL), 0);
+	begin_detach(60000, &outcome);
+	cr_assert_eq(fake_worker_run_until(worker, is_over, &outcome), 0, "it need not wait so long");
+	cr_assert_eq(outcome, 0);
+	cr_assert_eq(netd_nics(netd), 0);
+	cr_assert(fake_worker_offer(worker, 0)->withdrawn);
+}
+
 /* By force: nothing passes any more, all is answered, and only then the channel goes. */
 Test(netd, a_busy_guest_is_forced_out)
 {
@@ -392,12 +428,6 @@ Test(netd, a_guest_that_never_stops_is_forced_out)
 	take_all();
 	cr_assert_eq(completed, sent);
 	cr_assert_eq(netd_nics(netd), 0);
-}
-
-static bool has_frames(void *arg)
-{
-	take_all();
-	return nic.frames >= *(unsigned int *)arg;
 }
 
 /* More than it takes at a time, and nothing behind it that would wake it. */
