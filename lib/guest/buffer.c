@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "guest/iov.h"
 
 static int count_pages(const struct guest_range *ranges, size_t count, size_t *ret_pages)
 {
@@ -63,13 +64,8 @@ int guest_buffer_iov(const struct guest_buffer *buffer, size_t offset, size_t le
 		size_t in_page = offset % GUEST_PAGE_SIZE, step = MIN(len, GUEST_PAGE_SIZE - in_page);
 		uint8_t *base = buffer->page[offset / GUEST_PAGE_SIZE] + in_page;
 
-		if (n > 0 && (uint8_t *)ret_iov[n - 1].iov_base + ret_iov[n - 1].iov_len == base) {
-			ret_iov[n - 1].iov_len += step;
-		} else {
-			if (n == max)
-				return -E2BIG;
-			ret_iov[n++] = (struct iovec){.iov_base = base, .iov_len = step};
-		}
+		if (iov_append(ret_iov, &n, max, base, step) < 0)
+			return -E2BIG;
 		offset += step;
 		len -= step;
 	}

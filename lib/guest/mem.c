@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "guest/iov.h"
 
 void guest_mem_init(struct guest_mem *mem)
 {
@@ -185,13 +186,8 @@ int guest_mem_iov(const struct guest_mem *mem, const struct guest_range *ranges,
 				return -EFAULT;
 			base = region->host + (gpa - region->gpa);
 			step = MIN(left, len);
-			if (n > 0 && (uint8_t *)ret_iov[n - 1].iov_base + ret_iov[n - 1].iov_len == base) {
-				ret_iov[n - 1].iov_len += step;
-			} else {
-				if (n == max)
-					return -E2BIG;
-				ret_iov[n++] = (struct iovec){.iov_base = base, .iov_len = step};
-			}
+			if (iov_append(ret_iov, &n, max, base, step) < 0)
+				return -E2BIG;
 			gpa += step;
 			len -= step;
 		}
