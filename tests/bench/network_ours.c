@@ -216,18 +216,8 @@ static int answered(struct ours *ours)
 /* Frames longer than the MTU, with checksums that nobody has filled in. */
 static int ask_for_coalescing(struct ours *ours)
 {
-	struct ndis_offload_parameters parameters = {
-		.header = {NDIS_OBJECT_DEFAULT, 3, sizeof(parameters)},
-		.tcp_ipv4_checksum = NDIS_PARAMETER_TX_RX_ENABLED,
-		.udp_ipv4_checksum = NDIS_PARAMETER_TX_RX_ENABLED,
-		.tcp_ipv6_checksum = NDIS_PARAMETER_TX_RX_ENABLED,
-		.udp_ipv6_checksum = NDIS_PARAMETER_TX_RX_ENABLED,
-		.rsc_ipv4 = NDIS_PARAMETER_ENABLED,
-		.rsc_ipv6 = NDIS_PARAMETER_ENABLED,
-	};
-
-	if (fake_nic_put_set(&ours->nic, &ours->service.channel, CALL_ID, 3, OID_TCP_OFFLOAD_PARAMETERS, &parameters,
-			     sizeof(parameters)) < 0)
+	if (fake_nic_put_set(&ours->nic, &ours->service.channel, CALL_ID, 3, OID_TCP_OFFLOAD_PARAMETERS,
+			     &fake_nic_coalescing, sizeof(fake_nic_coalescing)) < 0)
 		return -EIO;
 	return answered(ours);
 }

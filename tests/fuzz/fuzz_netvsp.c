@@ -11,6 +11,7 @@
 #include "abi/ndis.h"
 #include "abi/rndis.h"
 #include "base/bytes.h"
+#include "fake_netvsc.h"
 #include "netvsp_model.h"
 
 #define STEPS_MAX	   200u
@@ -168,44 +169,32 @@ static void step_filter(void)
 	put_filter(take_number());
 }
 
-static void step_coalesce(void)
+static void put_set(uint32_t request_id, uint32_t oid, const void *info, uint32_t len)
 {
-	struct ndis_offload_parameters parameters = {
-		.header = {NDIS_OBJECT_DEFAULT, 3, sizeof(parameters)},
-		.tcp_ipv4_checksum = NDIS_PARAMETER_TX_RX_ENABLED,
-		.udp_ipv4_checksum = NDIS_PARAMETER_TX_RX_ENABLED,
-		.tcp_ipv6_checksum = NDIS_PARAMETER_TX_RX_ENABLED,
-		.udp_ipv6_checksum = NDIS_PARAMETER_TX_RX_ENABLED,
-		.rsc_ipv4 = take_byte() % 4,
-		.rsc_ipv6 = NDIS_PARAMETER_ENABLED,
-	};
-	uint8_t bytes[28 + sizeof(parameters)];
-	const uint32_t words[] = {
-		RNDIS_MESSAGE_SET, sizeof(bytes), 3, OID_TCP_OFFLOAD_PARAMETERS, sizeof(parameters), 20, 0};
+	uint8_t bytes[28 + FAKE_NIC_RSS_BYTES];
+	const uint32_t words[] = {RNDIS_MESSAGE_SET, 28 + len, request_id, oid, len, 20, 0};
 
 	memcpy(bytes, words, sizeof(words));
-	memcpy(bytes + sizeof(words), &parameters, sizeof(parameters));
-	put_control(0, bytes, sizeof(bytes), true);
+	memcpy(bytes + sizeof(words), info, len);
+	put_control(0, bytes, 28 + len, true);
+}
+
+static void step_coalesce(void)
+{
+	struct ndis_offload_parameters parameters = fake_nic_coalescing;
+
+	_Static_assert(sizeof(parameters) <= FAKE_NIC_RSS_BYTES, "there is room");
+	parameters.rsc_ipv4 = take_byte() % 4;
+	put_set(3, OID_TCP_OFFLOAD_PARAMETERS, &parameters, sizeof(parameters));
 }
 
 static void put_rss(uint8_t first)
 {
-	uint8_t bytes[28 + 44 + 16 + 40] = {0};
-	const uint32_t words[] = {
-		RNDIS_MESSAGE_SET, sizeof(bytes), 4, OID_GEN_RECEIVE_SCALE_PARAMETERS, sizeof(bytes) - 28, 20, 0};
-	struct ndis_rss_parameters *rss = (struct ndis_rss_parameters *)(bytes + 28);
+	const uint32_t table[FAKE_NIC_RSS_TABLE] = {first, first + 1u, first, first + 1u};
+	uint8_t info[FAKE_NIC_RSS_BYTES];
 
-	memcpy(bytes, words, sizeof(words));
-	rss->header = (struct ndis_object_header){NDIS_OBJECT_RSS_PARAMETERS, NDIS_RSS_PARAMETERS_REVISION_2, 44};
-	rss->hash_info = NDIS_HASH_FUNCTION_TOEPLITZ | NDIS_HASH_IPV4 | NDIS_HASH_TCP_IPV4;
-	rss->table_len = 16;
-	rss->table_offset = 44;
-	rss->key_len = 40;
-	rss->key_offset = 60;
-	for (uint32_t i = 0; i < 4; i++)
-		put_le32(bytes + 28 + 44 + 4 * i, first + i % 2);
-	memset(bytes + 28 + 60, 0x5a, 40);
-	put_control(0, bytes, sizeof(bytes), true);
+	fake_nic_build_rss(info, table);
+	put_set(4, OID_GEN_RECEIVE_SCALE_PARAMETERS, info, sizeof(info));
 }
 
 static void step_rss(void)

@@ -225,6 +225,35 @@ int fake_nic_put_set(struct fake_nic *nic, struct fake_channel *channel, uint64_
 
 /* ---- frames ---- */
 
+void fake_nic_build_rss(uint8_t ret[FAKE_NIC_RSS_BYTES], const uint32_t table[FAKE_NIC_RSS_TABLE])
+{
+	const struct ndis_rss_parameters rss = {
+		.header = {NDIS_OBJECT_RSS_PARAMETERS, NDIS_RSS_PARAMETERS_REVISION_2, FAKE_NIC_RSS_HEAD},
+		.hash_info = NDIS_HASH_FUNCTION_TOEPLITZ | NDIS_HASH_IPV4 | NDIS_HASH_TCP_IPV4,
+		.table_len = 4 * FAKE_NIC_RSS_TABLE,
+		.table_offset = FAKE_NIC_RSS_HEAD,
+		.key_len = 40,
+		.key_offset = FAKE_NIC_RSS_HEAD + 4 * FAKE_NIC_RSS_TABLE,
+	};
+
+	_Static_assert(sizeof(rss) <= FAKE_NIC_RSS_HEAD, "it fits");
+	memset(ret, 0, FAKE_NIC_RSS_HEAD);
+	memcpy(ret, &rss, sizeof(rss));
+	for (size_t i = 0; i < FAKE_NIC_RSS_TABLE; i++)
+		put_le32(ret + rss.table_offset + 4 * i, table[i]);
+	memset(ret + rss.key_offset, 0x5a, 40);
+}
+
+const struct ndis_offload_parameters fake_nic_coalescing = {
+	.header = {NDIS_OBJECT_DEFAULT, 3, sizeof(fake_nic_coalescing)},
+	.tcp_ipv4_checksum = NDIS_PARAMETER_TX_RX_ENABLED,
+	.udp_ipv4_checksum = NDIS_PARAMETER_TX_RX_ENABLED,
+	.tcp_ipv6_checksum = NDIS_PARAMETER_TX_RX_ENABLED,
+	.udp_ipv6_checksum = NDIS_PARAMETER_TX_RX_ENABLED,
+	.rsc_ipv4 = NDIS_PARAMETER_ENABLED,
+	.rsc_ipv6 = NDIS_PARAMETER_ENABLED,
+};
+
 size_t fake_nic_build(uint8_t *to, const void *frame, size_t len, const struct fake_info *info, size_t infos)
 {
 	struct rndis_header header = {.type = RNDIS_MESSAGE_PACKET};

@@ -6,6 +6,7 @@
 #ifndef SUPPORT_FAKE_NETVSC_H
 #define SUPPORT_FAKE_NETVSC_H
 
+#include "abi/ndis.h"
 #include "abi/nvsp.h"
 #include "abi/rndis.h"
 #include "fake_worker.h"
@@ -67,6 +68,17 @@ int fake_nic_put_query(struct fake_nic *nic, struct fake_channel *channel, uint6
 		       uint32_t oid);
 int fake_nic_put_set(struct fake_nic *nic, struct fake_channel *channel, uint64_t id, uint32_t request_id, uint32_t oid,
 		     const void *info, uint32_t info_len);
+
+#define FAKE_NIC_RSS_HEAD  44u /* longer than it needs to be */
+#define FAKE_NIC_RSS_TABLE 4u
+#define FAKE_NIC_RSS_BYTES (FAKE_NIC_RSS_HEAD + 4 * FAKE_NIC_RSS_TABLE + 40u)
+
+/** fake_nic_build_rss - the value of OID_GEN_RECEIVE_SCALE_PARAMETERS: a table, and some key. */
+void fake_nic_build_rss(uint8_t ret[FAKE_NIC_RSS_BYTES], const uint32_t table[FAKE_NIC_RSS_TABLE]);
+
+/** fake_nic_coalescing - the value of OID_TCP_OFFLOAD_PARAMETERS: checksums both ways, and frames longer than the MTU.
+ */
+extern const struct ndis_offload_parameters fake_nic_coalescing;
 
 /* Per-packet info of a frame of the guest's. */
 struct fake_info {

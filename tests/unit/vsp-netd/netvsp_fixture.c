@@ -358,18 +358,10 @@ void nv_open_subs(void)
 
 uint32_t nv_set_rss(uint32_t channel)
 {
-	uint8_t info[44 + 16 + 40] = {0};
-	struct ndis_rss_parameters *rss = (struct ndis_rss_parameters *)info;
+	const uint32_t table[FAKE_NIC_RSS_TABLE] = {channel, channel, channel, channel};
+	uint8_t info[FAKE_NIC_RSS_BYTES];
 
-	rss->header = (struct ndis_object_header){NDIS_OBJECT_RSS_PARAMETERS, NDIS_RSS_PARAMETERS_REVISION_2, 44};
-	rss->hash_info = NDIS_HASH_FUNCTION_TOEPLITZ | NDIS_HASH_IPV4 | NDIS_HASH_TCP_IPV4;
-	rss->table_len = 16;
-	rss->table_offset = 44;
-	rss->key_len = 40;
-	rss->key_offset = 60;
-	for (uint32_t i = 0; i < 4; i++)
-		put_le32(info + 44 + 4 * i, channel);
-	memset(info + 60, 0x5a, 40);
+	fake_nic_build_rss(info, table);
 	return nv_set(OID_GEN_RECEIVE_SCALE_PARAMETERS, info, sizeof(info));
 }
 
@@ -391,4 +383,12 @@ void nv_make_frame(uint8_t *frame, size_t len)
 	put_be16(frame + 20, 0);
 	frame[23] = 6;
 	frame[46] = 0x50;
+}
+
+void nv_send(struct fake_channel *channel, uint64_t id, uint32_t section)
+{
+	uint8_t frame[60];
+
+	nv_make_frame(frame, sizeof(frame));
+	cr_assert_eq(fake_nic_put_frame(&nic, channel, id, section, frame, sizeof(frame), NULL, 0), 0);
 }

@@ -61,6 +61,8 @@ void nv_open_subs(void);
 uint32_t nv_set_rss(uint32_t channel);
 /** nv_make_frame - IPv4, TCP. */
 void nv_make_frame(uint8_t *frame, size_t len);
+/** nv_send - the guest sends one, of 60 bytes, in a section of the send buffer. */
+void nv_send(struct fake_channel *channel, uint64_t id, uint32_t section);
 /** nv_deliver - a frame from the port: nv_port.received, in. */
 void nv_deliver(unsigned int count);
 

@@ -54,15 +54,13 @@ Test(netvsp, refuses_versions)
 Test(netvsp, nothing_goes_too_early_or_twice)
 {
 	struct nvsp_message message = {.type = NVSP_MESSAGE_SEND_RECEIVE_BUFFER};
-	uint8_t frame[60];
 
-	nv_make_frame(frame, sizeof(frame));
 	cr_assert_eq(nv_call(message), NVSP_STATUS_FAILURE);
 	cr_assert_eq(fake_nic_put_initialize(&nic, &peer, 5, 1), 0);
 	nv_wait(FAKE_NIC_COMPLETED);
 	cr_assert_eq(nic.answer.rndis_packet_complete.status, NVSP_STATUS_FAILURE);
 	nv_negotiate(NVSP_VERSION_5);
-	cr_assert_eq(fake_nic_put_frame(&nic, &peer, 7, 0, frame, sizeof(frame), NULL, 0), 0);
+	nv_send(&peer, 7, 0);
 	nv_wait(FAKE_NIC_COMPLETED);
 	cr_assert_eq(nic.answer.rndis_packet_complete.status, NVSP_STATUS_FAILURE);
 	cr_assert_eq(nv_port.sent, 0);
@@ -324,12 +322,9 @@ Test(netvsp, waits_for_the_port)
 
 Test(netvsp, a_close_does_not_wait_for_the_port)
 {
-	uint8_t frame[60];
-
 	nv_ready(NVSP_VERSION_61);
-	nv_make_frame(frame, sizeof(frame));
 	nv_port.full = 1;
-	cr_assert_eq(fake_nic_put_frame(&nic, &peer, 7, 0, frame, sizeof(frame), NULL, 0), 0);
+	nv_send(&peer, 7, 0);
 	nv_idle();
 	cr_assert_eq(fake_worker_close(worker, 0), 0);
 	cr_assert_eq(nv_port.sent, 0);
@@ -338,13 +333,10 @@ Test(netvsp, a_close_does_not_wait_for_the_port)
 /* The guest leaves a sub-channel open: what waits there is answered. */
 Test(netvsp, a_close_of_the_primary_channel_only)
 {
-	uint8_t frame[60];
-
 	nv_ready(NVSP_VERSION_61);
 	nv_open_subs();
-	nv_make_frame(frame, sizeof(frame));
 	nv_port.full = 1;
-	cr_assert_eq(fake_nic_put_frame(&nic, &subs[0], 7, 0, frame, sizeof(frame), NULL, 0), 0);
+	nv_send(&subs[0], 7, 0);
 	nv_idle();
 	cr_assert_eq(fake_worker_close(worker, 0), 0);
 	nv_wait(FAKE_NIC_COMPLETED);
@@ -493,12 +485,9 @@ Test(netvsp, scales)
 
 Test(netvsp, sends_on_all_channels)
 {
-	uint8_t frame[60];
-
 	nv_ready(NVSP_VERSION_61);
 	nv_open_subs();
-	nv_make_frame(frame, sizeof(frame));
-	cr_assert_eq(fake_nic_put_frame(&nic, &subs[0], 7, 1, frame, sizeof(frame), NULL, 0), 0);
+	nv_send(&subs[0], 7, 1);
 	nv_wait(FAKE_NIC_COMPLETED);
 	cr_assert_eq(nic.answer.rndis_packet_complete.status, NVSP_STATUS_SUCCESS);
 	cr_assert_eq(nv_port.queue, 1);
@@ -511,7 +500,7 @@ Test(netvsp, sends_on_all_channels)
 	cr_assert_eq(nic.answer.send_buffer_complete.status, NVSP_STATUS_FAILURE);
 	/* without the primary one */
 	cr_assert_eq(fake_worker_close(worker, 0), 0);
-	cr_assert_eq(fake_nic_put_frame(&nic, &subs[0], 10, 1, frame, sizeof(frame), NULL, 0), 0);
+	nv_send(&subs[0], 10, 1);
 	nv_wait(FAKE_NIC_COMPLETED);
 	cr_assert_eq(nic.answer.rndis_packet_complete.status, NVSP_STATUS_FAILURE);
 	cr_assert_eq(nv_port.sent, 1);
@@ -561,13 +550,10 @@ Test(netvsp, counts)
 
 Test(netvsp, who_closes_has_nothing_under_way)
 {
-	uint8_t frame[60];
-
 	nv_ready(NVSP_VERSION_61);
-	nv_make_frame(frame, sizeof(frame));
 	nv_port.full = 3;
 	for (uint64_t i = 0; i < 3; i++)
-		cr_assert_eq(fake_nic_put_frame(&nic, &peer, 7 + i, (uint32_t)i, frame, sizeof(frame), NULL, 0), 0);
+		nv_send(&peer, 7 + i, (uint32_t)i);
 	nv_idle();
 	cr_assert_eq(netvsp.stats->queue, 3);
 	cr_assert_eq(fake_worker_close(worker, 0), 0);
@@ -575,37 +561,6 @@ Test(netvsp, who_closes_has_nothing_under_way)
 }
 
 /* ---- recovery ---- */
-
-Test(netvsp, a_successor_goes_on)
-{
-	uint8_t frame[60];
-
-	nv_ready(NVSP_VERSION_61);
-	nv_open_subs();
-	nv_port.in_len = 60;
-	nv_make_frame(nv_port.in, 60);
-	nic.keeps = true;
-	nv_deliver(3);
-	nv_wait(FAKE_NIC_FRAMES);
-	memset(&nv_port.settings, 0, sizeof(nv_port.settings));
-	nv_restart(NV_SUBS);
-	fake_worker_run(worker);
-	cr_assert_eq(nv_port.settings.filter, RNDIS_FILTER_DIRECTED | RNDIS_FILTER_BROADCAST);
-	cr_assert(nv_port.listening);
-	cr_assert_eq(netvsp.sections.free + netvsp.landing.sections, nic.sections - 3, "the guest has three");
-	cr_assert_eq(netvsp_dropped(&netvsp), 0);
-	cr_assert_eq(fake_put_completion(&subs[1], nic.kept_id, "12345678", 8), 0);
-	nv_idle();
-	cr_assert_eq(netvsp.sections.free + netvsp.landing.sections, nic.sections);
-	nic.keeps = false;
-	nv_deliver(2);
-	nv_wait(FAKE_NIC_FRAMES);
-	nv_make_frame(frame, sizeof(frame));
-	cr_assert_eq(fake_nic_put_frame(&nic, &peer, 7, 1, frame, sizeof(frame), NULL, 0), 0);
-	nv_wait(FAKE_NIC_COMPLETED);
-	cr_assert_eq(nv_port.sent, 1);
-	cr_assert_eq(nv_query(OID_GEN_LINK_SPEED), RNDIS_STATUS_SUCCESS);
-}
 
 /* Three frames are in the guest's hands, on the second sub-channel. */
 static void keep_three(void)
@@ -623,6 +578,27 @@ static void keep_three(void)
 static uint32_t sections_held(void)
 {
 	return nic.sections - netvsp.sections.free - netvsp.landing.sections;
+}
+
+Test(netvsp, a_successor_goes_on)
+{
+	keep_three();
+	memset(&nv_port.settings, 0, sizeof(nv_port.settings));
+	nv_restart(NV_SUBS);
+	fake_worker_run(worker);
+	cr_assert_eq(nv_port.settings.filter, RNDIS_FILTER_DIRECTED | RNDIS_FILTER_BROADCAST);
+	cr_assert(nv_port.listening);
+	cr_assert_eq(sections_held(), 3, "the guest has three");
+	cr_assert_eq(netvsp_dropped(&netvsp), 0);
+	cr_assert_eq(fake_put_completion(&subs[1], nic.kept_id, "12345678", 8), 0);
+	nv_idle();
+	cr_assert_eq(sections_held(), 0);
+	nv_deliver(2);
+	nv_wait(FAKE_NIC_FRAMES);
+	nv_send(&peer, 7, 1);
+	nv_wait(FAKE_NIC_COMPLETED);
+	cr_assert_eq(nv_port.sent, 1);
+	cr_assert_eq(nv_query(OID_GEN_LINK_SPEED), RNDIS_STATUS_SUCCESS);
 }
 
 /* The guest closes a sub-channel while nobody serves. */
@@ -716,12 +692,9 @@ Test(netvsp, what_the_guest_has_at_a_hand_over_stays_with_it)
 
 Test(netvsp, what_waited_for_the_port_is_sent_by_the_successor)
 {
-	uint8_t frame[60];
-
 	nv_ready(NVSP_VERSION_61);
-	nv_make_frame(frame, sizeof(frame));
 	nv_port.full = 1;
-	cr_assert_eq(fake_nic_put_frame(&nic, &peer, 7, 1, frame, sizeof(frame), NULL, 0), 0);
+	nv_send(&peer, 7, 1);
 	nv_idle();
 	nv_restart(0);
 	nv_wait(FAKE_NIC_COMPLETED);

@@ -137,12 +137,9 @@ Test(netvsp_hostile, a_table_that_names_channels_that_are_not_there)
 
 static void fill_port(uint32_t frames)
 {
-	uint8_t frame[60];
-
-	nv_make_frame(frame, sizeof(frame));
 	nv_port.full = 1000;
 	for (uint32_t i = 0; i < frames; i++)
-		cr_assert_eq(fake_nic_put_frame(&nic, &peer, 7 + i, i, frame, sizeof(frame), NULL, 0), 0);
+		nv_send(&peer, 7 + i, i);
 	nv_idle();
 	nv_port.in_len = 60;
 	nv_make_frame(nv_port.in, 60);
