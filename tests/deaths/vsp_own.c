@@ -6,16 +6,13 @@
 #include "tests/deaths/vsp_own.h"
 
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/death.h"
-#include "base/log.h"
 #include "guest/buffer.h"
+#include "tests/support/provider.h"
 #include "vsp/vsp.h"
-
-#define EXIT_NO_WORKER 4
 
 /* What a successor needs. */
 struct state {
@@ -23,13 +20,11 @@ struct state {
 	uint64_t target; /* number of the last packet that is to be sent */
 };
 
-static struct loop *loop;
-static struct vsp *vsp;
+static struct provider own;
 static struct vsp_buffer *buffer;
 static struct vsp_request *lending; /* waits for it */
 static uint64_t numbered;	    /* the last packet that was sent */
 static uint64_t lives;
-static bool gone;
 
 static struct state state_of(const struct vsp_channel *channel)
 {
@@ -76,10 +71,10 @@ static bool send_one(struct vsp_channel *channel)
 /* As much as there is room for. */
 static void pump(struct vsp_channel *channel)
 {
-	vsp_batch_begin(vsp);
+	vsp_batch_begin(own.vsp);
 	while (buffer && numbered < state_of(channel).target && send_one(channel))
 		;
-	vsp_batch_end(vsp);
+	vsp_batch_end(own.vsp);
 }
 
 static void own_completed(struct vsp_channel *channel, uint64_t id, const void *payload, size_t len)
@@ -192,37 +187,15 @@ static const struct vsp_device_ops ops = {
 	.revoked = own_revoked,
 };
 
-static void worker_gone(void *arg, const char *why)
+static int offer(struct provider *provider, struct err *err)
 {
-	gone = true;
-	loop_stop(loop);
+	const struct vsp_offer_desc desc = {.interface_guid = OWN_TYPE, .instance_guid = {{2}}, .name = "own0"};
+
+	return vsp_offer(provider->vsp, &desc, &ops, NULL, err);
 }
 
 int main(int argc, char **argv)
 {
-	const struct vsp_offer_desc desc = {.interface_guid = OWN_TYPE, .instance_guid = {{2}}, .name = "own0"};
-	struct vsp_config config = {.name = OWN_PROVIDER, .worker_gone = worker_gone};
-	struct err err = {0};
-	int r;
-
-	for (int i = 1; i + 1 < argc; i++)
-		if (!strcmp(argv[i], "--worker"))
-			config.worker_path = argv[i + 1];
-	if (!config.worker_path)
-		return 2;
-	log_init("vsp-own", NULL);
-	r = loop_new(&loop);
-	if (r >= 0)
-		r = vsp_attach(loop, &config, &vsp, &err);
-	if (r >= 0)
-		r = vsp_offer(vsp, &desc, &ops, NULL, &err);
-	if (r >= 0)
-		r = vsp_ready(vsp, &err);
-	if (r >= 0)
-		r = loop_run(loop);
-	if (r < 0 && !gone)
-		fprintf(stderr, "vsp-own: %s\n", err.text[0] ? err.text : strerror(-r));
-	vsp_free(vsp);
-	loop_free(loop);
-	return gone ? EXIT_NO_WORKER : 1;
+	own = (struct provider){.name = OWN_PROVIDER, .program = "vsp-own", .offer = offer};
+	return provider_main(&own, argc, argv);
 }

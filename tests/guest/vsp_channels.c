@@ -7,14 +7,12 @@
 
 #include "abi/ring.h"
 #include "base/bytes.h"
-#include "base/log.h"
 #include "ipc/loop.h"
+#include "tests/support/provider.h"
 #include "vsp/vsp.h"
 #include "vsp_channels.h"
 
-static struct vsp *vsp;
-static struct loop *loop;
-static bool gone, replace;
+static bool replace;
 static uint32_t add;
 
 static void device_packet(struct vsp_channel *channel, struct vsp_request *request)
@@ -59,7 +57,7 @@ static const struct vsp_device_ops device_ops = {
 	.close = device_close,
 };
 
-static int offer(uint8_t instance, uint16_t index, struct err *err)
+static int offer(struct provider *provider, uint8_t instance, uint16_t index, struct err *err)
 {
 	char name[16];
 	const struct vsp_offer_desc desc = {
@@ -70,20 +68,20 @@ static int offer(uint8_t instance, uint16_t index, struct err *err)
 	};
 
 	snprintf(name, sizeof(name), "%u.%u", instance, index);
-	return vsp_offer(vsp, &desc, &device_ops, NULL, err);
+	return vsp_offer(provider->vsp, &desc, &device_ops, NULL, err);
 }
 
-static int offer_device(struct err *err)
+static int offer_device(struct provider *provider, struct err *err)
 {
 	int r = 0;
 
 	for (uint16_t index = 0; index <= CHANNELS_SUBS && r >= 0; index++)
-		r = offer(1, index, err);
+		r = offer(provider, 1, index, err);
 	return r;
 }
 
 /* All of it, sub-channels first; then the same again. */
-static int replace_device(struct err *err)
+static int replace_device(struct provider *provider, struct err *err)
 {
 	int r = 0;
 
@@ -92,34 +90,28 @@ static int replace_device(struct err *err)
 		struct vsp_channel *channel;
 
 		snprintf(name, sizeof(name), "1.%u", index);
-		channel = vsp_offered(vsp, name);
+		channel = vsp_offered(provider->vsp, name);
 		if (channel)
 			vsp_withdraw(channel);
-		while (vsp_offered(vsp, name) && r >= 0)
-			r = loop_run_once(loop, true);
+		while (vsp_offered(provider->vsp, name) && r >= 0)
+			r = loop_run_once(provider->loop, true);
 	}
-	return r < 0 ? r : offer_device(err);
+	return r < 0 ? r : offer_device(provider, err);
 }
 
-static void worker_gone(void *arg, const char *why)
-{
-	gone = true;
-	loop_stop(loop);
-}
-
-static int serve(struct err *err)
+static int serve(struct provider *provider, struct err *err)
 {
 	int r = 0;
 
-	while (r >= 0 && !gone) {
+	while (r >= 0 && !provider->gone) {
 		if (replace) {
 			replace = false;
-			r = replace_device(err);
+			r = replace_device(provider, err);
 		} else if (add) {
-			r = offer((uint8_t)add, 0, err);
+			r = offer(provider, (uint8_t)add, 0, err);
 			add = 0;
 		} else {
-			r = loop_run_once(loop, true);
+			r = loop_run_once(provider->loop, true);
 		}
 	}
 	return r;
@@ -127,28 +119,8 @@ static int serve(struct err *err)
 
 int main(int argc, char **argv)
 {
-	struct vsp_config config = {.name = "storage", .worker_gone = worker_gone};
-	struct err err = {0};
-	int r;
+	struct provider provider = {
+		.name = "storage", .program = "vsp-channels", .offer = offer_device, .serve = serve};
 
-	for (int i = 1; i + 1 < argc; i++)
-		if (!strcmp(argv[i], "--worker"))
-			config.worker_path = argv[i + 1];
-	if (!config.worker_path)
-		return 2;
-	log_init("vsp-channels", NULL);
-	r = loop_new(&loop);
-	if (r >= 0)
-		r = vsp_attach(loop, &config, &vsp, &err);
-	if (r >= 0)
-		r = offer_device(&err);
-	if (r >= 0)
-		r = vsp_ready(vsp, &err);
-	if (r >= 0)
-		r = serve(&err);
-	if (r < 0 && !gone)
-		fprintf(stderr, "vsp-channels: %s\n", err.text[0] ? err.text : strerror(-r));
-	vsp_free(vsp);
-	loop_free(loop);
-	return r < 0 && !gone;
+	return provider_main(&provider, argc, argv);
 }
