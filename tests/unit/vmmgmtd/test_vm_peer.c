@@ -267,39 +267,51 @@ static bool comes(int server, uint64_t end_ns)
 	return false;
 }
 
+/* The client's NIC and its server, which have met. */
+struct met {
+	int worker, server, fd;
+	uint64_t begin_ns;
+};
+
+static struct met meet(void)
+{
+	struct met met = {.worker = connect_worker(), .server = listen_on_it(SOCK_STREAM)};
+	struct err err = {0};
+
+	met.begin_ns = clock_now_ns();
+	cr_assert_eq(vm_peer_open(fx.vm, &fx.vm->domain.nics[1], &err, &met.fd), 0, "%s", err.text);
+	cr_assert(comes(met.server, met.begin_ns + 20 * NS_PER_SEC));
+	return met;
+}
+
+static void part(const struct met *met)
+{
+	close(met->fd);
+	close(met->server);
+	close(met->worker);
+}
+
 /* What says that the one before has gone may come when the next one is there. */
 Test(vm_peer, who_is_there_is_not_replaced)
 {
-	int worker = connect_worker(), server = listen_on_it(SOCK_STREAM), fd;
-	uint64_t begin_ns = clock_now_ns();
-	struct err err = {0};
+	struct met met = meet();
 
-	cr_assert_eq(vm_peer_open(fx.vm, &fx.vm->domain.nics[1], &err, &fd), 0, "%s", err.text);
-	cr_assert(comes(server, begin_ns + 20 * NS_PER_SEC));
 	tell("net1", true);
 	tell("net1", false);
-	cr_assert(!comes(server, clock_now_ns() + 700 * NS_PER_MS), "there is somebody");
+	cr_assert(!comes(met.server, clock_now_ns() + 700 * NS_PER_MS), "there is somebody");
 	tell("net1", true);
-	cr_assert(comes(server, clock_now_ns() + 20 * NS_PER_SEC), "there is nobody");
-	close(fd);
-	close(server);
-	close(worker);
+	cr_assert(comes(met.server, clock_now_ns() + 20 * NS_PER_SEC), "there is nobody");
+	part(&met);
 }
 
 Test(vm_peer, who_lived_briefly_has_a_pause)
 {
-	int worker = connect_worker(), server = listen_on_it(SOCK_STREAM), fd;
-	uint64_t begin_ns = clock_now_ns();
-	struct err err = {0};
+	struct met met = meet();
 
-	cr_assert_eq(vm_peer_open(fx.vm, &fx.vm->domain.nics[1], &err, &fd), 0, "%s", err.text);
-	cr_assert(comes(server, begin_ns + 20 * NS_PER_SEC));
 	tell("net1", true);
-	cr_assert(comes(server, clock_now_ns() + 20 * NS_PER_SEC));
-	cr_assert_geq(clock_now_ns() - begin_ns, 500 * NS_PER_MS);
-	close(fd);
-	close(server);
-	close(worker);
+	cr_assert(comes(met.server, clock_now_ns() + 20 * NS_PER_SEC));
+	cr_assert_geq(clock_now_ns() - met.begin_ns, 500 * NS_PER_MS);
+	part(&met);
 }
 
 Test(vm_peer, a_path_goes_with_its_server)
