@@ -5,21 +5,14 @@
 #include <string.h>
 
 #include "abi/ring.h"
-#include "fake_worker.h"
 #include "guest/buffer.h"
-#include "vsp/vsp.h"
+#include "vsp_fixture.h"
 
 #define SLOTS	   4u
 #define RING_PAGES 3u
 #define GPADL	   0xe1e20u
 #define PAGE	   4096u
 
-static struct loop *loop;
-static struct fake_guest guest;
-static struct fake_channel peer;
-static struct fake_worker *worker;
-static struct vsp *vsp;
-static struct fake_packet got;
 static uint64_t pages;
 
 /* ---- the device ---- */
@@ -97,21 +90,10 @@ static const struct vsp_device_ops ops = {
 
 /* ---- around it ---- */
 
-static void worker_gone(void *arg, const char *why)
-{
-}
-
 static void attach(void)
 {
-	struct vsp_offer_desc offer = {.interface_guid = {{1}}, .instance_guid = {{2}}, .name = "nic0"};
-	struct vsp_config config = {
-		.name = "test", .worker_gone = worker_gone, .worker_path = fake_worker_path(worker)};
-	struct err err = {0};
-
-	cr_assert_eq(vsp_attach(loop, &config, &vsp, &err), 0, "%s", err.text);
-	cr_assert_eq(vsp_offer(vsp, &offer, &ops, NULL, &err), 0, "%s", err.text);
-	cr_assert_eq(vsp_ready(vsp, &err), 0, "%s", err.text);
-	cr_assert_eq(fake_worker_wait_ready(worker), 0);
+	vf_attach();
+	vf_offer("nic0", &ops, NULL);
 }
 
 static void lend(uint32_t gpadl)
@@ -123,29 +105,15 @@ static void lend(uint32_t gpadl)
 
 static void set_up(void)
 {
-	struct fake_provider provider = {.name = "test"};
-
-	cr_assert_eq(loop_new(&loop), 0);
-	fake_guest_init(&guest, 64u << 20, 2);
-	fake_channel_init(&peer, &guest, 9, 0, RING_PAGES);
+	vf_init(64u << 20, RING_PAGES, NULL);
 	pages = fake_guest_alloc(&guest, 3);
-	worker = fake_worker_new(loop, &guest, &provider);
 	attach();
 	lend(GPADL);
 	cr_assert_eq(fake_worker_open(worker, 0, &peer), 0);
 	fake_worker_run(worker);
 }
 
-static void tear_down(void)
-{
-	vsp_free(vsp);
-	fake_worker_free(worker);
-	fake_channel_done(&peer);
-	fake_guest_done(&guest);
-	loop_free(loop);
-}
-
-TestSuite(lent, .init = set_up, .fini = tear_down, .timeout = 30);
+TestSuite(lent, .init = set_up, .fini = vf_done, .timeout = 30);
 
 static bool was_told(void *arg)
 {

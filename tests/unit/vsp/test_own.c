@@ -7,21 +7,13 @@
 #include "abi/ring.h"
 #include "base/death.h"
 #include "base/fd.h"
-#include "fake_worker.h"
 #include "vsp/block.h"
-#include "vsp/vsp.h"
+#include "vsp_fixture.h"
 
 #define SLOTS	   4u
 #define SECTIONS   600u
 #define RING_PAGES 3u
 #define BUFFER	   0xcafeu
-
-static struct loop *loop;
-static struct fake_guest guest;
-static struct fake_channel peer;
-static struct fake_worker *worker;
-static struct vsp *vsp;
-static struct fake_packet got;
 
 /* ---- the device ---- */
 
@@ -149,44 +141,19 @@ static const struct vsp_device_ops plain_ops = {
 
 /* ---- around it ---- */
 
-static void worker_gone(void *arg, const char *why)
-{
-}
-
 static void attach(const struct vsp_device_ops *with)
 {
-	struct vsp_offer_desc offer = {.interface_guid = {{1}}, .instance_guid = {{2}}, .name = "nic0"};
-	struct vsp_config config = {
-		.name = "test", .worker_gone = worker_gone, .worker_path = fake_worker_path(worker)};
-	struct err err = {0};
-
-	cr_assert_eq(vsp_attach(loop, &config, &vsp, &err), 0, "%s", err.text);
-	cr_assert_eq(vsp_offer(vsp, &offer, with, NULL, &err), 0, "%s", err.text);
-	cr_assert_eq(vsp_ready(vsp, &err), 0, "%s", err.text);
-	cr_assert_eq(fake_worker_wait_ready(worker), 0);
+	vf_attach();
+	vf_offer("nic0", with, NULL);
 }
 
 static void set_up(void)
 {
-	struct fake_provider provider = {.name = "test"};
-
-	cr_assert_eq(loop_new(&loop), 0);
-	fake_guest_init(&guest, 4u << 20, 2);
-	fake_channel_init(&peer, &guest, 9, 0, RING_PAGES);
-	worker = fake_worker_new(loop, &guest, &provider);
+	vf_init(4u << 20, RING_PAGES, NULL);
 	attach(&ops);
 }
 
-static void tear_down(void)
-{
-	vsp_free(vsp);
-	fake_worker_free(worker);
-	fake_channel_done(&peer);
-	fake_guest_done(&guest);
-	loop_free(loop);
-}
-
-TestSuite(own, .init = set_up, .fini = tear_down, .timeout = 30);
+TestSuite(own, .init = set_up, .fini = vf_done, .timeout = 30);
 
 static void open_channel(void)
 {

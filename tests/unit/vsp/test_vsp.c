@@ -8,19 +8,11 @@
 
 #include "abi/ring.h"
 #include "base/fd.h"
-#include "fake_worker.h"
 #include "vsp/block.h"
-#include "vsp/vsp.h"
+#include "vsp_fixture.h"
 
 #define SLOTS	   8u
 #define RING_PAGES 3u
-
-static struct loop *loop;
-static struct fake_guest guest;
-static struct fake_channel peer;
-static struct fake_worker *worker;
-static struct vsp *vsp;
-static const char *gone;
 
 /* ---- the device ---- */
 
@@ -106,44 +98,19 @@ static const struct vsp_device_ops ops = {
 	.close = dev_close,
 };
 
-static void worker_gone(void *arg, const char *why)
-{
-	gone = why;
-}
-
 static void set_up(void)
 {
-	struct vsp_offer_desc offer = {.interface_guid = {{1}}, .instance_guid = {{2}}, .name = "echo0"};
 	int extra = fd_memfd("extra", 4096);
-	struct fake_provider provider = {
+	const struct fake_provider provider = {
 		.name = "test", .config = "hello", .config_len = 5, .fds = &extra, .fd_count = 1, .vm_name = "vm1"};
-	struct vsp_config config = {.name = "test", .worker_gone = worker_gone};
-	struct err err = {0};
 
-	cr_assert_eq(loop_new(&loop), 0);
-	fake_guest_init(&guest, 4u << 20, 2);
-	fake_channel_init(&peer, &guest, 9, 0, RING_PAGES);
-	worker = fake_worker_new(loop, &guest, &provider);
+	vf_init(4u << 20, RING_PAGES, &provider);
 	close(extra);
-	config.worker_path = fake_worker_path(worker);
-	cr_assert_eq(vsp_attach(loop, &config, &vsp, &err), 0, "%s", err.text);
-	cr_assert_eq(vsp_offer(vsp, &offer, &ops, &kept, &err), 0, "%s", err.text);
-	cr_assert_eq(vsp_ready(vsp, &err), 0, "%s", err.text);
-	cr_assert_eq(fake_worker_wait_ready(worker), 0);
+	vf_attach();
+	vf_offer("echo0", &ops, &kept);
 }
 
-static void tear_down(void)
-{
-	vsp_free(vsp);
-	fake_worker_free(worker);
-	fake_channel_done(&peer);
-	fake_guest_done(&guest);
-	loop_free(loop);
-}
-
-TestSuite(vsp, .init = set_up, .fini = tear_down, .timeout = 30);
-
-static struct fake_packet got;
+TestSuite(vsp, .init = set_up, .fini = vf_done, .timeout = 30);
 
 static void expect(uint64_t transaction_id, const void *payload, size_t len)
 {

@@ -7,19 +7,13 @@
 
 #include "abi/ring.h"
 #include "base/clock.h"
-#include "fake_worker.h"
 #include "vsp/stats_read.h"
-#include "vsp/vsp.h"
+#include "vsp_fixture.h"
 
 #define SLOTS	   4u
 #define RING_PAGES 5u
 #define PAUSE_NS   (30 * NS_PER_MS)
 
-static struct loop *loop;
-static struct fake_guest guest;
-static struct fake_channel peer;
-static struct fake_worker *worker;
-static struct vsp *vsp;
 static struct stats_unit *unit;
 
 static struct vsp_request *kept[SLOTS];
@@ -46,35 +40,18 @@ static const struct vsp_device_ops ops = {
 static void set_up(void)
 {
 	static const uint8_t place[STATS_PLACE_LEN];
-	struct vsp_offer_desc offer = {.interface_guid = {{1}}, .instance_guid = {{2}}, .name = "keeper0"};
-	struct fake_provider provider = {.name = "test", .vm_name = "vm1"};
-	struct vsp_config config = {.name = "test"};
+	const struct fake_provider provider = {.name = "test", .vm_name = "vm1"};
 	struct err err = {0};
 
-	cr_assert_eq(loop_new(&loop), 0);
-	fake_guest_init(&guest, 4u << 20, 2);
-	fake_channel_init(&peer, &guest, 9, 0, RING_PAGES);
-	worker = fake_worker_new(loop, &guest, &provider);
-	config.worker_path = fake_worker_path(worker);
-	cr_assert_eq(vsp_attach(loop, &config, &vsp, &err), 0, "%s", err.text);
+	vf_init(4u << 20, RING_PAGES, &provider);
+	vf_attach();
 	cr_assert_eq(vsp_stats_begin(vsp, &err), 0, "%s", err.text);
 	unit = stats_unit(vsp_stats(vsp), STATS_DISK, "sda", place, false);
-	cr_assert_eq(vsp_offer(vsp, &offer, &ops, NULL, &err), 0, "%s", err.text);
-	cr_assert_eq(vsp_ready(vsp, &err), 0, "%s", err.text);
-	cr_assert_eq(fake_worker_wait_ready(worker), 0);
+	vf_offer("keeper0", &ops, NULL);
 	cr_assert_eq(fake_worker_open(worker, 0, &peer), 0);
 }
 
-static void tear_down(void)
-{
-	vsp_free(vsp);
-	fake_worker_free(worker);
-	fake_channel_done(&peer);
-	fake_guest_done(&guest);
-	loop_free(loop);
-}
-
-TestSuite(vsp_stats, .init = set_up, .fini = tear_down, .timeout = 30);
+TestSuite(vsp_stats, .init = set_up, .fini = vf_done, .timeout = 30);
 
 static void put(uint64_t id)
 {
