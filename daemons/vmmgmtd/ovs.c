@@ -29,6 +29,7 @@
 #define PROGRAM	  "ovs-vsctl"
 #define LIMIT_S	  "5"		    /* ovs-vsctl's own */
 #define PATIENCE  (10 * NS_PER_SEC) /* then it is killed */
+#define AGAIN	  (6 * NS_PER_SEC)  /* then whatever somebody else has begun is over */
 #define ARGUMENTS SPAWNER_ARGS_MAX
 #define TEXT_LEN  4096u
 #define SAID_LEN  16384u /* of names that it finds: a thousand */
@@ -88,7 +89,7 @@ struct ovs {
 	struct job *jobs; /* the first one is under way, if there is a process */
 	struct spawned *process;
 	int said_fd; /* what it says */
-	struct loop_source *start, *patience;
+	struct loop_source *start, *patience, *again;
 };
 
 /* ---- command lines ---- */
@@ -490,7 +491,7 @@ int ovs_unplug(struct ovs *ovs, const char *uuid, const struct domain_nic *nic, 
 	return 0;
 }
 
-void ovs_sweep(struct ovs *ovs)
+static void sweep(struct ovs *ovs)
 {
 	struct err err = {0};
 	struct job *job = job_new(ovs, JOB_SWEEP, NULL, &err);
@@ -499,6 +500,18 @@ void ovs_sweep(struct ovs *ovs)
 		return;
 	find_command(&job->commands[STEP_FIND], ovs->base);
 	enqueue(ovs, job, NULL, NULL, NULL);
+}
+
+static void on_again(void *arg)
+{
+	sweep(arg);
+}
+
+void ovs_sweep(struct ovs *ovs)
+{
+	sweep(ovs);
+	if (ovs)
+		loop_arm(ovs->again, AGAIN);
 }
 
 void ovs_abandon(struct ovs *ovs, const void *owner)
@@ -525,7 +538,8 @@ int ovs_new(struct loop *loop, struct spawner *spawner, const char *base, struct
 		return -ENOMEM;
 	*ovs = (struct ovs){.loop = loop, .spawner = spawner, .base = base, .said_fd = -1};
 	if (loop_add_timer(loop, on_start, ovs, &ovs->start) < 0 ||
-	    loop_add_timer(loop, on_patience, ovs, &ovs->patience) < 0) {
+	    loop_add_timer(loop, on_patience, ovs, &ovs->patience) < 0 ||
+	    loop_add_timer(loop, on_again, ovs, &ovs->again) < 0) {
 		ovs_free(ovs);
 		return -ENOMEM;
 	}
@@ -549,5 +563,6 @@ void ovs_free(struct ovs *ovs)
 	fd_close(&ovs->said_fd);
 	loop_remove(&ovs->start);
 	loop_remove(&ovs->patience);
+	loop_remove(&ovs->again);
 	free(ovs);
 }

@@ -6,7 +6,8 @@
  * limit; so who comes to a name comes after who has left it. A port is known by what stands beside it in the database:
  * the VM's UUID, the NIC's MAC address, and which manager has made it. What is to go is looked up by that first: a
  * port of that name may be anybody's. What a manager did not live to remove, the next one finds (ovs_sweep()): ports
- * of ours whose device is not there any more; a host that starts anew removes them itself (transient).
+ * of ours whose device is not there any more, at once, and again when no ovs-vsctl of the former one can be left, which
+ * goes on by itself; a host that starts anew removes them itself (transient).
  *
  *	plug:   [ovs-vsctl find] -> [ovs-vsctl del-port] -> [ovs-vsctl add-port] -> answered
  *	set:    [ovs-vsctl set] -> answered
@@ -56,7 +57,8 @@ int ovs_set(struct ovs *ovs, const struct domain_nic *nic, const char *name, con
 int ovs_unplug(struct ovs *ovs, const char *uuid, const struct domain_nic *nic, const void *owner, ovs_done_fn done,
 	       void *arg, struct err *err);
 
-/** ovs_sweep - remove the ports of ours whose device is gone. Nothing is done without ovs-vsctl. */
+/** ovs_sweep - at a manager's start: remove the ports of ours whose device is gone. Nothing is done without ovs-vsctl.
+ */
 void ovs_sweep(struct ovs *ovs);
 
 /** ovs_abandon - @owner wants nothing any more: what it waits for is answered -ECANCELED, now; what has begun goes on.

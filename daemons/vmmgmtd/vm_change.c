@@ -241,6 +241,20 @@ void vm_changes_settle(struct vm *vm)
 	change_free(change);
 }
 
+bool vm_changes_on_ovs(struct vm *vm)
+{
+	struct vm_change *change = vm_change_new(vm, NULL, NULL, NULL);
+	bool is = false;
+
+	if (!change)
+		return true; /* at the worst there is none to remove */
+	if (read_plan(vm, change) == 0)
+		for (size_t i = 0; i < change->then.nic_count; i++)
+			is |= change->then.nics[i].on_ovs;
+	change_free(change);
+	return is;
+}
+
 void vm_changes_gone(struct vm *vm)
 {
 	struct vm_change *change = vm_change_new(vm, NULL, NULL, NULL);

@@ -121,10 +121,12 @@ bool vm_nics_unplug(struct vm *vm)
 
 	for (size_t i = 0; i < vm->domain.nic_count; i++)
 		vm->on_ovs |= vm->domain.nics[i].on_ovs;
-	if (!vm->on_ovs || vm->unplug == VM_UNPLUG_DONE)
+	if (vm->unplug == VM_UNPLUG_DONE)
 		return true;
 	if (vm->unplug == VM_UNPLUG_ASKED)
 		return false;
+	if (!vm->on_ovs && !vm_changes_on_ovs(vm))
+		return true;
 	vm->unplug = VM_UNPLUG_ASKED;
 	ovs_abandon(vm->env->ovs, vm);
 	if (ovs_unplug(vm->env->ovs, vm->domain.uuid, NULL, vm, on_unplugged, vm, &err) == 0)
