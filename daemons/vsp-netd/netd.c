@@ -42,7 +42,7 @@ static void on_teller(void *arg)
 
 	for (size_t i = 0; i < netd->nics; i++) {
 		/* By now the worker has said what a predecessor's guest has open. */
-		if (!netd->nic[i]->known && !netvsp_guest_has(&netd->nic[i]->netvsp))
+		if (!netd->nic[i]->known && !netvsp_guest_has(&netd->nic[i]->netvsp) && !vsp_hands_over(netd->vsp))
 			port_connect(netd->nic[i]->port, NULL);
 		netd->nic[i]->known = true;
 		fill_status(netd->nic[i], &list[i]);

@@ -183,8 +183,8 @@ void netvsp_connect(struct netvsp *netvsp, struct vsp_channel *channel)
 	const struct port_client client = {.ops = &client_ops, .arg = netvsp};
 
 	netvsp->channel[0] = channel;
-	port_connect(netvsp->port, &client);
 	rndis_apply(netvsp);
+	port_connect(netvsp->port, &client);
 }
 
 void netvsp_init_channel(struct vsp_channel *channel)
@@ -304,6 +304,15 @@ static void netvsp_sub_abandoned(struct vsp_channel *channel)
 	netvsp_listen(netvsp_of(channel));
 }
 
+/* What comes for a guest that only gets another service waits for that. */
+static void disconnect(struct netvsp *netvsp)
+{
+	if (vsp_hands_over(netvsp->vsp))
+		port_hold(netvsp->port);
+	else
+		port_connect(netvsp->port, NULL);
+}
+
 static void netvsp_close(struct vsp_channel *channel)
 {
 	struct netvsp *netvsp = netvsp_of(channel);
@@ -313,7 +322,7 @@ static void netvsp_close(struct vsp_channel *channel)
 	netvsp_drop_send_buffer(netvsp);
 	netvsp->channel[0] = NULL;
 	netvsp->hashes = netvsp->closing = false;
-	port_connect(netvsp->port, NULL);
+	disconnect(netvsp);
 	/* Of sub-channels that the guest has left open: nobody says any more that the port has room. */
 	netvsp_transmit_go_all(netvsp);
 	if (netvsp->changed)
@@ -339,7 +348,7 @@ void netvsp_init(struct netvsp *netvsp, struct vsp *vsp, struct port *port, cons
 void netvsp_done(struct netvsp *netvsp)
 {
 	if (netvsp->channel[0])
-		port_connect(netvsp->port, NULL);
+		port_hold(netvsp->port);
 	sections_done(&netvsp->sections);
 	netvsp_drop_send_buffer(netvsp);
 }

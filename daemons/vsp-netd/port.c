@@ -77,6 +77,8 @@ static void on_readable(void *arg, unsigned int queue)
 {
 	struct port *port = arg;
 
+	if (!port->known)
+		return;
 	if (!port_serves(port))
 		drop_some(port, queue);
 	else if (port->queue[queue].listening)
@@ -184,6 +186,8 @@ void port_set(struct port *port, const struct oid_settings *settings)
 	bool offloads = memcmp(port->guest.offload, settings->offload, sizeof(settings->offload)) != 0;
 
 	port->guest = *settings;
+	if (!port->connected)
+		return; /* port_connect() applies it */
 	filter_set(&port->filter, settings, port->settings.mac, port->settings.may_change_mac,
 		   port->settings.may_be_promiscuous);
 	apply_filter(port);
@@ -341,6 +345,14 @@ void port_connect(struct port *port, const struct port_client *client)
 	if (!client)
 		port->guest = (struct oid_settings){0};
 	apply_all(port);
+}
+
+void port_hold(struct port *port)
+{
+	port->known = port->connected = false;
+	port->client = (struct port_client){0};
+	apply_listen(port);
+	port_transmit_end(port);
 }
 
 static int plug_in(struct port *port, const struct nic_settings *settings, int *fds, struct net **ret_net,

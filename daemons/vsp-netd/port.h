@@ -93,6 +93,9 @@ void port_forget_lost(struct port *port);
 /** port_connect - the guest has opened its NIC, or closed it (NULL): then nothing is transmitted or received, and what
  * comes is dropped. @client: copied. */
 void port_connect(struct port *port, const struct port_client *client);
+/** port_hold - whom the guest has its NIC from is this process no more, but a successor, which connects: until then
+ * what comes waits where it is, as far as there is room, and the kernel judges it as before. */
+void port_hold(struct port *port);
 
 /**
  * port_change - other settings of the same NIC, while it serves; what cannot change is refused.
@@ -131,7 +134,8 @@ struct port_address {
 };
 size_t port_addresses(const struct port *port, struct port_address *ret, size_t max);
 
-/** port_set - what the guest has set: filter, MAC address, multicast list, offloads. @settings is valid. */
+/** port_set - what the guest has set: filter, MAC address, multicast list, offloads. @settings is valid. Before
+ * port_connect(): it has set that under a predecessor, so that nothing of its own is dropped on the way. */
 void port_set(struct port *port, const struct oid_settings *settings);
 
 /**

@@ -136,6 +136,7 @@ struct vsp {
 	size_t dirty_count;
 	unsigned int batch_depth;
 	bool ending;		     /* vsp_free(): devices are not told of anything any more */
+	bool handing_over;	     /* who closes a channel now is not its guest */
 	bool polling;		     /* rings are looked at without kicks: they stay masked */
 	bool gathers;		     /* the worker says when all have been taken over */
 	bool gathering;		     /* more channels are to be taken over before a request of any is begun */

@@ -166,8 +166,11 @@ static void handed_over(void *arg)
 static void handle_hand_over(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
 			     size_t nfds, void *arg)
 {
-	int r = vsp_quiesce(arg, (struct vsp_done){.fn = handed_over, .arg = call});
+	struct vsp *vsp = arg;
+	int r;
 
+	vsp->handing_over = true; /* it does not serve again, whatever comes of this */
+	r = vsp_quiesce(vsp, (struct vsp_done){.fn = handed_over, .arg = call});
 	if (r < 0)
 		rpc_fail(call, r, "quiescing already");
 }

@@ -301,6 +301,11 @@ uint32_t vsp_cpus(const struct vsp *vsp)
 	return vsp->cpus;
 }
 
+bool vsp_hands_over(const struct vsp *vsp)
+{
+	return vsp->handing_over;
+}
+
 uint32_t vsp_generation(const struct vsp *vsp)
 {
 	return vsp->generation;

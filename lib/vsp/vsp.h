@@ -165,6 +165,10 @@ int vsp_tell(struct vsp *vsp, const void *bytes, size_t len);
 /** vsp_changed - the answer to vsp_config.change(): err->code is 0, or nothing has changed. @change is gone. */
 void vsp_changed(struct vsp_change *change, const struct err *err);
 
+/** vsp_hands_over - whether another process is about to serve: what is closed now is closed for it, and the guest has
+ * it open all the same. */
+bool vsp_hands_over(const struct vsp *vsp);
+
 /** vsp_generation - how many processes have served under this name before: 0 for the first. */
 uint32_t vsp_generation(const struct vsp *vsp);
 

@@ -132,6 +132,8 @@ void life_hand_over(struct life *life)
 {
 	int r = fake_worker_hand_over(life->worker), status;
 
+	if (life->between)
+		life->between();
 	fake_worker_disconnect(life->worker);
 	if (waitpid(life->child, &status, 0) != life->child)
 		abort();

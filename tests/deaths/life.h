@@ -15,14 +15,15 @@
 
 #define LIFE_EXIT_NO_WORKER 4 /* its worker let go of it */
 
-/* Set before life_spawn(): program, plan, loop, worker, peer, poison. The rest is life.c's. */
+/* Set before life_spawn(): program, plan, loop, worker, peer, poison; between. The rest is life.c's. */
 struct life {
 	const char *program; /* gets --worker and --name */
 	const char *plan;    /* BULKHEAD_DEATHS */
 	struct loop *loop;
 	struct fake_worker *worker;
 	struct fake_channel *peer;
-	bool poison; /* successors are cautious */
+	bool poison;	       /* successors are cautious */
+	void (*between)(void); /* at a hand-over, when the old one has let go and still runs; NULL: nothing */
 	pid_t child;
 	unsigned int deaths, failures;
 	bool was_opened; /* the channel was asked for once: from then on it is recovered */

@@ -642,6 +642,29 @@ static void check_lost(void)
 		fail("frames are counted as dropped that have come; in all", counted);
 }
 
+/* The old one must not take them any more. */
+static void give_between(void)
+{
+	for (uint32_t i = 0; i < FRAMES; i++)
+		(void)give_frame();
+	poll(NULL, 0, 20);
+}
+
+/* With frames on their way, both ways: who goes by plan loses none. */
+static bool hand_over(void)
+{
+	for (uint32_t i = 0; i < FRAMES; i++)
+		if (!give_frame() || (i < 16 && !send_frame(i)))
+			return false;
+	run.life.between = give_between;
+	life_hand_over(&run.life);
+	if (!wait_for(all_completed, "frames are not completed") || !one_round())
+		return false;
+	if (run.life.deaths == 0 && run.sent - run.arrivals + run.given - run.gots > 0)
+		fail("lost by a planned hand-over", run.sent - run.arrivals + run.given - run.gots);
+	return true;
+}
+
 /* Return: whether all was well. */
 static bool run_plan(const char *text, unsigned int rounds, bool *ret_never)
 {
@@ -652,10 +675,8 @@ static bool run_plan(const char *text, unsigned int rounds, bool *ret_never)
 	ok = shake_hands();
 	for (unsigned int round = 0; ok && round < rounds; round++)
 		ok = one_round();
-	if (ok && rounds > 0) {
-		life_hand_over(&run.life);
-		ok = one_round();
-	}
+	if (ok && rounds > 0)
+		ok = hand_over();
 	/* who comes after one that was set otherwise gets the settings of the beginning here: so only where we say when
 	 */
 	if (ok && strcmp(text, "-") == 0)

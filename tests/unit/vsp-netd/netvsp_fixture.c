@@ -25,9 +25,17 @@ void port_connect(struct port *port, const struct port_client *client)
 {
 	(void)port;
 	nv_port.connected = client;
-	nv_port.listening = false;
+	nv_port.listening = nv_port.held = false;
+	nv_port.settings_then = nv_port.settings;
 	if (client)
 		nv_port.client = *client;
+}
+
+void port_hold(struct port *port)
+{
+	(void)port;
+	nv_port.connected = nv_port.listening = false;
+	nv_port.held = true;
 }
 
 uint64_t port_lost(const struct port *port)

@@ -19,9 +19,9 @@ extern struct fake_nic nic;
 /* The port: what it was told, and what it is to do. */
 extern struct nv_port {
 	struct port_client client;
-	bool connected, up, listening;
-	unsigned int full; /* the next so many transmits have no room */
-	struct oid_settings settings;
+	bool connected, up, listening, held;
+	unsigned int full;			     /* the next so many transmits have no room */
+	struct oid_settings settings, settings_then; /* when it was connected */
 	/* the last frame of the guest's, whole; how many there were */
 	struct port_frame frame;
 	uint8_t bytes[70000];

@@ -234,6 +234,21 @@ Test(net_tap, nothing_waits_for_a_nic_that_is_opened)
 	cr_assert_eq(get_some(), -EAGAIN);
 }
 
+/* The kernel goes on judging as the guest has set it. */
+Test(net_tap, what_comes_at_a_hand_over_waits)
+{
+	port_hold(port);
+	put(other_mac, 1000);
+	put(mac, 1000);
+	for (unsigned int i = 0; i < 3; i++)
+		cr_assert_eq(loop_run_once(loop, false), 0);
+	port_set(port, &guest);
+	port_connect(port, &client);
+	cr_assert_eq(get_some(), 1);
+	check_room(mac, 1000);
+	cr_assert_eq(get_some(), -EAGAIN);
+}
+
 Test(net_tap, only_who_may_is_promiscuous)
 {
 	guest.filter = RNDIS_FILTER_PROMISCUOUS;

@@ -690,6 +690,19 @@ Test(netvsp, what_the_guest_has_at_a_hand_over_stays_with_it)
 	cr_assert_eq(netvsp_dropped(&netvsp), 0);
 }
 
+/* What comes between two services is dropped by neither. */
+Test(netvsp, the_port_waits_for_a_successor)
+{
+	nv_ready(NVSP_VERSION_61);
+	cr_assert_eq(fake_worker_hand_over(worker), 0);
+	cr_assert(nv_port.held && !nv_port.connected);
+	nv_restart(0);
+	cr_assert(nv_port.connected);
+	cr_assert_neq(nv_port.settings_then.filter, 0, "from the beginning it knows what its guest takes");
+	cr_assert_eq(fake_worker_close(worker, 0), 0);
+	cr_assert(!nv_port.held && !nv_port.connected, "nobody takes it");
+}
+
 Test(netvsp, what_waited_for_the_port_is_sent_by_the_successor)
 {
 	nv_ready(NVSP_VERSION_61);

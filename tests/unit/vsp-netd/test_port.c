@@ -232,6 +232,29 @@ Test(port, what_came_before_a_successor_is_its_guests)
 	cr_assert_eq(get(), -EAGAIN);
 }
 
+/* Nor what comes while it goes. */
+Test(port, what_comes_while_it_hands_over_is_its_guests)
+{
+	struct err err = {0};
+	int own[] = {fd_dup(worker_fd)};
+
+	put(mac, FRAME_LEN);
+	port_listen(port, 0, true);
+	port_hold(port);
+	put(mac, FRAME_LEN);
+	for (unsigned int i = 0; i < 5; i++)
+		cr_assert_eq(loop_run_once(loop, false), 0);
+	cr_assert_eq(readable, 0);
+	cr_assert_eq(get(), -EAGAIN);
+	port_free(port);
+	cr_assert_eq(port_new(loop, &settings, own, 1, memory, &port, &err), 0, "%s", err.text);
+	port_set(port, &guest);
+	port_connect(port, &client);
+	cr_assert_eq(get(), 1);
+	cr_assert_eq(get(), 1);
+	cr_assert_eq(get(), -EAGAIN);
+}
+
 Test(port, link_goes_down_with_its_peer_and_by_settings)
 {
 	int none = -1;
