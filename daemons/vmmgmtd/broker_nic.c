@@ -430,6 +430,49 @@ static int macvtap_open(const struct domain_nic *nic, const char *name, int inde
 	return 0;
 }
 
+/* Return: of the device that it is on; 0: nobody knows. */
+static uint32_t mtu_below(const struct domain_nic *nic)
+{
+	const size_t head = NLMSG_LENGTH(sizeof(struct ifinfomsg));
+	const void *found = NULL;
+	union reply told;
+	uint32_t mtu = 0;
+	size_t len;
+
+	if (ask_about(nic->source, &told) == 0)
+		found = find_attribute(told.bytes + head, told.header.nlmsg_len - head, IFLA_MTU, sizeof(mtu), &len);
+	if (found)
+		memcpy(&mtu, found, sizeof(mtu));
+	return mtu;
+}
+
+static bool is_loopback(const char *name)
+{
+	union reply told;
+
+	return ask_about(name, &told) == 0 &&
+	       ((const struct ifinfomsg *)NLMSG_DATA(&told.header))->ifi_flags & IFF_LOOPBACK;
+}
+
+/* The kernel has one number for all of them. */
+static int fail_below(const struct domain_nic *nic, struct err *err)
+{
+	const uint32_t mtu = mtu_below(nic);
+
+	if (is_loopback(nic->source))
+		return err_set(err, -EINVAL, "NIC %s: %s leads nowhere: name another device", nic->alias, nic->source);
+	if (mtu && nic->mtu > mtu)
+		return err_set(
+			err, -EINVAL,
+			"NIC %s: its MTU is more than that of %s: give it at most %u, or %s more (ip link set %s "
+			"mtu %u)",
+			nic->alias, nic->source, mtu, nic->source, nic->source, nic->mtu);
+	return err_set(err, -EINVAL,
+		       "NIC %s: a macvtap on %s cannot be made: one with mode passthrough must be alone there: detach "
+		       "the others, or name another device",
+		       nic->alias, nic->source);
+}
+
 static int fail_macvtap(const struct domain_nic *nic, int r, struct err *err)
 {
 	if (r == -EOPNOTSUPP)
@@ -438,11 +481,7 @@ static int fail_macvtap(const struct domain_nic *nic, int r, struct err *err)
 		return err_set(err, r, "NIC %s: %s is in use by a bridge or the like: name another device", nic->alias,
 			       nic->source);
 	if (r == -EINVAL)
-		return err_set(
-			err, r,
-			"NIC %s: a macvtap on %s cannot be made: its MTU is more than that of %s, or one of both "
-			"with mode passthrough is not alone there",
-			nic->alias, nic->source, nic->source);
+		return fail_below(nic, err);
 	return err_set(err, r, "NIC %s: a macvtap on %s cannot be made: %s", nic->alias, nic->source, strerror(-r));
 }
 
@@ -472,10 +511,15 @@ static int open_macvtap(const struct domain_nic *nic, int control, struct err *e
 	if (r == 0)
 		return 0;
 	macvtap_remove(nic, name);
-	return r == -EADDRINUSE
-		       ? err_set(err, r, "NIC %s: its MAC address is in use on %s already: give it another", nic->alias,
-				 nic->source)
-		       : err_set(err, r, "NIC %s: macvtap %s cannot be opened: %s", nic->alias, name, strerror(-r));
+	if (r == -EADDRINUSE)
+		return err_set(err, r, "NIC %s: its MAC address is in use on %s already: give it another", nic->alias,
+			       nic->source);
+	if (r == -EPERM)
+		return err_set(err, r,
+			       "NIC %s: vmmgmtd may not open macvtaps: \"modprobe macvtap\", restart vmmgmtd.service, "
+			       "and try again",
+			       nic->alias);
+	return err_set(err, r, "NIC %s: macvtap %s cannot be opened: %s", nic->alias, name, strerror(-r));
 }
 
 int broker_open_nic(const struct domain_nic *nic, struct err *err, int *ret_fds)
@@ -500,6 +544,7 @@ int broker_nic_set_mtu(const struct domain_nic *nic, struct err *err)
 	_cleanup_close_ int control = open_control();
 	char name[DOMAIN_IFNAME_MAX];
 	int r = control < 0 ? control : 0;
+	uint32_t below;
 
 	if (nic->existing)
 		return 0;
@@ -511,6 +556,8 @@ int broker_nic_set_mtu(const struct domain_nic *nic, struct err *err)
 			       "NIC %s: there is no network device %s: it was removed, or its VM runs since an earlier "
 			       "version, which named it otherwise: set its MTU with --config, and start the VM anew",
 			       nic->alias, name);
+	if (r == -EINVAL && nic->type == DOMAIN_NIC_DIRECT && (below = mtu_below(nic)) && nic->mtu > below)
+		return fail_below(nic, err);
 	return r < 0 ? err_set(err, r, "NIC %s: %s cannot have MTU %u: %s", nic->alias, name, nic->mtu,
 			       r == -EPERM ? privilege : strerror(-r))
 		     : 0;
