@@ -30,6 +30,7 @@
 #define LIMIT_S	  "5"		    /* ovs-vsctl's own */
 #define PATIENCE  (10 * NS_PER_SEC) /* then it is killed */
 #define AGAIN	  (6 * NS_PER_SEC)  /* then whatever somebody else has begun is over */
+#define AGAIN_MAX (60 * NS_PER_SEC)
 #define ARGUMENTS SPAWNER_ARGS_MAX
 #define TEXT_LEN  4096u
 #define SAID_LEN  16384u /* of names that it finds: a thousand */
@@ -90,6 +91,7 @@ struct ovs {
 	struct spawned *process;
 	int said_fd; /* what it says */
 	struct loop_source *start, *patience, *again;
+	uint64_t pause_ns; /* before what could not be removed is looked for again; 0: there is nothing */
 };
 
 /* ---- command lines ---- */
@@ -210,6 +212,7 @@ static const struct {
 	 "Open vSwitch has a port of its device's name, which is not ours: remove that, or say <target dev=>, with "
 	 "another name",
 	 -EEXIST},
+	{"no row \"", "it has lost its port there: detach it, and attach it again, or start the VM anew", -ENOENT},
 };
 
 /* The line that matters: the last one that is the program's own. */
@@ -323,11 +326,25 @@ static void read_said(struct ovs *ovs, char *ret, size_t size)
 	fd_close(&ovs->said_fd);
 }
 
+/* What is not removed now may be by a sweep, for its device goes. */
+static void look_again(struct ovs *ovs, enum job_kind kind, int error)
+{
+	const bool is_left = kind == JOB_UNPLUG ? !ovs->pause_ns : kind == JOB_SWEEP && ovs->pause_ns;
+
+	if (kind == JOB_SWEEP && !error)
+		ovs->pause_ns = 0;
+	if (!error || !is_left)
+		return;
+	ovs->pause_ns = MIN(MAX(2 * ovs->pause_ns, AGAIN), AGAIN_MAX);
+	loop_arm(ovs->again, ovs->pause_ns);
+}
+
 static void finish(struct ovs *ovs, int error, const char *text)
 {
 	struct job *job = ovs->jobs;
 
 	ovs->jobs = job->next;
+	look_again(ovs, job->kind, error);
 	answer(job, error, text);
 	job_free(job);
 	if (ovs->jobs)

@@ -7,7 +7,8 @@
  * the VM's UUID, the NIC's MAC address, and which manager has made it. What is to go is looked up by that first: a
  * port of that name may be anybody's. What a manager did not live to remove, the next one finds (ovs_sweep()): ports
  * of ours whose device is not there any more, at once, and again when no ovs-vsctl of the former one can be left, which
- * goes on by itself; a host that starts anew removes them itself (transient).
+ * goes on by itself; a host that starts anew removes them itself (transient). What could not be removed is swept, too,
+ * after a pause that doubles up to a minute, until the switch answers.
  *
  *	plug:   [ovs-vsctl find] -> [ovs-vsctl del-port] -> [ovs-vsctl add-port] -> answered
  *	set:    [ovs-vsctl set] -> answered
