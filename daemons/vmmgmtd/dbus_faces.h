@@ -37,8 +37,28 @@ void dbus_stats_reply(struct vm *vm, struct msgbus_call *call);
 bool dbus_vm_waits(const struct vm_face *face, struct msgbus_call *call,
 		   void (*handler)(struct msgbus_call *call, void *arg));
 
+/** dbus_vm_check_flags - Return: whether only @allowed flags are set; else the call has been answered. */
+bool dbus_vm_check_flags(struct msgbus_call *call, uint32_t flags, uint32_t allowed);
+
+/** dbus_vm_reply_name - of a change of a disk or NIC, as vm_change_fn; @arg: the call. */
+void dbus_vm_reply_name(int error, const char *text, const char *name, void *arg);
+void dbus_vm_reply_nothing(int error, const char *text, const char *name, void *arg);
+
 /** dbus_vm_changed - tell what may have changed. */
 void dbus_vm_changed(struct vm_face *face);
+
+/* ---- dbus_disk.c: methods of VM1, and how it tells its properties Disks, DiskSettings, Drives, DiskErrors ---- */
+
+void dbus_disk_attach(struct msgbus_call *call, void *arg);
+void dbus_disk_detach(struct msgbus_call *call, void *arg);
+void dbus_disk_resize(struct msgbus_call *call, void *arg);
+void dbus_disk_set(struct msgbus_call *call, void *arg);
+void dbus_disk_set_faults(struct msgbus_call *call, void *arg);
+void dbus_disk_change_medium(struct msgbus_call *call, void *arg);
+void dbus_disk_get_all(void *object, struct msgbus_out *out);
+void dbus_disk_get_settings(void *object, struct msgbus_out *out);
+void dbus_disk_get_drives(void *object, struct msgbus_out *out);
+void dbus_disk_get_errors(void *object, struct msgbus_out *out);
 
 /* ---- dbus_nic.c: methods of VM1, and how it tells its property Interfaces ---- */
 

@@ -9,31 +9,6 @@
 #include "base/bytes.h"
 #include "dbus_faces.h"
 
-static void reply_alias(int error, const char *text, const char *alias, void *arg)
-{
-	if (error)
-		msgbus_fail(arg, error, text);
-	else
-		msgbus_reply(arg, "s", alias);
-}
-
-static void reply_nothing(int error, const char *text, const char *alias, void *arg)
-{
-	(void)alias;
-	if (error)
-		msgbus_fail(arg, error, text);
-	else
-		msgbus_reply(arg, "");
-}
-
-/* Return: whether only @allowed flags are set; else the call has been answered. */
-static bool check_flags(struct msgbus_call *call, uint32_t flags, uint32_t allowed)
-{
-	if (flags & ~allowed)
-		msgbus_fail(call, -EINVAL, "flags: a flag is set that this version does not know");
-	return !(flags & ~allowed);
-}
-
 void dbus_nic_attach(struct msgbus_call *call, void *arg)
 {
 	struct vm_face *face = arg;
@@ -45,8 +20,8 @@ void dbus_nic_attach(struct msgbus_call *call, void *arg)
 		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "su", &xml, &flags);
-	if (check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG))
-		vm_attach_nic(face->vm, xml, flags, reply_alias, call);
+	if (dbus_vm_check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG))
+		vm_attach_nic(face->vm, xml, flags, dbus_vm_reply_name, call);
 }
 
 void dbus_nic_detach(struct msgbus_call *call, void *arg)
@@ -60,8 +35,9 @@ void dbus_nic_detach(struct msgbus_call *call, void *arg)
 		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "suu", &alias, &flags, &timeout_s);
-	if (check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG | BULKHEAD_CHANGE_FORCE))
-		vm_detach_nic(face->vm, alias, flags, timeout_s, reply_nothing, call);
+	if (dbus_vm_check_flags(call, flags,
+				BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG | BULKHEAD_CHANGE_FORCE))
+		vm_detach_nic(face->vm, alias, flags, timeout_s, dbus_vm_reply_nothing, call);
 }
 
 void dbus_nic_set(struct msgbus_call *call, void *arg)
@@ -78,8 +54,8 @@ void dbus_nic_set(struct msgbus_call *call, void *arg)
 	msgbus_in_read(&in, "s", &alias);
 	if (msgbus_in_strv(&in, &settings) < 0 || msgbus_in_read(&in, "u", &flags) < 0)
 		msgbus_fail(call, -EINVAL, "settings: they cannot be read");
-	else if (check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG))
-		vm_set_nic(face->vm, alias, (const char *const *)settings, flags, reply_nothing, call);
+	else if (dbus_vm_check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG))
+		vm_set_nic(face->vm, alias, (const char *const *)settings, flags, dbus_vm_reply_nothing, call);
 	msgbus_strv_free(settings);
 }
 
@@ -121,7 +97,7 @@ void dbus_nic_capture(struct msgbus_call *call, void *arg)
 	else if (read_filter(lines, filter, &capture.filter_len) < 0)
 		msgbus_fail(call, -EINVAL, "filter: instructions are \"CODE JT JF K\", at most 256");
 	else
-		vm_capture_nic(face->vm, alias, &capture, reply_nothing, call);
+		vm_capture_nic(face->vm, alias, &capture, dbus_vm_reply_nothing, call);
 	if (capture.fd >= 0)
 		close(capture.fd);
 	msgbus_strv_free(lines);
@@ -138,7 +114,7 @@ void dbus_nic_stop_capture(struct msgbus_call *call, void *arg)
 		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "s", &alias);
-	vm_capture_nic(face->vm, alias, &none, reply_nothing, call);
+	vm_capture_nic(face->vm, alias, &none, dbus_vm_reply_nothing, call);
 }
 
 /* ---- Interfaces ---- */

@@ -30,17 +30,35 @@ static void reply_done(int error, const char *text, void *arg)
 		msgbus_reply(call, "");
 }
 
-/* Return: whether only @allowed flags are set; else the call has been answered. */
+void dbus_vm_reply_name(int error, const char *text, const char *name, void *arg)
+{
+	if (error)
+		msgbus_fail(arg, error, text);
+	else
+		msgbus_reply(arg, "s", name);
+}
+
+void dbus_vm_reply_nothing(int error, const char *text, const char *name, void *arg)
+{
+	(void)name;
+	reply_done(error, text, arg);
+}
+
+bool dbus_vm_check_flags(struct msgbus_call *call, uint32_t flags, uint32_t allowed)
+{
+	if (flags & ~allowed)
+		msgbus_fail(call, -EINVAL, "flags: a flag is set that this version does not know");
+	return !(flags & ~allowed);
+}
+
+/* The flags of a call that takes nothing else. Return: as dbus_vm_check_flags(). */
 static bool read_flags(struct msgbus_call *call, uint32_t allowed, uint32_t *ret_flags)
 {
 	struct msgbus_in in;
 
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "u", ret_flags);
-	if (!(*ret_flags & ~allowed))
-		return true;
-	msgbus_fail(call, -EINVAL, "flags: a flag is set that this version does not know");
-	return false;
+	return dbus_vm_check_flags(call, *ret_flags, allowed);
 }
 
 /* A call that comes again. */
@@ -203,127 +221,6 @@ static void vm1_upgrade_service(struct msgbus_call *call, void *arg)
 	vm_upgrade(face->vm, service, path, reply_done, call);
 }
 
-/* ---- disks ---- */
-
-_Static_assert(BULKHEAD_CHANGE_PERSISTENT == VM_CHANGE_PERSISTENT && BULKHEAD_CHANGE_CONFIG == VM_CHANGE_CONFIG &&
-		       BULKHEAD_CHANGE_FORCE == VM_CHANGE_FORCE && BULKHEAD_DISK_SHRINK == VM_DISK_SHRINK,
-	       "the flags of the bus are those of the object");
-
-static void reply_target(int error, const char *text, const char *target, void *arg)
-{
-	if (error)
-		msgbus_fail(arg, error, text);
-	else
-		msgbus_reply(arg, "s", target);
-}
-
-static void reply_disk(int error, const char *text, const char *target, void *arg)
-{
-	(void)target;
-	reply_done(error, text, arg);
-}
-
-/* Return: whether only @allowed flags are set; else the call has been answered. */
-static bool check_flags(struct msgbus_call *call, uint32_t flags, uint32_t allowed)
-{
-	if (flags & ~allowed)
-		msgbus_fail(call, -EINVAL, "flags: a flag is set that this version does not know");
-	return !(flags & ~allowed);
-}
-
-static void vm1_attach_disk(struct msgbus_call *call, void *arg)
-{
-	struct vm_face *face = arg;
-	const char *disk = "";
-	struct msgbus_in in;
-	uint32_t flags = 0;
-
-	if (dbus_vm_waits(face, call, vm1_attach_disk))
-		return;
-	msgbus_call_in(call, &in);
-	msgbus_in_read(&in, "su", &disk, &flags);
-	if (check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG))
-		vm_attach_disk(face->vm, disk, flags, reply_target, call);
-}
-
-static void vm1_detach_disk(struct msgbus_call *call, void *arg)
-{
-	struct vm_face *face = arg;
-	uint32_t flags = 0, timeout_s = 0;
-	const char *target = "";
-	struct msgbus_in in;
-
-	if (dbus_vm_waits(face, call, vm1_detach_disk))
-		return;
-	msgbus_call_in(call, &in);
-	msgbus_in_read(&in, "suu", &target, &flags, &timeout_s);
-	if (check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG | BULKHEAD_CHANGE_FORCE))
-		vm_detach_disk(face->vm, target, flags, timeout_s, reply_disk, call);
-}
-
-static void vm1_resize_disk(struct msgbus_call *call, void *arg)
-{
-	struct vm_face *face = arg;
-	const char *target = "";
-	struct msgbus_in in;
-	uint64_t bytes = 0;
-	uint32_t flags = 0;
-
-	if (dbus_vm_waits(face, call, vm1_resize_disk))
-		return;
-	msgbus_call_in(call, &in);
-	msgbus_in_read(&in, "stu", &target, &bytes, &flags);
-	if (check_flags(call, flags, BULKHEAD_DISK_SHRINK))
-		vm_resize_disk(face->vm, target, bytes, flags, reply_disk, call);
-}
-
-static void vm1_set_disk(struct msgbus_call *call, void *arg)
-{
-	struct vm_face *face = arg;
-	const char *target = "";
-	char **settings = NULL;
-	struct msgbus_in in;
-	uint32_t flags = 0;
-
-	if (dbus_vm_waits(face, call, vm1_set_disk))
-		return;
-	msgbus_call_in(call, &in);
-	msgbus_in_read(&in, "s", &target);
-	if (msgbus_in_strv(&in, &settings) < 0 || msgbus_in_read(&in, "u", &flags) < 0)
-		msgbus_fail(call, -EINVAL, "settings: they cannot be read");
-	else if (check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG))
-		vm_set_disk(face->vm, target, (const char *const *)settings, flags, reply_disk, call);
-	msgbus_strv_free(settings);
-}
-
-static void vm1_set_disk_faults(struct msgbus_call *call, void *arg)
-{
-	struct vm_face *face = arg;
-	const char *target = "", *faults = "";
-	struct msgbus_in in;
-
-	if (dbus_vm_waits(face, call, vm1_set_disk_faults))
-		return;
-	msgbus_call_in(call, &in);
-	msgbus_in_read(&in, "ss", &target, &faults);
-	vm_set_disk_faults(face->vm, target, faults, reply_disk, call);
-}
-
-static void vm1_change_medium(struct msgbus_call *call, void *arg)
-{
-	struct vm_face *face = arg;
-	const char *target = "", *image = "";
-	struct msgbus_in in;
-	uint32_t flags = 0;
-
-	if (dbus_vm_waits(face, call, vm1_change_medium))
-		return;
-	msgbus_call_in(call, &in);
-	msgbus_in_read(&in, "ssu", &target, &image, &flags);
-	if (check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG | BULKHEAD_CHANGE_FORCE))
-		vm_change_medium(face->vm, target, image, flags, reply_disk, call);
-}
-
 static void vm1_get_statistics(struct msgbus_call *call, void *arg)
 {
 	struct vm_face *face = arg;
@@ -347,12 +244,12 @@ static const struct msgbus_method methods[] = {
 	{"OpenConsole", "b backlog", "h console", MSGBUS_OWNER, vm1_open_console},
 	{"UpgradeService", "s service, s program", "", MSGBUS_OWNER, vm1_upgrade_service},
 	{"GetStatistics", "u flags", "a{sv} statistics", MSGBUS_OWNER, vm1_get_statistics},
-	{"AttachDisk", "s disk, u flags", "s target", MSGBUS_OWNER, vm1_attach_disk},
-	{"DetachDisk", "s target, u flags, u timeout", "", MSGBUS_OWNER, vm1_detach_disk},
-	{"ResizeDisk", "s target, t bytes, u flags", "", MSGBUS_OWNER, vm1_resize_disk},
-	{"SetDisk", "s target, as settings, u flags", "", MSGBUS_OWNER, vm1_set_disk},
-	{"SetDiskFaults", "s target, s faults", "", MSGBUS_OWNER, vm1_set_disk_faults},
-	{"ChangeMedium", "s target, s image, u flags", "", MSGBUS_OWNER, vm1_change_medium},
+	{"AttachDisk", "s disk, u flags", "s target", MSGBUS_OWNER, dbus_disk_attach},
+	{"DetachDisk", "s target, u flags, u timeout", "", MSGBUS_OWNER, dbus_disk_detach},
+	{"ResizeDisk", "s target, t bytes, u flags", "", MSGBUS_OWNER, dbus_disk_resize},
+	{"SetDisk", "s target, as settings, u flags", "", MSGBUS_OWNER, dbus_disk_set},
+	{"SetDiskFaults", "s target, s faults", "", MSGBUS_OWNER, dbus_disk_set_faults},
+	{"ChangeMedium", "s target, s image, u flags", "", MSGBUS_OWNER, dbus_disk_change_medium},
 	{"AttachInterface", "s interface, u flags", "s nic", MSGBUS_OWNER, dbus_nic_attach},
 	{"DetachInterface", "s nic, u flags, u timeout", "", MSGBUS_OWNER, dbus_nic_detach},
 	{"SetInterface", "s nic, as settings, u flags", "", MSGBUS_OWNER, dbus_nic_set},
@@ -420,104 +317,6 @@ static void get_memory(void *object, struct msgbus_out *out)
 static void get_cpus(void *object, struct msgbus_out *out)
 {
 	msgbus_out_write(out, "u", domain_of(object)->cpus);
-}
-
-static void get_disks(void *object, struct msgbus_out *out)
-{
-	const struct domain *d = domain_of(object);
-	struct msgbus_out list, item;
-
-	msgbus_out_open(out, 'a', "(sssb)", &list);
-	for (size_t i = 0; i < d->disk_count; i++) {
-		const struct domain_disk *disk = &d->disks[i];
-
-		msgbus_out_open(&list, 'r', NULL, &item);
-		msgbus_out_write(&item, "sssb", disk->target, disk->image ? disk->image : "",
-				 disk->type == DOMAIN_DISK_BLOCK ? "block" : "file", (int)disk->readonly);
-		msgbus_out_close(&item);
-	}
-	msgbus_out_close(&list);
-}
-
-static void put_setting(const char *setting, void *arg)
-{
-	msgbus_out_write(arg, "s", setting);
-}
-
-static void get_disk_settings(void *object, struct msgbus_out *out)
-{
-	const struct domain *d = domain_of(object);
-	struct msgbus_out dict, entry, list;
-
-	msgbus_out_open(out, 'a', "{sas}", &dict);
-	for (size_t i = 0; i < d->disk_count; i++) {
-		msgbus_out_open(&dict, 'e', NULL, &entry);
-		msgbus_out_write(&entry, "s", d->disks[i].target);
-		msgbus_out_open(&entry, 'a', "s", &list);
-		domain_disk_settings(&d->disks[i], put_setting, &list);
-		msgbus_out_close(&list);
-		msgbus_out_close(&entry);
-	}
-	msgbus_out_close(&dict);
-}
-
-/* NULL: it does not run, or has not told. */
-static const struct worker_drive *find_drive(const struct vm_info *info, const char *target)
-{
-	for (size_t s = 0; s < info->service_count; s++)
-		for (size_t i = 0; i < info->services[s].drive_count; i++)
-			if (!strcmp(info->services[s].drives[i].target, target))
-				return &info->services[s].drives[i];
-	return NULL;
-}
-
-static void get_drives(void *object, struct msgbus_out *out)
-{
-	const struct domain *d = domain_of(object);
-	const struct vm_info info = info_of(object);
-	struct msgbus_out list, item;
-
-	msgbus_out_open(out, 'a', "(ssbb)", &list);
-	for (size_t i = 0; i < d->disk_count; i++) {
-		const struct worker_drive *drive = find_drive(&info, d->disks[i].target);
-
-		if (!d->disks[i].cdrom)
-			continue;
-		msgbus_out_open(&list, 'r', NULL, &item);
-		msgbus_out_write(&item, "ssbb", d->disks[i].target, "cdrom", (int)(drive && drive->open),
-				 (int)(drive && drive->locked));
-		msgbus_out_close(&item);
-	}
-	msgbus_out_close(&list);
-}
-
-/* NULL: it works, as far as is known. */
-static const char *find_disk_error(const struct vm_info *info, const char *target)
-{
-	for (size_t s = 0; s < info->service_count; s++)
-		for (size_t i = 0; i < info->services[s].error_count; i++)
-			if (!strcmp(info->services[s].errors[i].target, target))
-				return info->services[s].errors[i].kind;
-	return NULL;
-}
-
-static void get_disk_errors(void *object, struct msgbus_out *out)
-{
-	const struct domain *d = domain_of(object);
-	const struct vm_info info = info_of(object);
-	struct msgbus_out dict, entry;
-
-	msgbus_out_open(out, 'a', "{ss}", &dict);
-	for (size_t i = 0; i < d->disk_count; i++) {
-		const char *error = find_disk_error(&info, d->disks[i].target);
-
-		if (!error)
-			continue;
-		msgbus_out_open(&dict, 'e', NULL, &entry);
-		msgbus_out_write(&entry, "ss", d->disks[i].target, error);
-		msgbus_out_close(&entry);
-	}
-	msgbus_out_close(&dict);
 }
 
 static void get_console_pty(void *object, struct msgbus_out *out)
@@ -633,11 +432,11 @@ static const struct msgbus_property properties[] = {
 	{"Autostart", "b", MSGBUS_EMITS, get_autostart},
 	{"Memory", "t", MSGBUS_EMITS, get_memory},
 	{"CPUs", "u", MSGBUS_EMITS, get_cpus},
-	{"Disks", "a(sssb)", MSGBUS_EMITS, get_disks},
-	{"DiskSettings", "a{sas}", MSGBUS_EMITS, get_disk_settings},
-	{"Drives", "a(ssbb)", MSGBUS_EMITS, get_drives},
+	{"Disks", "a(sssb)", MSGBUS_EMITS, dbus_disk_get_all},
+	{"DiskSettings", "a{sas}", MSGBUS_EMITS, dbus_disk_get_settings},
+	{"Drives", "a(ssbb)", MSGBUS_EMITS, dbus_disk_get_drives},
 	{"Interfaces", "a{sa{sv}}", MSGBUS_EMITS, dbus_nic_get_all},
-	{"DiskErrors", "a{ss}", MSGBUS_EMITS, get_disk_errors},
+	{"DiskErrors", "a{ss}", MSGBUS_EMITS, dbus_disk_get_errors},
 	{"ConsolePty", "s", MSGBUS_EMITS, get_console_pty},
 	{"ConsoleLog", "s", MSGBUS_EMITS, get_console_log},
 	{"LogFile", "s", MSGBUS_EMITS, get_log_file},
