@@ -18,12 +18,10 @@
  */
 #include "launcher.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,15 +34,13 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "dbus/conn.h"
+#include "systemd_unit.h"
 
 #define SYSTEMD_NAME	"org.freedesktop.systemd1"
 #define SYSTEMD_PATH	"/org/freedesktop/systemd1"
 #define SYSTEMD_MANAGER "org.freedesktop.systemd1.Manager"
 #define SYSTEMD_SERVICE "org.freedesktop.systemd1.Service"
-#define UNIT_PREFIX	"/org/freedesktop/systemd1/unit/"
 
-#define UNIT_MAX     128
-#define PATH_LEN     (sizeof(UNIT_PREFIX) + 3 * UNIT_MAX)
 #define WHY_MAX	     256
 #define HOW_TRIES    10u /* it may not have noticed the end yet */
 #define HOW_WAIT     (20 * NS_PER_MS)
@@ -73,8 +69,8 @@ struct launched {
 	unsigned int refs; /* the owner's, and one for each call under way */
 	bool released;
 	enum launched_state state;
-	char unit[UNIT_MAX]; /* "": not known */
-	char *job;	     /* object path, once it is known */
+	char unit[SYSTEMD_UNIT_MAX]; /* "": not known */
+	char *job;		     /* object path, once it is known */
 	struct launch_id id;
 	int pidfd;
 	struct loop_source *end, *timer;
@@ -82,73 +78,6 @@ struct launched {
 	char why[WHY_MAX]; /* "": to be asked */
 	char result[32];   /* of a job that is not done: for when the unit does not know */
 };
-
-/* ---- names ---- */
-
-/* Spec: systemd-escape(1): '-' of an instance would be '/'. */
-static void escape_instance(const char *uuid, char *ret, size_t size)
-{
-	size_t len = 0;
-
-	for (; *uuid && len + 5 < size; uuid++) {
-		if (*uuid == '-')
-			len += (size_t)snprintf(ret + len, size - len, "\\x2d");
-		else
-			ret[len++] = *uuid;
-	}
-	ret[len] = 0;
-}
-
-static void unit_name(const char *program, const char *uuid, char ret[UNIT_MAX])
-{
-	char instance[UNIT_MAX / 2 + 32];
-
-	escape_instance(uuid, instance, sizeof(instance));
-	snprintf(ret, UNIT_MAX, "%.20s@%.90s.service", program, instance);
-}
-
-static void transient_name(const struct launch_request *request, char ret[UNIT_MAX])
-{
-	snprintf(ret, UNIT_MAX, "bulkhead-%.16s-%.40s-%.32s.service", request->program, request->uuid, request->unit);
-}
-
-/* Object paths have letters and digits; the rest is _xx. */
-static void unit_path(const char *unit, char ret[PATH_LEN])
-{
-	size_t len = (size_t)snprintf(ret, PATH_LEN, UNIT_PREFIX);
-
-	for (; *unit && len + 4 < PATH_LEN; unit++) {
-		if (isalnum((unsigned char)*unit))
-			ret[len++] = *unit;
-		else
-			len += (size_t)snprintf(ret + len, PATH_LEN - len, "_%02x", (unsigned char)*unit);
-	}
-	ret[len] = 0;
-}
-
-/* The unit that a process belongs to: the last part of its control group. Return: 0 or -ESRCH. */
-static int unit_of(pid_t pid, char ret[UNIT_MAX])
-{
-	char path[64], text[1024], *last;
-	_cleanup_close_ int fd = -1;
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (n <= 0)
-		return -ESRCH;
-	text[n] = 0;
-	last = strstr(text, "0::/"); /* the unified hierarchy */
-	if (!last)
-		return -ESRCH;
-	last[strcspn(last, "\n")] = 0;
-	last = strrchr(last, '/') + 1;
-	if (strlen(last) >= UNIT_MAX)
-		return -ESRCH;
-	strcpy(ret, last);
-	return 0;
-}
 
 /* ---- the object ---- */
 
@@ -267,10 +196,10 @@ static void on_how(int error, const char *text, struct msgbus_msg *msg, void *ar
 
 static int get_all(struct launched *p, msgbus_reply_fn fn)
 {
-	char path[PATH_LEN];
+	char path[SYSTEMD_PATH_MAX];
 	int r;
 
-	unit_path(p->unit, path);
+	systemd_unit_path(p->unit, path);
 	p->refs++;
 	r = msgbus_call_async(p->systemd->bus, SYSTEMD_NAME, path, DBUS_PROPERTIES_INTERFACE, "GetAll", 0, fn, p, "s",
 			      SYSTEMD_SERVICE);
@@ -445,163 +374,12 @@ static void systemd_release(struct launched *p)
 	launched_unref(p);
 }
 
-/* Spec: systemd.exec(5), EnvironmentFile=: in double quotes a backslash stands before ", \, ` and $. */
-static void append_quoted(char *text, size_t size, const char *name, const char *value)
-{
-	size_t len = strlen(text);
-
-	len += (size_t)snprintf(text + len, size - len, "%s=\"", name);
-	for (; *value && len + 5 < size; value++) {
-		if (strchr("\"\\`$", *value))
-			text[len++] = '\\';
-		text[len++] = *value;
-	}
-	snprintf(text + len, size - len, "\"\n");
-}
-
-static int write_environment(const struct systemd *systemd, const struct launch_request *request, struct err *err)
-{
-	char folder[PATH_MAX], name[NAME_MAX], text[1024] = "";
-	_cleanup_close_ int fd = -1;
-	int r;
-
-	append_quoted(text, sizeof(text), "BULKHEAD_VM", request->vm);
-	append_quoted(text, sizeof(text), "BULKHEAD_ARGS", request->unit_args ? request->unit_args : "");
-	snprintf(name, sizeof(name), "%s.env", request->program);
-	r = snprintf(folder, sizeof(folder), "%s/%s", systemd->base, request->uuid) < (int)sizeof(folder)
-		    ? 0
-		    : -ENAMETOOLONG;
-	if (r == 0) {
-		fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-		r = fd < 0 ? -errno : file_replace(fd, name, text, strlen(text), 0600);
-	}
-	return r < 0 ? err_set(err, r, "%s/%s: cannot be written: %s", folder, name, strerror(-r)) : 0;
-}
-
-/* ---- programs that are not ours: transient units ---- */
-
-/* A property of basic types, or a list. */
-static void put(struct msgbus_out *list, const char *key, const char *type, ...)
-{
-	struct msgbus_out item, variant;
-	va_list ap;
-
-	msgbus_out_open(list, 'r', NULL, &item);
-	msgbus_out_write(&item, "s", key);
-	msgbus_out_open(&item, 'v', type, &variant);
-	va_start(ap, type);
-	if (*type == 's')
-		msgbus_out_write(&variant, "s", va_arg(ap, const char *));
-	else
-		msgbus_out_write(&variant, type, va_arg(ap, int));
-	va_end(ap);
-	msgbus_out_close(&variant);
-	msgbus_out_close(&item);
-}
-
-static void put_strings(struct msgbus_out *list, const char *key, const char *value)
-{
-	const char *const values[] = {value, NULL};
-	struct msgbus_out item, variant;
-
-	msgbus_out_open(list, 'r', NULL, &item);
-	msgbus_out_write(&item, "s", key);
-	msgbus_out_open(&item, 'v', "as", &variant);
-	msgbus_out_write(&variant, "as", values);
-	msgbus_out_close(&variant);
-	msgbus_out_close(&item);
-}
-
-/* LogExtraFields: of what it writes, so that the journal finds it as it finds what our daemons log. */
-static void put_log_field(struct msgbus_out *list, const char *name, const char *value)
-{
-	struct msgbus_out item, variant, fields, field;
-	char text[UNIT_MAX];
-
-	snprintf(text, sizeof(text), "%s=%s", name, value);
-	msgbus_out_open(list, 'r', NULL, &item);
-	msgbus_out_write(&item, "s", "LogExtraFields");
-	msgbus_out_open(&item, 'v', "aay", &variant);
-	msgbus_out_open(&variant, 'a', "ay", &fields);
-	msgbus_out_open(&fields, 'a', "y", &field);
-	for (const char *c = text; *c; c++)
-		msgbus_out_write(&field, "y", (int)(unsigned char)*c);
-	msgbus_out_close(&field);
-	msgbus_out_close(&fields);
-	msgbus_out_close(&variant);
-	msgbus_out_close(&item);
-}
-
-/* ExecStart: one command: path, all its arguments, whether its failure is none. */
-static void put_command(struct msgbus_out *list, const struct launch_request *request)
-{
-	struct msgbus_out item, variant, commands, command, words;
-
-	msgbus_out_open(list, 'r', NULL, &item);
-	msgbus_out_write(&item, "s", "ExecStart");
-	msgbus_out_open(&item, 'v', "a(sasb)", &variant);
-	msgbus_out_open(&variant, 'a', "(sasb)", &commands);
-	msgbus_out_open(&commands, 'r', NULL, &command);
-	msgbus_out_write(&command, "s", request->path);
-	msgbus_out_open(&command, 'a', "s", &words);
-	msgbus_out_write(&words, "s", request->program);
-	for (const char *const *arg = request->args; *arg; arg++)
-		msgbus_out_write(&words, "s", *arg);
-	msgbus_out_close(&words);
-	msgbus_out_write(&command, "b", (int)false);
-	msgbus_out_close(&command);
-	msgbus_out_close(&commands);
-	msgbus_out_close(&variant);
-	msgbus_out_close(&item);
-}
-
-/* It makes a sandbox of its own, for which it needs user namespaces; it ends when its input does. */
-static void fill_transient(struct msgbus_out *out, void *arg)
-{
-	static const struct {
-		const char *key, *value;
-	} words[] = {{"Type", "exec"},
-		     {"User", "bulkhead"},
-		     {"Group", "bulkhead"},
-		     {"CollectMode", "inactive-or-failed"},
-		     {"ProtectSystem", "strict"},
-		     {"ProtectHome", "yes"}};
-	static const char *const flags[] = {"NoNewPrivileges", "PrivateTmp", "PrivateDevices"};
-	const struct launch_request *request = arg;
-	char unit[UNIT_MAX], instance[UNIT_MAX], text[2 * UNIT_MAX];
-	struct msgbus_out list, none;
-
-	transient_name(request, unit);
-	escape_instance(request->uuid, instance, sizeof(instance));
-	msgbus_out_write(out, "ss", unit, "replace");
-	msgbus_out_open(out, 'a', "(sv)", &list);
-	snprintf(text, sizeof(text), "%.20s of NIC %.40s, virtual machine %.40s", request->program, request->unit,
-		 request->uuid);
-	put(&list, "Description", "s", text);
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		put(&list, words[i].key, "s", words[i].value);
-	snprintf(text, sizeof(text), "bulkhead-%.100s.slice", instance);
-	put(&list, "Slice", "s", text);
-	unit_name("vmworker", request->uuid, unit);
-	put_strings(&list, "After", unit);
-	put_strings(&list, "PartOf", unit);
-	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
-		put(&list, flags[i], "b", true);
-	put_log_field(&list, "BULKHEAD_VM", request->vm);
-	put_log_field(&list, "BULKHEAD_DEVICE", request->unit);
-	put(&list, "StandardInputFileDescriptor", "h", request->in_fd);
-	put_command(&list, request);
-	msgbus_out_close(&list);
-	msgbus_out_open(out, 'a', "(sa(sv))", &none);
-	msgbus_out_close(&none);
-}
-
 static int systemd_start(struct launcher *launcher, const struct launch_request *request,
 			 const struct launch_events *events, void *arg, struct err *err, struct launched **ret_process)
 {
 	struct systemd *systemd = launcher->systemd;
 	struct launched *p;
-	int r = request->path ? 0 : write_environment(systemd, request, err);
+	int r = request->path ? 0 : systemd_unit_environment(systemd->base, request, err);
 
 	if (r < 0)
 		return r;
@@ -610,11 +388,11 @@ static int systemd_start(struct launcher *launcher, const struct launch_request 
 		return err_set(err, -ENOMEM, "%s: no memory to start it", request->program);
 	p->refs++;
 	if (request->path) {
-		transient_name(request, p->unit);
+		systemd_transient_name(request, p->unit);
 		r = msgbus_call_async(systemd->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StartTransientUnit",
-				      0, on_start_reply, p, "*", fill_transient, (void *)request);
+				      0, on_start_reply, p, "*", systemd_transient_fill, (void *)request);
 	} else {
-		unit_name(request->program, request->uuid, p->unit);
+		systemd_unit_name(request->program, request->uuid, p->unit);
 		r = msgbus_call_async(systemd->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StartUnit", 0,
 				      on_start_reply, p, "ss", p->unit, "replace");
 	}
@@ -640,7 +418,7 @@ static int systemd_adopt(struct launcher *launcher, const struct launch_id *id, 
 		return -ENOMEM;
 	p->id = *id;
 	r = watch(p);
-	if (r == 0 && unit_of(id->pid, p->unit) < 0)
+	if (r == 0 && systemd_unit_of(id->pid, p->unit) < 0)
 		p->unit[0] = 0;
 	if (r < 0)
 		systemd_release(p);
@@ -657,13 +435,13 @@ static struct launch_id systemd_id(const struct launched *p)
 /* A VM's service is the main process of a unit with the same instance as its worker's. */
 static int systemd_identify(pid_t pid, pid_t worker, struct launch_id *ret_id)
 {
-	char unit[UNIT_MAX], worker_unit[UNIT_MAX];
+	char unit[SYSTEMD_UNIT_MAX], worker_unit[SYSTEMD_UNIT_MAX];
 	int r = launch_identity(pid, ret_id);
 
 	if (r == 0)
-		r = unit_of(pid, unit);
+		r = systemd_unit_of(pid, unit);
 	if (r == 0)
-		r = unit_of(worker, worker_unit);
+		r = systemd_unit_of(worker, worker_unit);
 	if (r < 0)
 		return r;
 	return strncmp(unit, "vsp-", 4) == 0 && strchr(unit, '@') && strchr(worker_unit, '@') &&
