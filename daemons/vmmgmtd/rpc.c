@@ -10,7 +10,6 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
-#include "base/text.h"
 #include "ipc/rpc.h"
 #include "proto/methods.h"
 #include "proto/types.pb-c.h"
@@ -40,12 +39,6 @@ struct request {
 };
 
 /* ---- status ---- */
-
-void rpc_copy_text(char *ret, size_t size, const char *text)
-{
-	snprintf(ret, size, "%s", text);
-	text_clean(ret);
-}
 
 static void read_service(const Bulkhead__Worker__Service *from, struct worker_service *ret)
 {

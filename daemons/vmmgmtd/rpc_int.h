@@ -3,10 +3,17 @@
 #ifndef VMMGMTD_RPC_INT_H
 #define VMMGMTD_RPC_INT_H
 
+#include <stdio.h>
+
+#include "base/text.h"
 #include "worker.h"
 
 /** rpc_copy_text - of a peer's, for terminals: cut off, and cleaned. */
-void rpc_copy_text(char *ret, size_t size, const char *text);
+static inline void rpc_copy_text(char *ret, size_t size, const char *text)
+{
+	snprintf(ret, size, "%s", text);
+	text_clean(ret);
+}
 
 /** rpc_storage_config - the configuration for vsp-storaged, the same for the same disks. @count: controllers; at
  * least those that have disks are in it. @ret: heap. Return: 0, -ENOMEM. */
