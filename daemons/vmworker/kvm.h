@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * KVM: every ioctl of the project is made in kvm.c. It opens nothing: /dev/kvm's descriptor comes from outside.
+ * KVM: every ioctl of the project is made in kvm*.c. It opens nothing: /dev/kvm's descriptor comes from outside.
  * Spec: Linux Documentation/virt/kvm/api.rst.
  */
 #ifndef VMWORKER_KVM_H
