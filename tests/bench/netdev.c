@@ -135,6 +135,13 @@ int netdev_gateway(const char *gateway)
 	return control(SIOCADDRT, &route);
 }
 
+int netdev_stock_tcp(void)
+{
+	int r = write_file("/proc/sys/net/ipv4/tcp_rmem", "4096 131072 6291456");
+
+	return r == 0 ? write_file("/proc/sys/net/ipv4/tcp_wmem", "4096 16384 4194304") : r;
+}
+
 unsigned long netdev_received(const char *name, unsigned long *ret_bytes)
 {
 	FILE *file = fopen("/proc/thread-self/net/dev", "re");

@@ -18,6 +18,9 @@ int netdev_up(const char *name);
 /** netdev_address - an IPv4 address, with /24; netdev_gateway - the way to everybody. */
 int netdev_address(const char *name, const char *address);
 int netdev_gateway(const char *gateway);
+/** netdev_stock_tcp - what TCP may buffer in this namespace, as Linux sets it by itself; else it is what this machine
+ * was tuned to, which no guest knows of. */
+int netdev_stock_tcp(void);
 
 /** netdev_received - frames that have come out of the interface, and their bytes; 0: there is none of this name. */
 unsigned long netdev_received(const char *name, unsigned long *ret_bytes);

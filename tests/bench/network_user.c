@@ -5,7 +5,8 @@
  * Theory of operation: both guests are the kernel in network namespaces, in which a process (network_user_receive())
  * receives, compares, and answers after each CHUNK. pasta makes its namespace itself. To ours, this process carries the
  * frames of vsp-netd's fake guest, as a guest's driver does. What it takes to be a guest is nobody's time; but what the
- * kernel does when a frame is written to pasta's tap is pasta's.
+ * kernel does when a frame is written to pasta's tap is pasta's. How much is under way decides how much passt copies
+ * again and again, and whether from a cache: so TCP may buffer in all namespaces what it may in a stock guest.
  *
  * Limits: one stream. All of a pair of candidates is in two namespaces and one more of this program.
  */
@@ -107,7 +108,7 @@ int network_user_receive(const char *port)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* pasta leaves it behind */
 	fill_piece();
-	if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	if (netdev_stock_tcp() < 0 || listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    listen(listener, 4) < 0) {
 		fprintf(stderr, "network: the guest cannot listen: %s\n", strerror(errno));
 		return 1;
@@ -181,7 +182,9 @@ static int prepare_host(void)
 		return 0;
 	fill_piece();
 	tap = netdev_tap(HOST_IF, 0, NULL); /* stays open: nobody is behind it */
-	r = tap < 0 ? tap : netdev_up("lo");
+	r = tap < 0 ? tap : netdev_stock_tcp();
+	if (r == 0)
+		r = netdev_up("lo");
 	if (r == 0)
 		r = netdev_address(HOST_IF, HOST);
 	if (r == 0)
