@@ -10,9 +10,9 @@
 #include "base/bytes.h"
 #include "program.h"
 
-#define ROOM		 (8 << 20)
+#define ROOM		 (16 << 20)
 #define SEGMENTS_AT_ONCE 128u
-#define CONNECTIONS	 8u /* that send so many at the same time */
+#define CONNECTIONS	 4u /* that send so many at the same time; few guests have windows for that */
 
 int passt_find(char *ret_path, size_t size)
 {

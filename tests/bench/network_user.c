@@ -108,8 +108,8 @@ int network_user_receive(const char *port)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* pasta leaves it behind */
 	fill_piece();
-	if (netdev_stock_tcp() < 0 || listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    listen(listener, 4) < 0) {
+	if (netdev_stock_tcp() < 0 || listener < 0 ||
+	    bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(listener, 4) < 0) {
 		fprintf(stderr, "network: the guest cannot listen: %s\n", strerror(errno));
 		return 1;
 	}
