@@ -72,6 +72,7 @@ struct stream {
 	uint64_t total; /* bytes received */
 	int peek_left;	/* what SO_PEEK_OFF is, or more */
 	bool listening, waiting, gone;
+	bool refused; /* there was no room in the socket: who is told of it when there is sends what is gathered */
 	struct loop_source *source, *tell; /* tell: the host, of what no event tells */
 	size_t gathered;
 	uint8_t gather[SEND_MAX];
@@ -84,16 +85,19 @@ static struct stream *to_stream(struct net *net)
 
 /* ---- the loop ---- */
 
-static bool wants_write(const struct stream *stream)
-{
-	return stream->waiting || stream->gathered;
-}
-
 static void set_events(struct stream *stream)
 {
-	unsigned int events = (stream->listening ? LOOP_READ : 0) | (wants_write(stream) ? LOOP_WRITE : 0);
+	unsigned int events = (stream->listening ? LOOP_READ : 0) | (stream->refused ? LOOP_WRITE : 0);
 
 	(void)loop_set_events(stream->source, stream->gone ? 0 : events);
+}
+
+static void set_refused(struct stream *stream, bool refused)
+{
+	if (stream->refused == refused)
+		return;
+	stream->refused = refused;
+	set_events(stream);
 }
 
 static void lose(struct stream *stream)
@@ -162,7 +166,7 @@ static void gather(struct stream *stream, const struct net_outgoing *frame)
 static int wait_for_room(struct stream *stream)
 {
 	stream->waiting = true;
-	set_events(stream);
+	set_refused(stream, true);
 	return -EAGAIN;
 }
 
@@ -198,7 +202,7 @@ static void stream_send_end(struct net *net, unsigned int queue)
 
 	(void)queue;
 	if (stream->gathered && !stream->waiting && send_gathered(stream) == -EAGAIN)
-		set_events(stream);
+		set_refused(stream, true);
 }
 
 /* ---- receiving ---- */
@@ -349,9 +353,9 @@ static void on_ready(int fd, unsigned int events, void *arg)
 	const struct net_host *host = &stream->net.host;
 
 	(void)fd;
-	if (events & LOOP_WRITE && wants_write(stream) && send_gathered(stream) == 0) {
+	if (events & LOOP_WRITE && stream->refused && send_gathered(stream) == 0) {
 		stream->waiting = false;
-		set_events(stream);
+		set_refused(stream, false);
 		host->ops->writable(host->arg, 0);
 		return; /* which may have closed us */
 	}

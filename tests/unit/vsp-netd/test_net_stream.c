@@ -23,6 +23,8 @@ static void step(const char *name);
 #define PEEK_LOW   (1 << 19)
 #include "daemons/vsp-netd/net_stream.c" /* NOLINT(bugprone-suspicious-include) */
 
+#include "base/clock.h"
+
 #define FRAMES	   20000u
 #define HEAD_LEN   (14u + 4u) /* the number is behind the Ethernet header */
 #define KILLS	   60u
@@ -294,6 +296,63 @@ Test(net_stream, a_successor_sends_nothing_again)
 	close(ours);
 	pthread_join(peer, NULL);
 	(void)check_numbers();
+}
+
+/* ---- the loop ---- */
+
+static void on_tick(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+static void send_small(void)
+{
+	static uint8_t frame[64];
+	struct net_outgoing out = {.piece = {{0}, {frame, sizeof(frame)}}, .pieces = 2, .len = sizeof(frame)};
+
+	cr_assert_eq(net->ops->send(net, 0, &out), 0);
+}
+
+/* Nor is it asked for while frames are gathered, whatever else is asked for then: a loop that it is always told to
+ * would not rest. */
+Test(net_stream, nobody_is_told_of_room_who_was_not_refused)
+{
+	struct loop_source *timer;
+	bool ticked = false;
+
+	open_net();
+	send_small();
+	net->ops->listen(net, 0, true);
+	net->ops->send_end(net, 0);
+	cr_assert_eq(loop_add_timer(loop, on_tick, &ticked, &timer), 0);
+	loop_arm(timer, 50 * NS_PER_MS);
+	cr_assert_geq(loop_run_once(loop, true), 0);
+	cr_assert(ticked, "something else has happened");
+	net->ops->close(net);
+	loop_remove(&timer);
+	loop_free(loop);
+}
+
+/* What was gathered when there was no room is sent when there is. */
+Test(net_stream, what_was_refused_is_sent_later)
+{
+	struct stream *stream;
+	uint8_t bytes[4096];
+
+	open_net();
+	stream = to_stream(net);
+	while (!stream->refused) {
+		send_small();
+		net->ops->send_end(net, 0);
+	}
+	cr_assert(stream->gathered > 0 && !stream->waiting);
+	while (recv(theirs, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	cr_assert_geq(loop_run_once(loop, true), 0);
+	cr_assert(!stream->refused && !stream->gathered);
+	cr_assert_eq(recv(theirs, bytes, sizeof(bytes), MSG_DONTWAIT), 4 + 64);
+	net->ops->close(net);
+	loop_free(loop);
 }
 
 /* ---- what is refused ---- */
