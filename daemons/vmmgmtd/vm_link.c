@@ -53,7 +53,9 @@ static void on_told(int error, const char *text, const char *name, void *arg)
 		links_look(vm->env->links); /* there may be another one */
 		return;
 	}
-	if (error != -ECANCELED && error != -ECONNRESET && log_allowed(&vm->told, vm->domain.name))
+	/* once, however often it is told again */
+	if (error != -ECANCELED && error != -ECONNRESET && !nic->tell_pause_ns &&
+	    log_allowed(&vm->told, vm->domain.name))
 		log_error(vm->domain.name, "NIC %s: its link cannot be set: %s", name, text);
 	refused(vm, nic);
 }
