@@ -25,8 +25,11 @@
 	"<interface type='direct'><source dev='nosuchdev' mode='bridge'/><target dev='nosuchtap1'/>"                   \
 	"<mac address='02:00:00:00:00:04'/><alias name='net1'/></interface>"
 #define CLIENT "<interface type='internal'><source name='client:cable'/><alias name='net0'/></interface>"
-#define USER0  "<interface type='user'><mac address='02:00:00:00:00:01'/><alias name='net0'/></interface>"
-#define USER1  "<interface type='user'><mac address='02:00:00:00:00:02'/><alias name='net1'/></interface>"
+#define OVS                                                                                                            \
+	"<interface type='bridge'><source bridge='ovs0'/><virtualport type='openvswitch'/>"                            \
+	"<mac address='02:00:00:00:00:05'/><alias name='net1'/></interface>"
+#define USER0 "<interface type='user'><mac address='02:00:00:00:00:01'/><alias name='net0'/></interface>"
+#define USER1 "<interface type='user'><mac address='02:00:00:00:00:02'/><alias name='net1'/></interface>"
 
 static struct launched {
 	int unused;
@@ -392,4 +395,26 @@ Test(vm_change, a_number_that_got_there_unheard)
 	fake_worker_answer(&fx.worker, 0);
 	wait_until(settled);
 	domain_done(&now);
+}
+
+/* ---- ports of Open vSwitch ---- */
+
+/* One that only the plan names is to be removed with the VM's others, or, if there is no other one, all the same. */
+Test(vm_change, a_port_that_only_a_plan_names)
+{
+	struct domain then;
+
+	runs(CLIENT);
+	cr_assert(!vm_changes_on_ovs(fx.vm), "there is no plan");
+	parse(CLIENT USER1, &then);
+	cr_assert_eq(runtime_plan(fx.base, UUID, then.xml, NULL), 0);
+	cr_assert(!vm_changes_on_ovs(fx.vm));
+	domain_done(&then);
+	parse(CLIENT OVS, &then);
+	cr_assert_eq(runtime_plan(fx.base, UUID, then.xml, NULL), 0);
+	cr_assert(vm_changes_on_ovs(fx.vm));
+	fx.vm->has_folder = true;
+	cr_assert(vm_nics_unplug(fx.vm), "without a switch there is nothing to wait for");
+	cr_assert_eq(fx.vm->unplug, VM_UNPLUG_ASKED, "it was asked");
+	domain_done(&then);
 }
