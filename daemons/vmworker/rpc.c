@@ -223,93 +223,18 @@ struct vm *peer_vm(struct peer *peer, struct rpc_call *call)
 	return peer->rpc->vm;
 }
 
-static enum vm_action action_of(Bulkhead__Worker__OnEvent event, enum vm_action by_default)
-{
-	static const enum vm_action actions[] = {
-		[BULKHEAD__WORKER__ON_EVENT__ON_EVENT_DESTROY] = VM_DESTROY,
-		[BULKHEAD__WORKER__ON_EVENT__ON_EVENT_RESTART] = VM_RESTART,
-		[BULKHEAD__WORKER__ON_EVENT__ON_EVENT_PRESERVE] = VM_PRESERVE,
-	};
-
-	return event && (unsigned int)event < ARRAY_SIZE(actions) ? actions[event] : by_default;
-}
-
-/* Each provider's program, and its own. Return: 0 or -EINVAL. */
-static int share_provider(const Bulkhead__Worker__Provider *p, const int *fds, size_t nfds, size_t *inout_next,
-			  struct provider_config *config)
-{
-	size_t next = *inout_next;
-
-	*config = (struct provider_config){
-		.name = p->name,
-		.config = p->config.data,
-		.config_len = p->config.len,
-		.program_fd = -1,
-		.program = p->program,
-		.args = (const char *const *)p->args,
-		.nargs = p->n_args,
-		.idle = p->idle,
-	};
-	if (p->has_program && (next == nfds || !p->program[0]))
-		return -EINVAL;
-	if (p->has_program)
-		config->program_fd = fds[next++];
-	if (p->fd_count > nfds - next)
-		return -EINVAL;
-	config->fds = fds + next;
-	config->nfds = p->fd_count;
-	*inout_next = next + p->fd_count;
-	return 0;
-}
-
-/* Descriptors come in a fixed order; the last ones belong to the providers. Return: 0 or -EINVAL. */
-static int share_fds(const Bulkhead__Worker__CreateRequest *req, const int *fds, size_t nfds, struct vm_config *config,
-		     struct provider_config *providers)
-{
-	size_t next = 0;
-
-	config->initrd_fd = config->log_fd = -1;
-	if (nfds < 2u + (req->has_initrd != 0) + (req->has_serial_log != 0) || req->n_providers > PROVIDERS_MAX)
-		return -EINVAL;
-	config->kvm_fd = fds[next++];
-	config->kernel_fd = fds[next++];
-	if (req->has_initrd)
-		config->initrd_fd = fds[next++];
-	if (req->has_serial_log)
-		config->log_fd = fds[next++];
-	for (size_t i = 0; i < req->n_providers; i++)
-		if (share_provider(req->providers[i], fds, nfds, &next, &providers[i]) < 0)
-			return -EINVAL;
-	config->providers = providers;
-	config->provider_count = req->n_providers;
-	return next == nfds ? 0 : -EINVAL;
-}
-
-static int create(struct rpc *rpc, const Bulkhead__Worker__CreateRequest *req, const int *fds, size_t nfds,
-		  struct err *err)
+static int create(struct rpc *rpc, const ProtobufCMessage *msg, const int *fds, size_t nfds, struct err *err)
 {
 	struct provider_config providers[PROVIDERS_MAX];
-	struct vm_config config = {
-		.name = req->name,
-		.uuid = req->uuid,
-		.memory_bytes = req->memory_bytes,
-		.huge_pages = req->huge_pages,
-		.cpus = req->cpus,
-		.cmdline = req->cmdline,
-		.kernel_name = req->kernel_name[0] ? req->kernel_name : "kernel",
-		.initrd_name = req->initrd_name[0] ? req->initrd_name : "initrd",
-		.on_poweroff = action_of(req->on_poweroff, VM_DESTROY),
-		.on_reboot = action_of(req->on_reboot, VM_RESTART),
-		.on_crash = action_of(req->on_crash, VM_DESTROY),
-		.spawner = rpc->spawner,
-	};
+	struct vm_config config;
+	int r;
 
 	if (rpc->vm)
 		return err_set(err, -EEXIST, "this worker has its VM already");
-	if (strcmp(req->uuid, rpc->uuid))
-		return err_set(err, -EINVAL, "this worker was started for VM %s, not %s", rpc->uuid, req->uuid);
-	if (share_fds(req, fds, nfds, &config, providers) < 0)
-		return err_set(err, -EINVAL, "%zu descriptors came with the request: not those that it names", nfds);
+	r = rpc_read_create(msg, rpc->uuid, fds, nfds, &config, providers, err);
+	if (r < 0)
+		return r;
+	config.spawner = rpc->spawner;
 	return vm_new(rpc->loop, &config, on_vm_changed, rpc, err, &rpc->vm);
 }
 
@@ -321,7 +246,7 @@ static void handle_create(struct rpc_conn *conn, struct rpc_call *call, const Pr
 	struct vm_status status;
 	struct err err = {0};
 
-	if (create(peer->rpc, (const Bulkhead__Worker__CreateRequest *)msg, fds, nfds, &err) < 0) {
+	if (create(peer->rpc, msg, fds, nfds, &err) < 0) {
 		rpc_fail(call, err.code, "%s", err.text);
 		return;
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What rpc.c and rpc_vsp.c share. */
+/* What the files of the RPC share. */
 #ifndef VMWORKER_RPC_INT_H
 #define VMWORKER_RPC_INT_H
 
@@ -47,6 +47,12 @@ void vsp_handle_subchannels(struct rpc_conn *conn, struct rpc_call *call, const 
 			    size_t nfds, void *arg);
 /** vsp_link_end - the peer is gone: its provider is detached. */
 void vsp_link_end(struct peer *peer);
+
+/* rpc_create.c */
+/** rpc_read_create - what CREATE says of a VM; all but the spawner. What comes out refers to @msg, @fds and
+ * @ret_providers. @uuid: of the VM that this worker is for. Return: 0; -EINVAL with a line. */
+int rpc_read_create(const ProtobufCMessage *msg, const char *uuid, const int *fds, size_t nfds,
+		    struct vm_config *ret_config, struct provider_config ret_providers[PROVIDERS_MAX], struct err *err);
 
 /* rpc_end.c */
 /** rpc_read_end - check what is told of an end. Return: 0; -EPROTONOSUPPORT (of another version), -EINVAL, with a
