@@ -71,6 +71,11 @@ struct net_ops {
 	int (*receive_into)(struct net *net, unsigned int queue, struct virtio_net_hdr *ret_hdr, void *head,
 			    size_t head_len, const struct iovec *iov, unsigned int iovs, size_t *ret_len);
 	void (*listen)(struct net *net, unsigned int queue, bool listen);
+	/* What send() has taken and not sent yet is given back, each frame behind its length in 4 bytes, big-endian, if
+	 * @room bytes at @to are enough. NULL: there never is any. Return: how many bytes. */
+	size_t (*take_back)(struct net *net, void *to, size_t room);
+	/* What receive() has given last it gives once more, to a successor. NULL: cannot. */
+	void (*put_back)(struct net *net);
 	/* What comes may have: TUN_F_* of linux/if_tun.h. NULL: nothing. Return: 0 or a negative errno. */
 	int (*set_offloads)(struct net *net, unsigned int offloads);
 	/*
@@ -101,7 +106,7 @@ int net_tap_open(struct loop *loop, const struct net_host *host, int *fds, unsig
 		 struct err *err);
 extern const struct syscall_list net_tap_calls;
 
-#define NET_STREAM_MEMORY_LEN (192u << 10)
+#define NET_STREAM_MEMORY_LEN (136u << 10)
 
 /**
  * net_stream_open - a connected stream socket of the UNIX kind.

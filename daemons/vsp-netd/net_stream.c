@@ -70,6 +70,7 @@ struct stream {
 	int fd;
 	struct memory *memory;
 	uint64_t total; /* bytes received */
+	uint64_t given; /* "parsed" before the frame that was handed out last */
 	int peek_left;	/* what SO_PEEK_OFF is, or more */
 	bool listening, waiting, gone;
 	bool refused; /* there was no room in the socket: who is told of it when there is sends what is gathered */
@@ -205,6 +206,20 @@ static void stream_send_end(struct net *net, unsigned int queue)
 		set_refused(stream, true);
 }
 
+static size_t stream_take_back(struct net *net, void *to, size_t room)
+{
+	struct stream *stream = to_stream(net);
+	size_t len = stream->gathered;
+
+	if (len > room || stream->gone)
+		return 0;
+	memcpy(to, stream->gather, len);
+	stream->gathered = 0;
+	net->gathered = 0;
+	set_events(stream);
+	return len;
+}
+
 /* ---- receiving ---- */
 
 static void store(_Atomic uint64_t *to, uint64_t value)
@@ -302,12 +317,20 @@ static int stream_receive(struct net *net, unsigned int queue, struct net_incomi
 		return -EAGAIN;
 	store(&stream->memory->parsed, parsed + LENGTH_LEN + len);
 	STEP("parsed");
+	stream->given = parsed;
 	if (len < FRAME_MIN)
 		return 0;
 	ret->hdr = (struct virtio_net_hdr){0};
 	ret->len = len;
 	ret->pieces = (unsigned int)ring_pieces(stream->memory, parsed + LENGTH_LEN, len, ret->piece);
 	return 1;
+}
+
+static void stream_put_back(struct net *net)
+{
+	struct stream *stream = to_stream(net);
+
+	store(&stream->memory->parsed, stream->given);
 }
 
 static bool frame_there(const struct stream *stream)
@@ -380,6 +403,8 @@ static const struct net_ops stream_ops = {
 	.send_end = stream_send_end,
 	.receive = stream_receive,
 	.listen = stream_listen,
+	.take_back = stream_take_back,
+	.put_back = stream_put_back,
 	.close = stream_close,
 };
 
@@ -391,6 +416,8 @@ static const struct net_ops stream_ops_good = {
 	.send_end = stream_send_end,
 	.receive = stream_receive,
 	.listen = stream_listen,
+	.take_back = stream_take_back,
+	.put_back = stream_put_back,
 	.close = stream_close,
 };
 

@@ -61,6 +61,7 @@ static void drop_some(struct port *port, unsigned int queue)
 	struct net_incoming frame;
 
 	port->cut.frame.len = 0;
+	atomic_store(&port->kept->cut_next, 0);
 	port_note(port);
 	for (unsigned int i = 0; i < DROP_BUDGET; i++) {
 		int r = port->net->ops->receive(port->net, queue, &frame);
@@ -339,6 +340,10 @@ void port_connect(struct port *port, const struct port_client *client)
 	port->client = client ? *client : (struct port_client){0};
 	port->told_link = port_link(port);
 	port->left.len = port->cut.frame.len = 0;
+	if (!client)
+		port_carry_drop(port);
+	else if (port->carry.len > 0)
+		loop_arm(port->teller, 0);
 	port_note(port);
 	for (unsigned int i = 0; i < SETTINGS_QUEUES_MAX; i++)
 		port->queue[i] = (struct port_queue){0};
@@ -353,6 +358,7 @@ void port_hold(struct port *port)
 	port->client = (struct port_client){0};
 	apply_listen(port);
 	port_transmit_end(port);
+	port_carry_leave(port);
 }
 
 static int plug_in(struct port *port, const struct nic_settings *settings, int *fds, struct net **ret_net,
@@ -410,6 +416,7 @@ int port_new(struct loop *loop, const struct nic_settings *settings, int *fds, s
 		port_free(port);
 		return r;
 	}
+	port_carry_take(port);
 	/* What waits there may be for a guest that a predecessor has served: port_connect(). */
 	*ret_port = port;
 	return 0;
@@ -423,6 +430,7 @@ void port_free(struct port *port)
 		port->net->ops->close(port->net);
 	capture_free(port->capture);
 	free(port->left.bytes);
+	free(port->carry.bytes);
 	loop_remove(&port->teller);
 	loop_remove(&port->more);
 	for (unsigned int i = 0; i < PORT_WAYS; i++)
@@ -442,6 +450,7 @@ static int change_descriptor(struct port *port, const struct nic_settings *setti
 	if (r < 0)
 		return r;
 	port->lost += port->net->gathered + (port->left.len > 0);
+	port_carry_drop(port);
 	port->net->ops->close(port->net);
 	port->net = net;
 	port->left.len = port->cut.frame.len = 0;

@@ -94,7 +94,8 @@ void port_forget_lost(struct port *port);
  * comes is dropped. @client: copied. */
 void port_connect(struct port *port, const struct port_client *client);
 /** port_hold - whom the guest has its NIC from is this process no more, but a successor, which connects: until then
- * what comes waits where it is, as far as there is room, and the kernel judges it as before. */
+ * what comes waits where it is, as far as there is room, and the kernel judges it as before. The successor gets what
+ * was not sent yet, too. */
 void port_hold(struct port *port);
 
 /**

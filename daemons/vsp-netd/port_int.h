@@ -9,13 +9,29 @@
 #include "capture.h"
 #include "filter.h"
 #include "net.h"
+#include "offload.h"
 #include "port.h"
 #include "vsp/stats.h"
 
+#define PORT_CARRY_LEN (119u << 10)
+
 /* What outlives the process, behind what is the back end's; a predecessor that did not know of it has left zeros. */
 struct port_kept {
-	_Atomic uint64_t
-		in_hand; /* frames of both ways that are with the port: neither the host nor the NIC has them */
+	/* frames of both ways that are with the port: neither the host nor the NIC has them */
+	_Atomic uint64_t in_hand;
+	/* by plan: see port_carry.c */
+	_Atomic uint32_t carried;  /* bytes in carry */
+	_Atomic uint32_t cut_next; /* segment of the next frame for the guest; those before it has */
+	uint32_t generation;	   /* of the descriptor that the frames are for */
+	uint32_t reserved;
+	uint8_t carry[PORT_CARRY_LEN];
+};
+
+/* What a predecessor had not sent yet: a copy. */
+struct port_carry {
+	uint8_t *bytes; /* NULL: nothing */
+	size_t len, at;
+	unsigned int frames; /* from at on */
 };
 
 /* Of one queue. */
@@ -84,6 +100,7 @@ struct port {
 	struct capture *capture; /* NULL: none */
 	struct port_left left;
 	struct port_cut cut;
+	struct port_carry carry;
 	struct loop_source *more; /* of it */
 	struct port_queue queue[SETTINGS_QUEUES_MAX];
 };
@@ -94,13 +111,24 @@ bool port_serves(const struct port *port);
 /** port_send_left - Return: 0: nothing is left; -EAGAIN. */
 int port_send_left(struct port *port);
 
+/** port_left_cut - how @left is cut. @whole: its bytes; outlives what is returned. */
+struct offload_cut port_left_cut(const struct port_left *left, const struct iovec *whole);
+
+/** port_carry_leave - another process is about to serve: it gets what is not sent yet. Nothing is sent afterwards. */
+void port_carry_leave(struct port *port);
+/** port_carry_take - once plugged in: what a predecessor has left. port_carry_drop - it is lost. */
+void port_carry_take(struct port *port);
+void port_carry_drop(struct port *port);
+/** port_carry_send - Return: 0: nothing is left; -EAGAIN. */
+int port_carry_send(struct port *port);
+
 /** port_cut_left - segments of a frame for the guest that is being cut, to come. */
 size_t port_cut_left(const struct port_cut *cut);
 
 /** port_note - what a successor is to count as lost, if it comes now. */
 static inline void port_note(struct port *port)
 {
-	uint64_t in_hand = port->lost + port->net->gathered + (port->left.len > 0);
+	uint64_t in_hand = port->lost + port->net->gathered + port->carry.frames + (port->left.len > 0);
 
 	if (port->cut.frame.len > 0)
 		in_hand += port_cut_left(&port->cut);

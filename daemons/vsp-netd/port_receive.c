@@ -186,11 +186,16 @@ static struct offload_cut cut_of(const struct port_cut *cut)
 				    .step = cut->step};
 }
 
-size_t port_cut_left(const struct port_cut *cut)
+static size_t cut_segments(const struct port_cut *cut)
 {
 	const struct offload_cut how = cut_of(cut);
 
-	return offload_segments(&how) - cut->next;
+	return offload_segments(&how);
+}
+
+size_t port_cut_left(const struct port_cut *cut)
+{
+	return cut_segments(cut) - cut->next;
 }
 
 static int next_segment(struct port *port, const struct iovec *iov, unsigned int iovs, struct port_received *ret)
@@ -214,7 +219,8 @@ static int next_segment(struct port *port, const struct iovec *iov, unsigned int
 	return 1;
 }
 
-static int begin_cut(struct port *port, const struct net_incoming *frame, struct port_received *ret)
+/* @done: segments that a predecessor has given the guest. */
+static int begin_cut(struct port *port, const struct net_incoming *frame, size_t done, struct port_received *ret)
 {
 	struct port_cut *cut = &port->cut;
 
@@ -225,8 +231,18 @@ static int begin_cut(struct port *port, const struct net_incoming *frame, struct
 	cut->headers = ret->headers;
 	cut->gso_type = ret->hdr.gso_type;
 	cut->step = ret->hdr.gso_size;
-	cut->next = 0;
+	cut->next = MIN(done, cut_segments(cut) - 1);
 	return 1;
+}
+
+/* It is of one frame only. */
+static size_t take_cut_next(struct port *port)
+{
+	size_t next = atomic_load_explicit(&port->kept->cut_next, memory_order_relaxed);
+
+	if (next > 0)
+		atomic_store(&port->kept->cut_next, 0);
+	return next;
 }
 
 /* By way of private memory. */
@@ -237,20 +253,22 @@ static int receive_after_look(struct port *port, unsigned int queue, const struc
 	struct net_incoming frame;
 	struct iovec rest[ARRAY_SIZE(frame.piece)];
 	unsigned int rests;
+	size_t done;
 	int r;
 
 	if (port->cut.frame.len > 0)
 		return next_segment(port, iov, iovs, ret);
 	r = port->net->ops->receive(port->net, queue, &frame);
-	if (r == 0)
-		return port_count(port, STATS_NIC_RX_ERRORS);
 	if (r < 0)
 		return r;
+	done = take_cut_next(port);
+	if (r == 0)
+		return port_count(port, STATS_NIC_RX_ERRORS);
 	finish(port, &frame);
 	take_head(&frame, ret);
 	rests = behind(frame.piece, frame.pieces, ret->head_len, rest);
 	if (is_long(port, ret) && !port->guest_joins)
-		return begin_cut(port, &frame, ret) > 0 ? next_segment(port, iov, iovs, ret) : 0;
+		return begin_cut(port, &frame, done, ret) > 0 ? next_segment(port, iov, iovs, ret) : 0;
 	as = judge(port, ret);
 	if (as == STATS_NIC_RX_PACKETS && !untag(port, ret))
 		as = STATS_NIC_RX_FILTERED;

@@ -53,19 +53,26 @@ static int send_from(struct port *port, unsigned int queue, const struct offload
 	return 0;
 }
 
+struct offload_cut port_left_cut(const struct port_left *left, const struct iovec *whole)
+{
+	return (struct offload_cut){.head = left->bytes,
+				    .head_len = left->hdr.hdr_len,
+				    .headers = left->headers,
+				    .gso_type = left->hdr.gso_type,
+				    .piece = whole,
+				    .pieces = 1,
+				    .len = left->len,
+				    .step = left->step};
+}
+
 int port_send_left(struct port *port)
 {
 	struct port_left *left = &port->left;
 	const struct iovec piece = {left->bytes, left->len};
-	const struct offload_cut cut = {.head = left->bytes,
-					.head_len = left->hdr.hdr_len,
-					.headers = left->headers,
-					.gso_type = left->hdr.gso_type,
-					.piece = &piece,
-					.pieces = 1,
-					.len = left->len,
-					.step = left->step};
+	const struct offload_cut cut = port_left_cut(left, &piece);
 
+	if (port->carry.len > 0 && port_carry_send(port) == -EAGAIN)
+		return -EAGAIN;
 	if (!left->len)
 		return 0;
 	if (send_from(port, 0, &cut, &left->next) == -EAGAIN)

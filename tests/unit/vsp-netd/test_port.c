@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/fd.h"
 #include "daemons/vsp-netd/checksum.h"
+#include "daemons/vsp-netd/net.h"
 #include "daemons/vsp-netd/port.h"
 #include "vsp/stats.h"
 
@@ -644,6 +645,108 @@ Test(port, segments_not_given_yet_are_known_as_lost)
 		;
 	die();
 	cr_assert_eq(port_lost(port), 0);
+}
+
+/* ---- what is handed over ---- */
+
+/* By plan: another one follows. */
+static void hand_over(void)
+{
+	port_hold(port);
+	die();
+	cr_assert_eq(port_lost(port), 0);
+}
+
+/* Of a peer that takes nothing: what was put together, and the rest of a frame; each segment once, and in order. */
+Test(port, what_was_not_sent_is_sent_by_the_successor)
+{
+	struct port_frame *frame = tcp4(60000);
+	uint32_t sent = 0, taken = 0;
+
+	frame->hdr = (struct virtio_net_hdr){.gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = 1000};
+	for (int r = 0; r == 0; sent += r == 0) {
+		put_be32(frame->head + 38, sent * 60000);
+		r = port_transmit(port, 0, frame);
+	}
+	port_transmit_end(port);
+	hand_over();
+	cr_assert_eq(port_transmit(port, 0, frame), -EAGAIN, "that comes first");
+	hand_over();
+	while (taken < sent * 60000) {
+		while (!nothing_sent()) {
+			cr_assert_eq(take(), 1054);
+			cr_assert_eq(get_be32(wire + 38), taken);
+			taken += 1000;
+		}
+		port_transmit_end(port); /* as whoever is told that it is writable */
+		cr_assert_eq(loop_run_once(loop, false), 0);
+	}
+	die();
+	cr_assert_eq(port_lost(port), 0, "all is sent");
+	cr_assert(nothing_sent());
+}
+
+/* The same, but it is killed before it has sent them. */
+Test(port, what_was_handed_over_is_lost_with_the_successor)
+{
+	struct port_frame *frame = tcp4(500);
+
+	while (port_transmit(port, 0, frame) == 0)
+		port_transmit_end(port);
+	hand_over();
+	die();
+	cr_assert_gt(port_lost(port), 0);
+	cr_assert_leq(port_lost(port), 60);
+}
+
+Test(port, what_was_handed_over_for_another_peer_is_lost)
+{
+	struct port_frame *frame = tcp4(500);
+
+	while (port_transmit(port, 0, frame) == 0)
+		port_transmit_end(port);
+	port_hold(port);
+	settings.fd_generation++;
+	die();
+	cr_assert_gt(port_lost(port), 0);
+}
+
+Test(port, what_a_predecessor_has_left_is_checked)
+{
+	struct port_frame *frame = tcp4(500);
+
+	while (port_transmit(port, 0, frame) == 0)
+		port_transmit_end(port);
+	port_hold(port);
+	memset((uint8_t *)memory + NET_STREAM_MEMORY_LEN + 24, 0xff, 100);
+	die();
+	cr_assert_eq(port_lost(port), 0, "there was no frame");
+	while (!nothing_sent())
+		cr_assert_eq(take(), 554);
+}
+
+/* Between two segments that the guest gets. */
+Test(port, segments_not_given_yet_are_given_by_the_successor)
+{
+	const uint8_t *payload;
+	size_t at = 0;
+
+	plug_into_passt();
+	payload = put_long();
+	for (unsigned int i = 0; at < SEGMENT; i++) {
+		size_t len = MIN((size_t)1460, SEGMENT - at);
+
+		if (i == 3 || i == 7)
+			hand_over();
+		cr_assert_eq(get(), 1);
+		cr_assert_eq(received.len, 54 + len);
+		cr_assert_eq(memcmp(room + 54, payload + at, len), 0);
+		at += len;
+	}
+	cr_assert_eq(get(), -EAGAIN);
+	put_long();
+	cr_assert_eq(get(), 1);
+	cr_assert_eq(get_be32(room + 38), 1000, "from the beginning");
 }
 
 /* ---- what is counted ---- */
