@@ -62,7 +62,7 @@ int client_console(struct client *client, const char *path, bool backlog, struct
 int client_properties(struct client *client, const char *path, struct err *err, struct json_object **ret);
 
 /** client_statistics - what GetStatistics of a VM that runs gives, as JSON. @deadline_ms: 0: half a minute;
- * CLIENT_STATISTICS_MS: where somebody waits, or there is something else to show. Return: as client_properties();
+ * CLIENT_STATISTICS_MS: where there is something else to show. Return: as client_properties();
  * -ETIMEDOUT: its vmworker does not answer. */
 #define CLIENT_STATISTICS_MS 2000u
 int client_statistics(struct client *client, const char *path, unsigned int deadline_ms, struct err *err,

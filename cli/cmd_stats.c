@@ -33,7 +33,7 @@ static int show_once(const struct cli *cli, struct client *client, const char *p
 {
 	struct json_object *statistics = NULL;
 	struct stats_reading reading;
-	int r = client_statistics(client, path, CLIENT_STATISTICS_MS, err, &statistics);
+	int r = client_statistics(client, path, 0, err, &statistics);
 
 	if (r == 0 && !cli->json) {
 		r = stats_reading_take(statistics, &reading);
