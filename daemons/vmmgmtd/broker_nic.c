@@ -8,6 +8,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -446,21 +447,28 @@ static uint32_t mtu_below(const struct domain_nic *nic)
 	return mtu;
 }
 
-static bool is_loopback(const char *name)
+/* Return: why there can be no macvtap on it, whatever it is like; NULL: that is not known. */
+static const char *unfit_below(const char *name)
 {
+	const struct ifinfomsg *info;
 	union reply told;
 
-	return ask_about(name, &told) == 0 &&
-	       ((const struct ifinfomsg *)NLMSG_DATA(&told.header))->ifi_flags & IFF_LOOPBACK;
+	if (ask_about(name, &told) < 0)
+		return NULL;
+	info = NLMSG_DATA(&told.header);
+	if (info->ifi_flags & IFF_LOOPBACK)
+		return "leads nowhere";
+	return info->ifi_type != ARPHRD_ETHER ? "is not an Ethernet device" : NULL;
 }
 
 /* The kernel has one number for all of them. */
 static int fail_below(const struct domain_nic *nic, struct err *err)
 {
+	const char *unfit = unfit_below(nic->source);
 	const uint32_t mtu = mtu_below(nic);
 
-	if (is_loopback(nic->source))
-		return err_set(err, -EINVAL, "NIC %s: %s leads nowhere: name another device", nic->alias, nic->source);
+	if (unfit)
+		return err_set(err, -EINVAL, "NIC %s: %s %s: name another device", nic->alias, nic->source, unfit);
 	if (mtu && nic->mtu > mtu)
 		return err_set(
 			err, -EINVAL,
