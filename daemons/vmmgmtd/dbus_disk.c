@@ -17,11 +17,10 @@ void dbus_disk_attach(struct msgbus_call *call, void *arg)
 	struct msgbus_in in;
 	uint32_t flags = 0;
 
-	if (dbus_vm_waits(face, call, dbus_disk_attach))
-		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "su", &disk, &flags);
-	if (dbus_vm_check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG))
+	if (dbus_vm_check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG) &&
+	    !dbus_vm_waits(face, call, flags, dbus_disk_attach))
 		vm_attach_disk(face->vm, disk, flags, dbus_vm_reply_name, call);
 }
 
@@ -32,12 +31,11 @@ void dbus_disk_detach(struct msgbus_call *call, void *arg)
 	const char *target = "";
 	struct msgbus_in in;
 
-	if (dbus_vm_waits(face, call, dbus_disk_detach))
-		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "suu", &target, &flags, &timeout_s);
 	if (dbus_vm_check_flags(call, flags,
-				BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG | BULKHEAD_CHANGE_FORCE))
+				BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG | BULKHEAD_CHANGE_FORCE) &&
+	    !dbus_vm_waits(face, call, flags, dbus_disk_detach))
 		vm_detach_disk(face->vm, target, flags, timeout_s, dbus_vm_reply_nothing, call);
 }
 
@@ -49,11 +47,10 @@ void dbus_disk_resize(struct msgbus_call *call, void *arg)
 	uint64_t bytes = 0;
 	uint32_t flags = 0;
 
-	if (dbus_vm_waits(face, call, dbus_disk_resize))
-		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "stu", &target, &bytes, &flags);
-	if (dbus_vm_check_flags(call, flags, BULKHEAD_DISK_SHRINK))
+	if (dbus_vm_check_flags(call, flags, BULKHEAD_DISK_SHRINK) &&
+	    !dbus_vm_waits(face, call, flags, dbus_disk_resize))
 		vm_resize_disk(face->vm, target, bytes, flags, dbus_vm_reply_nothing, call);
 }
 
@@ -65,13 +62,12 @@ void dbus_disk_set(struct msgbus_call *call, void *arg)
 	struct msgbus_in in;
 	uint32_t flags = 0;
 
-	if (dbus_vm_waits(face, call, dbus_disk_set))
-		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "s", &target);
 	if (msgbus_in_strv(&in, &settings) < 0 || msgbus_in_read(&in, "u", &flags) < 0)
 		msgbus_fail(call, -EINVAL, "settings: they cannot be read");
-	else if (dbus_vm_check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG))
+	else if (dbus_vm_check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG) &&
+		 !dbus_vm_waits(face, call, flags, dbus_disk_set))
 		vm_set_disk(face->vm, target, (const char *const *)settings, flags, dbus_vm_reply_nothing, call);
 	msgbus_strv_free(settings);
 }
@@ -82,11 +78,10 @@ void dbus_disk_set_faults(struct msgbus_call *call, void *arg)
 	const char *target = "", *faults = "";
 	struct msgbus_in in;
 
-	if (dbus_vm_waits(face, call, dbus_disk_set_faults))
-		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "ss", &target, &faults);
-	vm_set_disk_faults(face->vm, target, faults, dbus_vm_reply_nothing, call);
+	if (!dbus_vm_waits(face, call, 0, dbus_disk_set_faults))
+		vm_set_disk_faults(face->vm, target, faults, dbus_vm_reply_nothing, call);
 }
 
 void dbus_disk_change_medium(struct msgbus_call *call, void *arg)
@@ -96,12 +91,11 @@ void dbus_disk_change_medium(struct msgbus_call *call, void *arg)
 	struct msgbus_in in;
 	uint32_t flags = 0;
 
-	if (dbus_vm_waits(face, call, dbus_disk_change_medium))
-		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "ssu", &target, &image, &flags);
 	if (dbus_vm_check_flags(call, flags,
-				BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG | BULKHEAD_CHANGE_FORCE))
+				BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG | BULKHEAD_CHANGE_FORCE) &&
+	    !dbus_vm_waits(face, call, flags, dbus_disk_change_medium))
 		vm_change_medium(face->vm, target, image, flags, dbus_vm_reply_nothing, call);
 }
 

@@ -16,11 +16,10 @@ void dbus_nic_attach(struct msgbus_call *call, void *arg)
 	struct msgbus_in in;
 	uint32_t flags = 0;
 
-	if (dbus_vm_waits(face, call, dbus_nic_attach))
-		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "su", &xml, &flags);
-	if (dbus_vm_check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG))
+	if (dbus_vm_check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG) &&
+	    !dbus_vm_waits(face, call, flags, dbus_nic_attach))
 		vm_attach_nic(face->vm, xml, flags, dbus_vm_reply_name, call);
 }
 
@@ -31,12 +30,11 @@ void dbus_nic_detach(struct msgbus_call *call, void *arg)
 	const char *alias = "";
 	struct msgbus_in in;
 
-	if (dbus_vm_waits(face, call, dbus_nic_detach))
-		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "suu", &alias, &flags, &timeout_s);
 	if (dbus_vm_check_flags(call, flags,
-				BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG | BULKHEAD_CHANGE_FORCE))
+				BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG | BULKHEAD_CHANGE_FORCE) &&
+	    !dbus_vm_waits(face, call, flags, dbus_nic_detach))
 		vm_detach_nic(face->vm, alias, flags, timeout_s, dbus_vm_reply_nothing, call);
 }
 
@@ -48,13 +46,12 @@ void dbus_nic_set(struct msgbus_call *call, void *arg)
 	struct msgbus_in in;
 	uint32_t flags = 0;
 
-	if (dbus_vm_waits(face, call, dbus_nic_set))
-		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "s", &alias);
 	if (msgbus_in_strv(&in, &settings) < 0 || msgbus_in_read(&in, "u", &flags) < 0)
 		msgbus_fail(call, -EINVAL, "settings: they cannot be read");
-	else if (dbus_vm_check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG))
+	else if (dbus_vm_check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG) &&
+		 !dbus_vm_waits(face, call, flags, dbus_nic_set))
 		vm_set_nic(face->vm, alias, (const char *const *)settings, flags, dbus_vm_reply_nothing, call);
 	msgbus_strv_free(settings);
 }
@@ -88,15 +85,13 @@ void dbus_nic_capture(struct msgbus_call *call, void *arg)
 	char **lines = NULL;
 	struct msgbus_in in;
 
-	if (dbus_vm_waits(face, call, dbus_nic_capture))
-		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "shu", &alias, &capture.fd, &capture.snap_len);
 	if (msgbus_in_strv(&in, &lines) < 0 || capture.fd < 0)
 		msgbus_fail(call, -EINVAL, "capture: it cannot be read");
 	else if (read_filter(lines, filter, &capture.filter_len) < 0)
 		msgbus_fail(call, -EINVAL, "filter: instructions are \"CODE JT JF K\", at most 256");
-	else
+	else if (!dbus_vm_waits(face, call, 0, dbus_nic_capture))
 		vm_capture_nic(face->vm, alias, &capture, dbus_vm_reply_nothing, call);
 	if (capture.fd >= 0)
 		close(capture.fd);
@@ -110,11 +105,10 @@ void dbus_nic_stop_capture(struct msgbus_call *call, void *arg)
 	const char *alias = "";
 	struct msgbus_in in;
 
-	if (dbus_vm_waits(face, call, dbus_nic_stop_capture))
-		return;
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "s", &alias);
-	vm_capture_nic(face->vm, alias, &none, dbus_vm_reply_nothing, call);
+	if (!dbus_vm_waits(face, call, 0, dbus_nic_stop_capture))
+		vm_capture_nic(face->vm, alias, &none, dbus_vm_reply_nothing, call);
 }
 
 /* ---- Interfaces ---- */

@@ -79,7 +79,7 @@ static void on_later(int error, const char *text, void *arg)
 		msgbus_fail(later.call, error ? error : -ECANCELED, error ? text : "vmmgmtd is ending");
 }
 
-bool dbus_vm_waits(const struct vm_face *face, struct msgbus_call *call,
+bool dbus_vm_waits(const struct vm_face *face, struct msgbus_call *call, uint32_t flags,
 		   void (*handler)(struct msgbus_call *call, void *arg))
 {
 	struct later *later = malloc(sizeof(*later));
@@ -87,7 +87,7 @@ bool dbus_vm_waits(const struct vm_face *face, struct msgbus_call *call,
 	if (!later)
 		return false;
 	*later = (struct later){face->vm, call, handler};
-	if (vm_change_wait(face->vm, on_later, later))
+	if (vm_change_wait(face->vm, flags, on_later, later))
 		return true;
 	free(later);
 	return false;

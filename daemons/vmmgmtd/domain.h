@@ -223,6 +223,7 @@ struct domain_nic {
 	bool untold;	/* of what runs: that its guest knows of it is not certain; not in the definition */
 	uint64_t tell_at_ns,
 		tell_pause_ns; /* when it is told again, after which pause: it was refused; 0: it was not */
+	bool tell_logged;      /* that it was refused is in the log */
 	/* Of what runs, not in the definition: the number of what is behind its descriptor, as the worker has it; the
 	 * last one that was given, which may not have got there. */
 	unsigned int generation, given;

@@ -176,6 +176,11 @@ void worker_free(struct worker *worker)
 	free(worker);
 }
 
+bool worker_usable(const struct worker *worker)
+{
+	return rpc_conn_usable(worker->conn);
+}
+
 /* ---- requests ---- */
 
 static void on_reply(int error, const char *text, const ProtobufCMessage *msg, int *fds, size_t nfds, void *arg)

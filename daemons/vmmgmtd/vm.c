@@ -145,6 +145,7 @@ void vm_waiters_done(struct waiter **waiters, int error, const char *text)
 		struct waiter *waiter = *waiters;
 
 		*waiters = waiter->next;
+		loop_remove(&waiter->timer);
 		waiter->done(error, text, waiter->arg);
 		free(waiter);
 	}
@@ -434,9 +435,14 @@ void vm_log_close(struct vm *vm)
 
 /* ---- requests to a running VM ---- */
 
+bool vm_is_lost(const struct vm *vm)
+{
+	return !vm->conn || !worker_usable(vm->conn);
+}
+
 int vm_must_run(const struct vm *vm, struct err *err)
 {
-	if ((vm->state == VM_RUNNING || vm->state == VM_PAUSED) && vm->conn)
+	if ((vm->state == VM_RUNNING || vm->state == VM_PAUSED) && !vm_is_lost(vm))
 		return 0;
 	if (vm->state == VM_RUNNING || vm->state == VM_PAUSED)
 		return err_set(err, -EBUSY, "VM %s: its vmworker does not answer now: try again", vm->domain.name);

@@ -6,9 +6,13 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "broker_nic.h"
+#include "links.h"
 #include "vm_peer.h"
+
+#define WAIT_NS (10 * NS_PER_SEC)
 
 const struct vm_change_kind vm_change_disks = {
 	.service = VM_SERVICE_STORAGE,
@@ -84,14 +88,21 @@ static void made(struct vm *vm, struct vm_change *change)
 	vm_changed(vm);
 }
 
-/* It is none any more: those who have waited ask again. */
+/* Those who have waited ask again. */
+static void go_on(struct vm *vm)
+{
+	struct waiter *behind = take_ptr(vm->behind);
+
+	vm_waiters_done(&behind, 0, "");
+	links_look(vm->env->links);
+}
+
 static void end(struct vm_change *change)
 {
 	struct vm *vm = change->vm;
-	struct waiter *behind = take_ptr(vm->behind);
 
 	change_free(change);
-	vm_waiters_done(&behind, 0, "");
+	go_on(vm);
 }
 
 static void finish(struct vm_change *change, int error, const char *text)
@@ -133,13 +144,22 @@ static void on_changed(int error, const char *text, void *arg)
 
 /* ---- what an earlier vmmgmtd, or connection, left ---- */
 
+/* If its connection has gone meanwhile, whoever connects again asks again. */
+static void settled(struct vm_change *change)
+{
+	struct vm *vm = change->vm;
+
+	vm->unsettled = vm_is_lost(vm);
+	end(change);
+}
+
 static void on_settled(int error, const char *text, bool same, void *arg)
 {
 	struct vm_change *change = arg;
 	struct vm *vm = change->vm;
 
 	vm->change = NULL;
-	if (error && error != -ECANCELED && error != -ECONNRESET)
+	if (error && !vm_is_lost(vm))
 		log_error(vm->domain.name, "its vmworker does not tell which %ss it has: %s", change->kind->what,
 			  *text ? text : strerror(-error));
 	if (!error && same) {
@@ -154,7 +174,7 @@ static void on_settled(int error, const char *text, bool same, void *arg)
 	if (!error)
 		log_notice(vm->domain.name, "a change of its %ss that was interrupted %s", change->kind->what,
 			   same ? "is made" : "is not");
-	end(change);
+	settled(change);
 }
 
 /* Both of @change, or neither. */
@@ -184,7 +204,7 @@ static void ask_plan(struct vm_change *change)
 	int r;
 
 	if (!change->then.xml) {
-		end(change);
+		settled(change);
 		return;
 	}
 	/* Each change is of one kind. */
@@ -195,7 +215,7 @@ static void ask_plan(struct vm_change *change)
 		return;
 	}
 	log_error(vm->domain.name, "a change that was interrupted is left as it is: %s", strerror(-r));
-	end(change);
+	settled(change);
 }
 
 static void on_peers(int error, const char *text, const struct worker_nic_peer *peers, size_t count, void *arg)
@@ -204,11 +224,11 @@ static void on_peers(int error, const char *text, const struct worker_nic_peer *
 	struct vm *vm = change->vm;
 
 	vm->change = NULL;
-	if (error == -ECANCELED || error == -ECONNRESET || !vm->conn) {
-		end(change); /* whoever connects again asks again */
+	if (vm_is_lost(vm)) {
+		settled(change);
 		return;
 	}
-	if (error)
+	if (error && error != -ENOSYS) /* an older one, which does not tell: what is known stays */
 		log_error(vm->domain.name, "its vmworker does not tell what is behind its NICs: %s",
 			  *text ? text : strerror(-error));
 	vm_peers_are(&vm->domain, peers, count);
@@ -222,8 +242,14 @@ void vm_changes_settle(struct vm *vm)
 	struct vm_change *change = vm->change ? NULL : vm_change_new(vm, &vm_change_nics, NULL, NULL);
 	int r;
 
-	if (!change)
+	if (!change) {
+		if (!vm->change)
+			log_error(vm->domain.name, "a change that was interrupted is left as it is: no memory");
+		/* Else it is one that has waited for Open vSwitch, and was not asked for before. */
+		vm->unsettled = false;
+		go_on(vm);
 		return;
+	}
 	change->own = true;
 	r = read_plan(vm, change);
 	if (r < 0 && r != -ENOENT)
@@ -238,7 +264,16 @@ void vm_changes_settle(struct vm *vm)
 		return;
 	}
 	log_error(vm->domain.name, "its vmworker cannot be asked what is behind its NICs: %s", strerror(-r));
-	change_free(change);
+	settled(change);
+}
+
+void vm_changes_lost(struct vm *vm)
+{
+	struct waiter *behind = take_ptr(vm->behind);
+	struct err err = {0};
+	int r = vm_must_run(vm, &err);
+
+	vm_waiters_done(&behind, r, err.text);
 }
 
 bool vm_changes_on_ovs(struct vm *vm)
@@ -270,13 +305,49 @@ void vm_changes_gone(struct vm *vm)
 
 /* ---- requests ---- */
 
-bool vm_change_wait(struct vm *vm, vm_done_fn done, void *arg)
+static int fail_busy(const struct vm *vm, struct err *err)
 {
-	struct waiter *waiter = vm->change && vm->change->own ? malloc(sizeof(*waiter)) : NULL, **at = &vm->behind;
+	if (!vm->change)
+		return err_set(err, -EBUSY, "VM %s: its vmworker has not told yet what it has: try again",
+			       vm->domain.name);
+	return err_set(err, -EBUSY, "VM %s: another change of its %ss is under way: try again", vm->domain.name,
+		       vm->change->kind->what);
+}
 
+static void on_waited(void *arg)
+{
+	struct waiter *waiter = arg, **at = &waiter->vm->behind;
+	struct err err = {0};
+	int r = fail_busy(waiter->vm, &err);
+
+	while (*at != waiter)
+		at = &(*at)->next;
+	*at = take_ptr(waiter->next);
+	vm_waiters_done(&waiter, r, err.text);
+}
+
+static bool has_to_wait(const struct vm *vm)
+{
+	if (vm->change)
+		return vm->change->own;
+	return vm->unsettled && !vm_is_lost(vm) && !vm->ending && !vm->destroyed;
+}
+
+bool vm_change_wait(struct vm *vm, unsigned int flags, vm_done_fn done, void *arg)
+{
+	struct waiter *waiter, **at = &vm->behind;
+
+	if (vm_change_is_off(vm, flags) || !has_to_wait(vm))
+		return false;
+	waiter = malloc(sizeof(*waiter));
 	if (!waiter)
 		return false;
-	*waiter = (struct waiter){NULL, done, arg};
+	*waiter = (struct waiter){.vm = vm, .done = done, .arg = arg};
+	if (loop_add_timer(vm->env->loop, on_waited, waiter, &waiter->timer) < 0) {
+		free(waiter);
+		return false;
+	}
+	loop_arm(waiter->timer, WAIT_NS);
 	while (*at)
 		at = &(*at)->next;
 	*at = waiter;
@@ -292,9 +363,8 @@ int vm_change_check(const struct vm *vm, const struct vm_change_kind *kind, stru
 	else if (r == 0 && !vm_service_find(vm, kind->service))
 		r = err_set(err, -EOPNOTSUPP, "VM %s: %s: add the first one with --config, and start it anew",
 			    vm->domain.name, kind->none);
-	else if (r == 0 && vm->change)
-		r = err_set(err, -EBUSY, "VM %s: another change of its %ss is under way: try again", vm->domain.name,
-			    vm->change->kind->what);
+	else if (r == 0 && (vm->change || vm->unsettled))
+		r = fail_busy(vm, err);
 	return r;
 }
 

@@ -9,10 +9,12 @@
  * definition is replaced, then the plan becomes definition.xml, in one step; or it is dropped. If this process ends, or
  * the worker's connection, before all of that is done, vm_changes_settle() asks the worker which of both it is, and
  * does the rest. Before that it asks what is behind the VM's NICs (vm_peers_are()): the worker's configuration has it,
- * and definitions have not.
+ * and definitions have not. From the new connection on until all of that is done the VM is `unsettled`: no other change
+ * begins, which would overwrite the plan.
  *
  * Limits: one change at a time. Who asks for another one is refused; but for those that vmmgmtd makes by itself (links,
- * what is behind a NIC, what is settled) he waits: vm_change_wait().
+ * what is behind a NIC, what is settled) he waits, at most 10 s: vm_change_wait(). A change is made also for one who
+ * has meanwhile left the bus.
  */
 #ifndef VMMGMTD_VM_CHANGE_H
 #define VMMGMTD_VM_CHANGE_H

@@ -18,6 +18,8 @@
 /* A request that waits for the end, or for that of a change. */
 struct waiter {
 	struct waiter *next;
+	struct vm *vm;
+	struct loop_source *timer; /* of a change: it does not wait for ever; else NULL */
 	vm_done_fn done;
 	void *arg;
 };
@@ -94,7 +96,8 @@ struct vm {
 	enum vm_unplug unplug;	  /* of those of a VM that has ended */
 	struct vm_peer *peers;	  /* of NICs that are streams: vm_peer.c */
 	struct vm_change *change; /* of its disks or NICs, under way; NULL: none. Owner: the request to the worker */
-	struct waiter *behind;	  /* a change of vmmgmtd's own, in order */
+	bool unsettled;		  /* connected again, what the last connection left is not known: vm_change.h */
+	struct waiter *behind;	  /* a change of vmmgmtd's own, or what is unsettled, in order */
 
 	/* on_crash=restart */
 	bool again;		 /* it has crashed, and starts again when again_timer says so */
@@ -137,6 +140,8 @@ void vm_log_close(struct vm *vm);
 
 /** vm_must_run - Return: 0 if it runs or is paused and its worker can be asked; else a negative errno with one line. */
 int vm_must_run(const struct vm *vm, struct err *err);
+/** vm_is_lost - whether its worker cannot be asked now: a failure may be the connection's end, not an answer. */
+bool vm_is_lost(const struct vm *vm);
 /** vm_take_kept - it is over: what is kept on disk is what it would run with. */
 void vm_take_kept(struct vm *vm);
 
@@ -155,6 +160,8 @@ int vm_open_disk(const struct vm *vm, const struct domain_disk *disk, struct err
 
 /** vm_changes_settle - if a change was interrupted, ask the worker how it has ended. */
 void vm_changes_settle(struct vm *vm);
+/** vm_changes_lost - the connection is gone: who waits is told. */
+void vm_changes_lost(struct vm *vm);
 /** vm_changes_on_ovs - its end: whether a change that nobody answered was to make a port of Open vSwitch. */
 bool vm_changes_on_ovs(struct vm *vm);
 /** vm_changes_gone - its end, while its runtime folder is there: what was made for a change that nobody answered. */

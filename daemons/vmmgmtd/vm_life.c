@@ -141,6 +141,12 @@ static void last_from_worker(struct vm *vm, const char *fallback)
 		last_set(vm, VM_CRASHED, -EREMOTEIO, fallback);
 }
 
+static void disconnect(struct vm *vm)
+{
+	worker_free(take_ptr(vm->conn));
+	vm_changes_lost(vm);
+}
+
 /* Once the worker is gone and its connection read to the end: it is over, even if the worker has not said so. */
 static void gone_check(struct vm *vm)
 {
@@ -155,7 +161,7 @@ void vm_drain_over(void *arg)
 {
 	struct vm *vm = arg;
 
-	worker_free(take_ptr(vm->conn));
+	disconnect(vm);
 	gone_check(vm);
 }
 
@@ -163,7 +169,7 @@ void vm_fail(struct vm *vm, int code, const char *text)
 {
 	last_set(vm, VM_SHUT_OFF, code, text);
 	/* Its answer must not wait for a worker that may not answer any more. */
-	worker_free(take_ptr(vm->conn));
+	disconnect(vm);
 	vm_kill_all(vm);
 	end_begin(vm);
 }
@@ -316,7 +322,7 @@ static void on_lost(int error, const char *why, void *arg)
 {
 	struct vm *vm = arg;
 
-	worker_free(take_ptr(vm->conn));
+	disconnect(vm);
 	if (vm->starting && !vm->ending) {
 		char text[REASON_MAX];
 
@@ -430,6 +436,7 @@ static void on_worker_ready(struct launched *process, void *arg)
 	vm_save_runtime(vm, false);
 	get_folder(vm, folder);
 	r = connect_worker(vm);
+	vm->unsettled = false;
 	if (r == 0)
 		r = worker_create(vm->conn, &vm->domain, &vm->files, folder, on_created, vm);
 	if (r < 0) {
@@ -546,7 +553,7 @@ int vm_wait_end(struct vm *vm, vm_done_fn done, void *arg)
 		done(-ENOMEM, "no memory", arg);
 		return -ENOMEM;
 	}
-	*waiter = (struct waiter){vm->waiters, done, arg};
+	*waiter = (struct waiter){.next = vm->waiters, .vm = vm, .done = done, .arg = arg};
 	vm->waiters = waiter;
 	return 0;
 }
@@ -598,7 +605,7 @@ static void on_adopted(int error, const char *text, void *arg)
 		if (log_allowed(&vm->told, vm->domain.name))
 			log_error(vm->domain.name, "vmworker does not tell its state: %s",
 				  *text ? text : strerror(-error));
-		worker_free(take_ptr(vm->conn));
+		disconnect(vm);
 		loop_arm(vm->retry_timer, RECONNECT_NS);
 	}
 	if (!error && vm->conn && !vm->ending)
@@ -613,12 +620,13 @@ void vm_connect_again(void *arg)
 	if (vm->ending || vm->conn || !vm->worker)
 		return;
 	r = connect_worker(vm);
+	vm->unsettled = r == 0;
 	if (r == 0)
 		r = worker_do(vm->conn, WORKER_DO_SUBSCRIBE, on_adopted, vm);
 	if (r == 0 && vm->destroyed) /* it may have been asked before */
 		r = worker_do(vm->conn, WORKER_DO_STOP, on_stopped, vm);
 	if (r < 0) {
-		worker_free(take_ptr(vm->conn));
+		disconnect(vm);
 		loop_arm(vm->retry_timer, RECONNECT_NS);
 	}
 }

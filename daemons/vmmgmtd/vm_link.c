@@ -30,9 +30,13 @@ static int send_nic(struct worker *worker, const void *what, worker_done_fn done
 	return worker_change_nic(worker, what, done, arg);
 }
 
-/* It is as it was, or nobody knows: it is told again, which does no harm. */
-static void refused(struct vm *vm, struct domain_nic *nic)
+/* It is as it was, or nobody knows: it is told again, which does no harm. In the log it is once. */
+static void refused(struct vm *vm, struct domain_nic *nic, const char *text)
 {
+	if (!nic->tell_logged && log_allowed(&vm->told, vm->domain.name)) {
+		log_error(vm->domain.name, "NIC %s: its link cannot be set: %s", nic->alias, text);
+		nic->tell_logged = true;
+	}
 	nic->tell_pause_ns = vm_again_pause(nic->tell_pause_ns, 0);
 	nic->tell_at_ns = clock_now_ns() + nic->tell_pause_ns;
 	links_look_in(vm->env->links, nic->tell_pause_ns);
@@ -48,16 +52,11 @@ static void on_told(int error, const char *text, const char *name, void *arg)
 		return;
 	nic = &vm->domain.nics[index];
 	if (!error) {
-		nic->untold = false;
+		nic->untold = nic->tell_logged = false;
 		nic->tell_at_ns = nic->tell_pause_ns = 0;
-		links_look(vm->env->links); /* there may be another one */
-		return;
+	} else if (!vm_is_lost(vm)) { /* else it is told once there is a connection again */
+		refused(vm, nic, text);
 	}
-	/* once, however often it is told again */
-	if (error != -ECANCELED && error != -ECONNRESET && !nic->tell_pause_ns &&
-	    log_allowed(&vm->told, vm->domain.name))
-		log_error(vm->domain.name, "NIC %s: its link cannot be set: %s", name, text);
-	refused(vm, nic);
 }
 
 static void set_unplugged(struct vm *vm, struct domain_nic *nic, bool unplugged)
@@ -128,13 +127,13 @@ bool vm_links_follow(struct vm *vm)
 			continue;
 		}
 		if (vm->change)
-			return true;
+			return !vm->change->own; /* the end of its own brings us here again */
 		if (vm_change_check(vm, &vm_change_nics, &err) < 0)
-			return false; /* what the worker tells next brings us here again */
+			return false; /* what the worker tells next does */
 		set_unplugged(vm, nic, !plugged);
 		if (tell(vm, nic, &err) == 0)
 			return false; /* its answer does */
-		refused(vm, nic);
+		refused(vm, nic, err.text);
 	}
 	return false;
 }

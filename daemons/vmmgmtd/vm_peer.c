@@ -102,6 +102,7 @@ static void carry(struct domain_nic *to, const struct domain_nic *from)
 	to->untold = from->untold;
 	to->tell_at_ns = from->tell_at_ns;
 	to->tell_pause_ns = from->tell_pause_ns;
+	to->tell_logged = from->tell_logged;
 	to->segment_max = from->segment_max;
 }
 
@@ -589,7 +590,7 @@ void vm_peers_begin(struct vm *vm)
 		struct domain_nic *nic = &vm->domain.nics[i];
 
 		nic->generation = nic->given = 0;
-		nic->unplugged = nic->untold = false;
+		nic->unplugged = nic->untold = nic->tell_logged = false;
 		nic->tell_at_ns = nic->tell_pause_ns = 0;
 	}
 	vm_peers_save(vm);

@@ -123,6 +123,9 @@ int worker_connect(struct loop *loop, const char *path, const struct worker_even
 		   struct worker **ret_worker);
 /** worker_free - close; pending requests are done with -ECANCELED (from inside). NULL is allowed. */
 void worker_free(struct worker *worker);
+/** worker_usable - false while the connection's end makes pending requests fail, which tells such a failure from an
+ * answer. */
+bool worker_usable(const struct worker *worker);
 
 /* What CREATE takes besides the definition: descriptors, which stay the caller's. -1: none. */
 struct worker_files {

@@ -2,18 +2,20 @@
 #include "fake_worker.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
+#include "base/cleanup.h"
 #include "ipc/rpc.h"
 #include "proto/methods.h"
 #include "proto/types.pb-c.h"
 #include "proto/worker.pb-c.h"
 #include "rpc_int.h"
 
-static void handle_subscribe(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
-			     size_t nfds, void *arg)
+static void tell_state(struct rpc_call *call)
 {
 	Bulkhead__Worker__StateReply reply = BULKHEAD__WORKER__STATE_REPLY__INIT;
 	Bulkhead__Worker__Service service = BULKHEAD__WORKER__SERVICE__INIT, *services[] = {&service};
@@ -26,15 +28,35 @@ static void handle_subscribe(struct rpc_conn *conn, struct rpc_call *call, const
 	rpc_reply(call, &reply.base, NULL, 0);
 }
 
-static void handle_get_provider(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
-				size_t nfds, void *arg)
+static void handle_subscribe(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+			     size_t nfds, void *arg)
+{
+	struct fake_worker *worker = arg;
+
+	if (worker->holds)
+		worker->held[0] = call;
+	else
+		tell_state(call);
+}
+
+static void tell_provider(struct rpc_call *call, const struct fake_worker *worker)
 {
 	Bulkhead__Worker__Provider reply = BULKHEAD__WORKER__PROVIDER__INIT;
-	const struct fake_worker *worker = arg;
 
 	reply.name = (char *)"network";
 	reply.config = (ProtobufCBinaryData){worker->len, worker->config};
 	rpc_reply(call, &reply.base, NULL, 0);
+}
+
+static void handle_get_provider(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
+				size_t nfds, void *arg)
+{
+	struct fake_worker *worker = arg;
+
+	if (worker->holds)
+		worker->held[1] = call;
+	else
+		tell_provider(call, worker);
 }
 
 static void handle_change(struct rpc_conn *conn, struct rpc_call *call, const ProtobufCMessage *msg, int *fds,
@@ -92,6 +114,26 @@ void fake_worker_stop(struct fake_worker *worker)
 	rpc_server_free(worker->server);
 	free(worker->config);
 	free(worker->config_of);
+}
+
+void fake_worker_go_on(struct fake_worker *worker)
+{
+	worker->holds = false;
+	if (worker->held[0])
+		tell_state(take_ptr(worker->held[0]));
+	if (worker->held[1])
+		tell_provider(take_ptr(worker->held[1]), worker);
+}
+
+void fake_worker_hang_up(struct fake_worker *worker)
+{
+	struct rpc_call *calls[] = {take_ptr(worker->held[0]), take_ptr(worker->held[1]), take_ptr(worker->change)};
+
+	free(take_ptr(worker->config_of));
+	rpc_conn_free(take_ptr(worker->conn));
+	for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
+		if (calls[i])
+			rpc_fail(calls[i], -ECANCELED, "nobody hears this");
 }
 
 void fake_worker_has(struct fake_worker *worker, const struct domain *domain)

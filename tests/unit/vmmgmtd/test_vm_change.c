@@ -201,11 +201,13 @@ Test(vm_change, who_asks_waits_for_what_it_does_by_itself)
 	runs(MACVTAP);
 	is_adopted();
 	fx.vm->domain.nics[0].untold = false;
-	cr_assert(!vm_change_wait(fx.vm, on_turn, &one), "nothing is under way");
+	cr_assert(!vm_change_wait(fx.vm, 0, on_turn, &one), "nothing is under way");
 	vm_links_follow(fx.vm); /* its device is not there: its link is down */
 	wait_until(asked);
-	cr_assert(vm_change_wait(fx.vm, on_turn, &one));
-	cr_assert(vm_change_wait(fx.vm, on_turn, &two));
+	cr_assert(!vm_links_follow(fx.vm), "it comes when it is done");
+	cr_assert(!vm_change_wait(fx.vm, VM_CHANGE_CONFIG, on_turn, &one), "the definition is free");
+	cr_assert(vm_change_wait(fx.vm, 0, on_turn, &one));
+	cr_assert(vm_change_wait(fx.vm, 0, on_turn, &two));
 	cr_assert_eq(calls, 0);
 	fake_worker_answer(&fx.worker, 0);
 	wait_until(settled);
@@ -213,7 +215,131 @@ Test(vm_change, who_asks_waits_for_what_it_does_by_itself)
 	cr_assert(call_order[0] == 1 && call_order[1] == 2 && call_error == 0);
 	vm_capture_nic(fx.vm, "net0", &(struct vm_capture){.fd = -1}, on_outcome, NULL);
 	cr_assert(fx.vm->change);
-	cr_assert(!vm_change_wait(fx.vm, on_turn, &one), "what somebody has asked for");
+	cr_assert(!vm_change_wait(fx.vm, 0, on_turn, &one), "what somebody has asked for");
+}
+
+static void on_refused(int error, const char *text, void *arg)
+{
+	cr_assert(strstr(text, "try again"), "%s", text);
+	call_error = error;
+	calls++;
+}
+
+static bool answered(void)
+{
+	return calls;
+}
+
+Test(vm_change, nobody_waits_for_ever)
+{
+	unsigned int two = 2;
+
+	runs(MACVTAP);
+	is_adopted();
+	vm_links_follow(fx.vm);
+	wait_until(asked);
+	cr_assert(vm_change_wait(fx.vm, 0, on_refused, NULL));
+	cr_assert(vm_change_wait(fx.vm, 0, on_turn, &two));
+	loop_arm(fx.vm->behind->timer, 0); /* its time is up */
+	wait_until(answered);
+	cr_assert_eq(call_error, -EBUSY);
+	cr_assert_eq(calls, 1);
+	fake_worker_answer(&fx.worker, 0);
+	wait_until(settled);
+	cr_assert_eq(calls, 2, "the other one has its turn");
+	cr_assert_eq(call_error, 0);
+}
+
+/* ---- connections that end ---- */
+
+static bool subscribes(void)
+{
+	return fx.worker.held[0];
+}
+
+static bool is_asked_what_it_has(void)
+{
+	return fx.worker.held[1];
+}
+
+static bool lost(void)
+{
+	return !fx.vm->conn;
+}
+
+static bool connected(void)
+{
+	return fx.vm->conn && !fx.vm->unsettled;
+}
+
+/* A change to two NICs is made, but its connection ends before that is heard; and there is another one. */
+static void is_connected_again(void)
+{
+	struct domain then;
+
+	runs(MACVTAP);
+	is_adopted();
+	parse(MACVTAP OTHER, &then);
+	cr_assert_eq(runtime_plan(fx.base, UUID, then.xml, NULL), 0);
+	fake_worker_has(&fx.worker, &then);
+	fx.worker.holds = true;
+	fake_worker_hang_up(&fx.worker);
+	wait_until(subscribes);
+	domain_done(&then);
+}
+
+Test(vm_change, nothing_changes_before_it_is_known_what_there_is)
+{
+	struct err err = {0};
+	unsigned int one = 1;
+
+	is_connected_again();
+	cr_assert_eq(fx.vm->state, VM_RUNNING);
+	cr_assert(!vm_links_follow(fx.vm) && !fx.vm->change);
+	cr_assert_eq(vm_change_check(fx.vm, &vm_change_nics, &err), -EBUSY);
+	cr_assert(vm_change_wait(fx.vm, 0, on_turn, &one));
+	fake_worker_go_on(&fx.worker);
+	wait_until(answered);
+	cr_assert_eq(call_error, 0);
+	cr_assert_eq(vm_domain(fx.vm)->nic_count, 2, "the change was made");
+	cr_assert(!fx.vm->unsettled);
+}
+
+static void on_result(int error, const char *text, const char *name, void *arg)
+{
+	on_refused(error, text, arg);
+}
+
+static void ask_to_set(int error, const char *text, void *arg)
+{
+	const char *const settings[] = {"link=down", NULL};
+
+	vm_set_nic(fx.vm, "net0", settings, 0, on_result, NULL);
+}
+
+/* Whoever waits for that comes while the connection is being torn down. */
+Test(vm_change, a_plan_outlives_a_connection_that_ends_while_it_is_settled)
+{
+	is_connected_again();
+	fake_worker_go_on(&fx.worker);
+	fx.worker.holds = true;
+	wait_until(is_asked_what_it_has);
+	cr_assert(vm_change_wait(fx.vm, 0, ask_to_set, NULL));
+	fake_worker_hang_up(&fx.worker);
+	wait_until(answered);
+	cr_assert_eq(call_error, -EBUSY);
+	fx.worker.holds = false;
+	wait_until(connected);
+	cr_assert_eq(vm_domain(fx.vm)->nic_count, 2, "the change was made");
+}
+
+Test(vm_change, who_waits_is_told_when_the_connection_ends)
+{
+	is_connected_again();
+	cr_assert(vm_change_wait(fx.vm, 0, on_refused, NULL));
+	fake_worker_hang_up(&fx.worker);
+	wait_until(answered);
+	cr_assert_eq(call_error, -EBUSY);
 }
 
 static void is_told(int error)
@@ -268,6 +394,26 @@ Test(vm_change, a_link_that_is_refused_has_longer_and_longer_pauses)
 	is_told(0);
 	is_not_told();
 	cr_assert_eq(nic->tell_pause_ns, 0);
+}
+
+Test(vm_change, a_link_that_was_not_heard_of_has_no_pause)
+{
+	struct domain_nic *nic;
+
+	runs(MACVTAP);
+	is_adopted();
+	nic = &fx.vm->domain.nics[0];
+	vm_links_follow(fx.vm);
+	wait_until(asked);
+	fake_worker_hang_up(&fx.worker);
+	wait_until(lost);
+	cr_assert(!nic->tell_at_ns && !nic->tell_pause_ns && !nic->tell_logged && nic->untold);
+	wait_until(connected);
+	is_told(-EREMOTEIO);
+	cr_assert(nic->tell_logged, "it is still in the log");
+	nic->tell_at_ns = 0;
+	is_told(0);
+	cr_assert(!nic->tell_logged);
 }
 
 /* As one that was started paused: it would wait for ever, or be told too late. */
