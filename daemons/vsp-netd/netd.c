@@ -86,7 +86,7 @@ int netd_add(struct netd *netd, const struct nic_settings *settings, int *fds, s
 		return err_set(err, nic ? -ENOSPC : -ENOMEM, "NIC %s: there is no room for it: at most %u NICs",
 			       settings->alias, SETTINGS_NICS_MAX);
 	}
-	r = port_new(netd->loop, settings, fds, nfds, memory, &nic->port, err);
+	r = port_new(netd->loop, settings, fds, nfds, memory, vsp_generation(netd->vsp), &nic->port, err);
 	if (r < 0) {
 		free(nic);
 		return r;

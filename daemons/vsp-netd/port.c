@@ -384,7 +384,7 @@ static int add_timers(struct loop *loop, struct port *port)
 }
 
 int port_new(struct loop *loop, const struct nic_settings *settings, int *fds, size_t nfds, void *memory,
-	     struct port **ret_port, struct err *err)
+	     uint32_t process, struct port **ret_port, struct err *err)
 {
 	struct port *port = NULL;
 	int r = -EINVAL;
@@ -401,6 +401,7 @@ int port_new(struct loop *loop, const struct nic_settings *settings, int *fds, s
 		port->count = port->own_count;
 		port->settings = *settings;
 		port->memory = memory;
+		port->process = process;
 		port->kept = (struct port_kept *)((uint8_t *)memory + NET_STREAM_MEMORY_LEN);
 		port->lost = atomic_load(&port->kept->in_hand);
 		r = plug_in(port, settings, fds, &port->net, err);
@@ -450,6 +451,9 @@ static int change_descriptor(struct port *port, const struct nic_settings *setti
 	if (r < 0)
 		return r;
 	port->lost += port->net->gathered + (port->left.len > 0);
+	if (port->cut.frame.len > 0)
+		port->lost += port_cut_left(&port->cut);
+	atomic_store(&port->kept->cut_next, 0);
 	port_carry_drop(port);
 	port->net->ops->close(port->net);
 	port->net = net;

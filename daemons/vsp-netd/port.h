@@ -74,11 +74,12 @@ struct port_received {
  * @fds: @settings names them by place; those that it names are taken over, also on failure (set to -1).
  * @memory: PORT_MEMORY_LEN bytes that outlive this process, for what a successor must know of the descriptors
  * (kept.h); outlives the port. Zeroed, or a predecessor's, of any content.
+ * @process: the number of this one, of those that have served in turn: what one older than the last has left is stale.
  * Nothing is taken, or dropped, before port_connect().
  * Return: 0; a negative errno with a line that says what to do.
  */
 int port_new(struct loop *loop, const struct nic_settings *settings, int *fds, size_t nfds, void *memory,
-	     struct port **ret_port, struct err *err);
+	     uint32_t process, struct port **ret_port, struct err *err);
 /** port_free - NULL is allowed. */
 void port_free(struct port *port);
 

@@ -9,6 +9,9 @@
  * successor begins behind those. A process that is killed leaves nothing: how much of it was sent nobody can say, so it
  * is counted as lost (port_note()).
  *
+ * What was left for one that did not know of it, an older one, is stale when the next one comes: it is lost, and
+ * counted.
+ *
  * Limits: PORT_CARRY_LEN bytes; what is more is lost, and counted.
  */
 #include <errno.h>
@@ -70,8 +73,10 @@ void port_carry_leave(struct port *port)
 
 	len = leave_segments(port, leave_carry(port, len));
 	kept->generation = port->settings.fd_generation;
+	kept->process = (uint16_t)port->process;
 	atomic_store(&kept->carried, (uint32_t)len);
 	if (port->cut.frame.len > 0 && ops->put_back) {
+		kept->cut_step = (uint16_t)port->cut.step;
 		atomic_store(&kept->cut_next, (uint32_t)port->cut.next);
 		ops->put_back(port->net);
 		port->cut.frame.len = 0;
@@ -96,11 +101,23 @@ static unsigned int count_frames(const struct port_carry *carry, size_t longest)
 	return frames;
 }
 
+/* One that came between may have known nothing of it: then the back end is no longer where it was. */
+static bool is_stale(const struct port *port)
+{
+	const struct port_kept *kept = port->kept;
+
+	return kept->generation != port->settings.fd_generation || kept->process != (uint16_t)(port->process - 1);
+}
+
 void port_carry_take(struct port *port)
 {
 	struct port_kept *kept = port->kept;
 	struct port_carry carry = {.len = MIN(atomic_load(&kept->carried), PORT_CARRY_LEN)};
+	bool stale = is_stale(port);
 
+	if (stale)
+		atomic_store(&kept->cut_next, 0);
+	kept->process = (uint16_t)port->process;
 	if (carry.len == 0)
 		return;
 	carry.bytes = malloc(carry.len);
@@ -109,7 +126,7 @@ void port_carry_take(struct port *port)
 		carry.frames = count_frames(&carry, port->net->ops->send_max);
 	}
 	port->carry = carry;
-	if (carry.frames == 0 || kept->generation != port->settings.fd_generation)
+	if (carry.frames == 0 || stale)
 		port_carry_drop(port);
 	port_note(port);
 	atomic_store(&kept->carried, 0);
@@ -123,8 +140,11 @@ int port_carry_send(struct port *port)
 		struct net_outgoing out = {.pieces = 2, .len = get_be32(carry->bytes + carry->at)};
 
 		out.piece[1] = (struct iovec){carry->bytes + carry->at + LENGTH_LEN, out.len};
-		if (port->net->ops->send(port->net, 0, &out) == -EAGAIN)
-			return -EAGAIN;
+		int r = port->net->ops->send(port->net, 0, &out);
+
+		if (r == -EAGAIN)
+			return r;
+		port->lost += r < 0;
 		carry->at += LENGTH_LEN + out.len;
 		carry->frames--;
 	}

@@ -23,7 +23,8 @@ struct port_kept {
 	_Atomic uint32_t carried;  /* bytes in carry */
 	_Atomic uint32_t cut_next; /* segment of the next frame for the guest; those before it has */
 	uint32_t generation;	   /* of the descriptor that the frames are for */
-	uint32_t reserved;
+	uint16_t process;	   /* that has left it, or taken it */
+	uint16_t cut_step;	   /* bytes of a segment that cut_next counts */
 	uint8_t carry[PORT_CARRY_LEN];
 };
 
@@ -79,6 +80,7 @@ struct port {
 	struct loop *loop;
 	struct nic_settings settings;
 	void *memory;
+	uint32_t process;	/* which one we are */
 	struct port_kept *kept; /* in memory */
 	uint64_t lost;		/* frames, not counted yet: see port_lost() */
 	struct net *net;

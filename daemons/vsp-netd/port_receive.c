@@ -231,6 +231,9 @@ static int begin_cut(struct port *port, const struct net_incoming *frame, size_t
 	cut->headers = ret->headers;
 	cut->gso_type = ret->hdr.gso_type;
 	cut->step = ret->hdr.gso_size;
+	/* of another length, after a change of the MTU, they cannot be told apart: once more is TCP's to see */
+	if (port->kept->cut_step != cut->step)
+		done = 0;
 	cut->next = MIN(done, cut_segments(cut) - 1);
 	return 1;
 }

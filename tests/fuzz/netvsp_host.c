@@ -335,7 +335,7 @@ static void start(void)
 	memset(fds, 0xff, sizeof(fds));
 	memset(&host.netvsp, 0, sizeof(host.netvsp));
 	if (vsp_attach(host.loop, &config, &host.vsp, &err) < 0 ||
-	    port_new(host.loop, &host.settings, fds, host.settings.queues, port_memory, &host.port, &err) < 0)
+	    port_new(host.loop, &host.settings, fds, host.settings.queues, port_memory, 0, &host.port, &err) < 0)
 		abort();
 	netvsp_init(&host.netvsp, host.vsp, host.port, &host.settings, HOST_SUBS);
 	for (uint16_t i = 0; i < HOST_CHANNELS; i++) {

@@ -17,6 +17,7 @@ struct nic_settings settings;
 struct oid_settings guest;
 int peer = -1, worker_fd = -1; /* of the socket, as the worker keeps it */
 void *memory;
+uint32_t process;
 uint8_t room[ROOM], wire[1 << 20];
 struct port_received received;
 unsigned int readable, writable, links;
@@ -58,7 +59,7 @@ void pf_plug_in(void)
 	peer = pair[1];
 	fd_close(&worker_fd);
 	worker_fd = fd_dup(pair[0]);
-	cr_assert_eq(port_new(loop, &settings, pair, 1, memory, &port, &err), 0, "%s", err.text);
+	cr_assert_eq(port_new(loop, &settings, pair, 1, memory, process++, &port, &err), 0, "%s", err.text);
 	cr_assert_eq(pair[0], -1);
 	port_connect(port, &client);
 	port_set(port, &guest);
@@ -198,7 +199,7 @@ void pf_die(void)
 	int own = fd_dup(worker_fd);
 
 	port_free(port);
-	cr_assert_eq(port_new(loop, &settings, &own, 1, memory, &port, &err), 0, "%s", err.text);
+	cr_assert_eq(port_new(loop, &settings, &own, 1, memory, process++, &port, &err), 0, "%s", err.text);
 	port_connect(port, &client);
 	port_set(port, &guest);
 }

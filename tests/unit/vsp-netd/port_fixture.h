@@ -17,6 +17,7 @@ extern struct nic_settings settings;
 extern struct oid_settings guest;
 extern int peer, worker_fd; /* of the socket, as the worker keeps it */
 extern void *memory;
+extern uint32_t process; /* of the one who comes next */
 extern uint8_t room[ROOM], wire[1 << 20];
 extern struct port_received received;
 extern unsigned int readable, writable, links;

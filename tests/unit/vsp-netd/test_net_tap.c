@@ -106,7 +106,7 @@ static void set_up(void)
 	settings = (struct nic_settings){.alias = "net0", .backend = NIC_TAP, .queues = QUEUES, .mtu = 1500};
 	memcpy(settings.mac, mac, 6);
 	guest = (struct oid_settings){.filter = RNDIS_FILTER_DIRECTED | RNDIS_FILTER_BROADCAST};
-	cr_assert_eq(port_new(loop, &settings, fds, QUEUES, memory, &port, &err), 0, "%s", err.text);
+	cr_assert_eq(port_new(loop, &settings, fds, QUEUES, memory, 0, &port, &err), 0, "%s", err.text);
 	cr_assert(fds[0] == -1 && fds[1] == -1);
 	open_wire();
 	port_connect(port, &client);
@@ -348,12 +348,12 @@ Test(net_tap, other_descriptors_are_refused)
 	fds[0] = open("/dev/null", O_RDWR);
 	fds[1] = -1;
 	settings.queues = 1;
-	cr_assert_lt(port_new(loop, &settings, fds, 1, memory, &other, &err), 0);
+	cr_assert_lt(port_new(loop, &settings, fds, 1, memory, 0, &other, &err), 0);
 	cr_assert_eq(fds[0], -1);
 	fds[0] = open("/dev/net/tun", O_RDWR);
-	cr_assert_lt(port_new(loop, &settings, fds, 1, memory, &other, &err), 0);
+	cr_assert_lt(port_new(loop, &settings, fds, 1, memory, 0, &other, &err), 0);
 	settings.queues = 2;
-	cr_assert_eq(port_new(loop, &settings, fds, 1, memory, &other, &err), -EINVAL);
+	cr_assert_eq(port_new(loop, &settings, fds, 1, memory, 0, &other, &err), -EINVAL);
 }
 
 /* A macvtap on one end of a veth; the wire is the other one. Return: its descriptor; -1: there is none here. */
@@ -403,7 +403,7 @@ Test(net_macvtap, has_the_address_of_the_guest)
 	memcpy(settings.mac, mac, 6);
 	guest = (struct oid_settings){.filter = RNDIS_FILTER_DIRECTED | RNDIS_FILTER_BROADCAST};
 	memcpy(guest.mac, own, 6);
-	cr_assert_eq(port_new(loop, &settings, &fd, 1, memory, &port, &err), 0, "%s", err.text);
+	cr_assert_eq(port_new(loop, &settings, &fd, 1, memory, 0, &port, &err), 0, "%s", err.text);
 	port_connect(port, &client);
 	port_set(port, &guest);
 	cr_assert(has_mac("mac0", mac), "it is not trusted");

@@ -106,7 +106,7 @@ Test(port, what_came_before_a_successor_is_its_guests)
 	cr_assert_eq(pf_get(), 1);
 	port_free(port);
 	worker_fd = -1;
-	cr_assert_eq(port_new(loop, &settings, own, 1, memory, &port, &err), 0, "%s", err.text);
+	cr_assert_eq(port_new(loop, &settings, own, 1, memory, process++, &port, &err), 0, "%s", err.text);
 	for (unsigned int i = 0; i < 5; i++)
 		cr_assert_eq(loop_run_once(loop, false), 0);
 	port_connect(port, &client);
@@ -130,7 +130,7 @@ Test(port, what_comes_while_it_hands_over_is_its_guests)
 	cr_assert_eq(readable, 0);
 	cr_assert_eq(pf_get(), -EAGAIN);
 	port_free(port);
-	cr_assert_eq(port_new(loop, &settings, own, 1, memory, &port, &err), 0, "%s", err.text);
+	cr_assert_eq(port_new(loop, &settings, own, 1, memory, process++, &port, &err), 0, "%s", err.text);
 	port_set(port, &guest);
 	port_connect(port, &client);
 	cr_assert_eq(pf_get(), 1);

@@ -172,3 +172,33 @@ Test(port_recover, segments_not_given_yet_are_given_by_the_successor)
 	cr_assert_eq(pf_get(), 1);
 	cr_assert_eq(get_be32(room + 38), 1000, "from the beginning");
 }
+
+/* It knew nothing of what was left, and has served. */
+Test(port_recover, what_was_handed_over_is_stale_after_an_older_one)
+{
+	struct port_frame *frame = pf_tcp4(500);
+
+	while (port_transmit(port, 0, frame) == 0)
+		port_transmit_end(port);
+	port_hold(port);
+	process++;
+	pf_die();
+	cr_assert_gt(port_lost(port), 0);
+	while (!pf_nothing_sent())
+		cr_assert_eq(pf_take(), 554);
+	port_transmit_end(port);
+	cr_assert(pf_nothing_sent(), "they are not sent late");
+}
+
+Test(port_recover, a_cut_frame_is_given_from_the_beginning_after_an_older_one)
+{
+	pf_plug_into_passt();
+	pf_put_long();
+	cr_assert_eq(pf_get(), 1);
+	cr_assert_eq(pf_get(), 1);
+	port_hold(port);
+	process++;
+	pf_die();
+	cr_assert_eq(pf_get(), 1);
+	cr_assert_eq(get_be32(room + 38), 1000);
+}
