@@ -45,6 +45,7 @@ struct launch_request {
 	const char *const *args; /* behind the program's name, NULL-terminated */
 	const char *uuid, *vm;	 /* the VM's */
 	const char *unit_args;	 /* what of @args a unit does not know by itself: words; NULL: none */
+	bool restarted;		 /* runs_services: its unit restarts it by itself; what that is doing is ended first */
 	int log_fd;		 /* standard output and error; stays the caller's */
 	unsigned int ready_ms;	 /* how long it may take until it is ready; of one that is not ours 0 */
 };

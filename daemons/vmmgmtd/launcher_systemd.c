@@ -4,10 +4,13 @@
  * vsp-storaged@UUID.service, which the system's service manager starts, and which is ready when its job is done
  * (Type=notify). What the template cannot know stands in <runtime folder>/<program>.env. From then on the process is
  * watched by a pidfd, like one that is adopted; how it ended the manager is asked. It restarts what serves a guest
- * itself: of that only the first start is asked for here.
+ * itself: of that only the first start is asked for here. Its unit may still be busy with an earlier run of the VM,
+ *whose last process is over: it runs what follows its end, waits to restart, or starts one that finds no worker; a
+ *start would join that, and fail with it. So such a unit is stopped before it is started, and the stop waited for.
  *
- *	STARTING --job is done--> ASKING (its pid) --> RUNNING --pidfd--> ENDING (how it ended is asked) --> ended
- *	    +-----job has failed----------------------------------------^
+ *	CLEARING --stop is done--> STARTING --job is done--> ASKING (its pid) --> RUNNING --pidfd--> ENDING --> ended
+ *	    +--killed, too late--> ENDING      +-----job has failed-------------------------------------^
+ *	                                                                              (how it ended is asked)
  *
  * What is not ours (passt) is a transient unit of its own, bulkhead-PROGRAM-UUID-NAME.service, which gets its input as
  *a descriptor.
@@ -47,6 +50,7 @@
 #define JOB_EXTRA_MS 5000u /* beyond what the unit itself has for its start */
 
 enum launched_state {
+	LAUNCHED_CLEARING, /* what an earlier run has left of its unit is stopped */
 	LAUNCHED_STARTING,
 	LAUNCHED_RUNNING,
 	LAUNCHED_ENDING,
@@ -66,9 +70,10 @@ struct launched {
 	struct loop *loop;
 	const struct launch_events *events;
 	void *arg;
-	unsigned int refs; /* the owner's, and one for each call under way */
-	bool released;
+	unsigned int refs;     /* the owner's, and one for each call under way */
+	bool released, killed; /* killed: while it is clearing */
 	enum launched_state state;
+	unsigned int ready_ms;
 	char unit[SYSTEMD_UNIT_MAX]; /* "": not known */
 	char *job;		     /* object path, once it is known */
 	struct launch_id id;
@@ -273,8 +278,31 @@ static void on_pid(int error, const char *text, struct msgbus_msg *msg, void *ar
 	launched_unref(p);
 }
 
+static int start_unit(struct launched *p);
+
+/* However the stop went: what is wrong with the unit its start says. */
+static void cleared(struct launched *p)
+{
+	int r;
+
+	free(take_ptr(p->job));
+	if (p->killed) {
+		tell_end(p);
+		return;
+	}
+	r = start_unit(p);
+	if (r < 0) {
+		snprintf(p->why, sizeof(p->why), "could not be started: %s", strerror(-r));
+		tell_end(p);
+	}
+}
+
 static void job_over(struct launched *p, const char *result)
 {
+	if (p->state == LAUNCHED_CLEARING) {
+		cleared(p);
+		return;
+	}
 	if (strcmp(result, "done") == 0) {
 		if (get_all(p, on_pid) < 0)
 			end_begin(p);
@@ -323,10 +351,62 @@ static void on_start_reply(int error, const char *text, struct msgbus_msg *msg, 
 	launched_unref(p);
 }
 
+static int start_unit(struct launched *p)
+{
+	int r;
+
+	p->refs++;
+	r = msgbus_call_async(p->systemd->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StartUnit", 0,
+			      on_start_reply, p, "ss", p->unit, "replace");
+	if (r < 0) {
+		launched_unref(p);
+		return r;
+	}
+	p->state = LAUNCHED_STARTING;
+	loop_arm(p->timer, (uint64_t)(p->ready_ms + JOB_EXTRA_MS) * NS_PER_MS);
+	return 0;
+}
+
+static void on_clear_reply(int error, const char *text, struct msgbus_msg *msg, void *arg)
+{
+	struct launched *p = arg;
+	struct msgbus_in in;
+	const char *job;
+
+	if (!p->released && p->state == LAUNCHED_CLEARING) {
+		if (!error) {
+			msgbus_msg_in(msg, &in);
+			if (msgbus_in_read(&in, "o", &job) < 0 || !(p->job = strdup(job)))
+				error = -EBADMSG;
+		}
+		if (error) /* there is no job whose end could be waited for */
+			cleared(p);
+	}
+	launched_unref(p);
+}
+
+static int clear_unit(struct launched *p)
+{
+	int r;
+
+	p->refs++;
+	r = msgbus_call_async(p->systemd->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StopUnit", 0,
+			      on_clear_reply, p, "ss", p->unit, "replace");
+	if (r < 0) {
+		launched_unref(p);
+		return r;
+	}
+	p->state = LAUNCHED_CLEARING;
+	loop_arm(p->timer, (uint64_t)(p->ready_ms + JOB_EXTRA_MS) * NS_PER_MS);
+	return 0;
+}
+
 static void systemd_kill(struct launched *p)
 {
 	if (p->pidfd >= 0)
 		pidfd_send_signal(p->pidfd, SIGKILL, NULL, 0);
+	else if (p->state == LAUNCHED_CLEARING)
+		p->killed = true; /* its stop is under way */
 	else if (p->state == LAUNCHED_STARTING)
 		stop_unit(p);
 }
@@ -337,6 +417,12 @@ static void on_timer(void *arg)
 
 	if (p->state == LAUNCHED_ENDING) {
 		ask_how(p);
+		return;
+	}
+	if (p->state == LAUNCHED_CLEARING) {
+		snprintf(p->why, sizeof(p->why),
+			 "could not be started: %s of its last run does not end: see \"systemctl status\"", p->unit);
+		tell_end(p);
 		return;
 	}
 	snprintf(p->why, sizeof(p->why), "was not ready in time");
@@ -374,6 +460,24 @@ static void systemd_release(struct launched *p)
 	launched_unref(p);
 }
 
+/* A unit of its own. */
+static int start_transient(struct launched *p, const struct launch_request *request)
+{
+	int r;
+
+	systemd_transient_name(request, p->unit);
+	p->refs++;
+	r = msgbus_call_async(p->systemd->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StartTransientUnit", 0,
+			      on_start_reply, p, "*", systemd_transient_fill, (void *)request);
+	if (r < 0) {
+		launched_unref(p);
+		return r;
+	}
+	p->state = LAUNCHED_STARTING;
+	loop_arm(p->timer, (uint64_t)(p->ready_ms + JOB_EXTRA_MS) * NS_PER_MS);
+	return 0;
+}
+
 static int systemd_start(struct launcher *launcher, const struct launch_request *request,
 			 const struct launch_events *events, void *arg, struct err *err, struct launched **ret_process)
 {
@@ -386,24 +490,18 @@ static int systemd_start(struct launcher *launcher, const struct launch_request 
 	p = launched_new(launcher, events, arg);
 	if (!p)
 		return err_set(err, -ENOMEM, "%s: no memory to start it", request->program);
-	p->refs++;
-	if (request->path) {
-		systemd_transient_name(request, p->unit);
-		r = msgbus_call_async(systemd->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StartTransientUnit",
-				      0, on_start_reply, p, "*", systemd_transient_fill, (void *)request);
-	} else {
-		systemd_unit_name(request->program, request->uuid, p->unit);
-		r = msgbus_call_async(systemd->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StartUnit", 0,
-				      on_start_reply, p, "ss", p->unit, "replace");
-	}
+	p->ready_ms = request->ready_ms;
+	systemd_unit_name(request->program, request->uuid, p->unit);
+	if (request->path)
+		r = start_transient(p, request);
+	else
+		r = request->restarted ? clear_unit(p) : start_unit(p);
 	if (r < 0) {
-		p->refs--;
 		systemd_release(p);
 		return err_set(err, r, "%s: systemd cannot be asked to start it: %s", request->program, strerror(-r));
 	}
 	p->next = systemd->starting;
 	systemd->starting = p;
-	loop_arm(p->timer, (uint64_t)(request->ready_ms + JOB_EXTRA_MS) * NS_PER_MS);
 	*ret_process = p;
 	return 0;
 }

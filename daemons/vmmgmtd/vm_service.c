@@ -232,6 +232,7 @@ static int launch(struct vm *vm, enum vm_server server, struct err *err)
 		.uuid = vm->domain.uuid,
 		.vm = vm->domain.name,
 		.unit_args = server == VM_STORAGED ? engines[vm->domain.io] : NULL,
+		.restarted = true,
 		.log_fd = -1,
 		.ready_ms = VM_READY_MS,
 	};
