@@ -27,6 +27,7 @@
 static struct {
 	char refuse[TEXT], job[TEXT], result[TEXT];
 	uint32_t pid, unaware;
+	bool left, stuck;
 	int32_t code, status;
 } plan = {.result = "success"};
 
@@ -85,7 +86,9 @@ static void start_unit(struct msgbus_call *call, void *arg)
 	msgbus_reply(call, "o", path);
 	/* Somebody else's first: that must not be taken for ours. */
 	msgbus_object_emit(manager, MANAGER, "JobRemoved", "uoss", 0u, PATH "/job/0", unit_name, "failed");
-	if (*plan.job)
+	if (plan.left)
+		end_job("failed");
+	else if (*plan.job)
 		end_job(plan.job);
 }
 
@@ -133,7 +136,11 @@ static void stop_unit(struct msgbus_call *call, void *arg)
 	msgbus_in_read(&in, "ss", &name, &mode);
 	hear("StopUnit %s %s\n", name, mode);
 	msgbus_reply(call, "o", PATH "/job/999");
+	if (plan.stuck)
+		return;
+	plan.left = false;
 	end_job("canceled");
+	msgbus_object_emit(manager, MANAGER, "JobRemoved", "uoss", 999u, PATH "/job/999", unit_name, "done");
 }
 
 static void reset_failed(struct msgbus_call *call, void *arg)
@@ -220,8 +227,8 @@ static void set_plan(struct msgbus_call *call, void *arg)
 	bool gone;
 
 	msgbus_call_in(call, &in);
-	msgbus_in_read(&in, "ssbuiius", &refuse, &job, &gone, &plan.pid, &plan.code, &plan.status, &plan.unaware,
-		       &result);
+	msgbus_in_read(&in, "ssbuiiusbb", &refuse, &job, &gone, &plan.pid, &plan.code, &plan.status, &plan.unaware,
+		       &result, &plan.left, &plan.stuck);
 	snprintf(plan.refuse, TEXT, "%s", refuse);
 	snprintf(plan.job, TEXT, "%s", job);
 	snprintf(plan.result, TEXT, "%s", result);
@@ -236,7 +243,8 @@ static void get_heard(struct msgbus_call *call, void *arg)
 }
 
 static const struct msgbus_method control_methods[] = {
-	{"Plan", "s refuse, s job, b gone, u pid, i code, i status, u unaware, s result", "", MSGBUS_ANYONE, set_plan},
+	{"Plan", "s refuse, s job, b gone, u pid, i code, i status, u unaware, s result, b left, b stuck", "",
+	 MSGBUS_ANYONE, set_plan},
 	{"Heard", "", "s calls", MSGBUS_ANYONE, get_heard},
 	{NULL},
 };
@@ -280,9 +288,10 @@ void fake_systemd_plan(struct msgbus *bus, const struct fake_plan *to)
 {
 	struct err err;
 
-	cr_assert_eq(msgbus_call(bus, NAME, PATH, CONTROL, "Plan", 0, &err, NULL, "ssbuiius",
+	cr_assert_eq(msgbus_call(bus, NAME, PATH, CONTROL, "Plan", 0, &err, NULL, "ssbuiiusbb",
 				 to->refuse ? to->refuse : "", to->job ? to->job : "", (int)to->gone, to->pid, to->code,
-				 to->status, to->unaware, to->result ? to->result : "success"),
+				 to->status, to->unaware, to->result ? to->result : "success", (int)to->left,
+				 (int)to->stuck),
 		     0, "%s", err.text);
 }
 

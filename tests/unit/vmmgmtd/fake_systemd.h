@@ -24,6 +24,8 @@ struct fake_plan {
 	int code, status;     /* ExecMainCode, ExecMainStatus */
 	unsigned int unaware; /* so many GetAll still say code 0 */
 	const char *result;   /* Result; NULL: "success" */
+	bool left;	      /* it is busy with an earlier run until StopUnit: a StartUnit joins that, and fails */
+	bool stuck;	      /* the job of a StopUnit does not end */
 };
 
 /** fake_systemd_start - serve on the bus at @address. @unit: the name of the one that it knows. Return: its pid. */

@@ -105,6 +105,16 @@ static int start(const char *vm, const char *unit_args)
 	return launcher.ops->start(&launcher, &request, &events, &launcher, &err, &process);
 }
 
+/* One that the manager restarts by itself. */
+static int start_restarted(const struct fake_plan *plan)
+{
+	const struct launch_request request = {
+		.program = "vmworker", .uuid = UUID, .vm = "web", .restarted = true, .log_fd = -1};
+
+	fake_systemd_plan(bus, plan);
+	return launcher.ops->start(&launcher, &request, &events, &launcher, &err, &process);
+}
+
 static void until(const unsigned int *count)
 {
 	while (!*count)
@@ -210,6 +220,45 @@ Test(launcher_systemd, what_is_not_ours)
 	cr_assert(heard(" LogExtraFields BULKHEAD_DEVICE=net0"));
 	cr_assert(heard(" StandardInputFileDescriptor"));
 	cr_assert(!heard(" StandardOutput"), "it is the journal's");
+}
+
+/* ---- what an earlier run has left ---- */
+
+Test(launcher_systemd, unit_is_busy_with_an_earlier_run)
+{
+	const struct fake_plan plan = {.job = "done", .pid = (uint32_t)child, .left = true};
+	char text[512];
+
+	cr_assert_eq(start_restarted(&plan), 0, "%s", err.text);
+	while (!readies && !ends)
+		cr_assert_eq(loop_run_once(loop, true), 0);
+	cr_assert_eq(ends, 0, "%s", why);
+	cr_assert_eq(launcher.ops->id(process).pid, child);
+	fake_systemd_heard(bus, text, sizeof(text));
+	cr_assert_str_eq(text, "Subscribe\nStopUnit " UNIT " replace\nStartUnit " UNIT " replace\nGetAll\n");
+}
+
+Test(launcher_systemd, earlier_run_does_not_end)
+{
+	const struct fake_plan plan = {.stuck = true};
+
+	cr_assert_eq(start_restarted(&plan), 0, "%s", err.text);
+	until(&ends);
+	cr_assert_eq(readies, 0);
+	cr_assert(strstr(why, "of its last run does not end"), "%s", why);
+	cr_assert(!heard("StartUnit"));
+}
+
+Test(launcher_systemd, killed_while_an_earlier_run_ends)
+{
+	const struct fake_plan plan = {.job = "done", .pid = (uint32_t)child, .left = true};
+
+	cr_assert_eq(start_restarted(&plan), 0, "%s", err.text);
+	launcher.ops->kill(process);
+	cr_assert_eq(ends, 0);
+	until(&ends);
+	cr_assert_eq(readies, 0);
+	cr_assert(!heard("StartUnit"));
 }
 
 Test(launcher_systemd, environment_is_quoted)
