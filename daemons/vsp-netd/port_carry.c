@@ -138,10 +138,10 @@ int port_carry_send(struct port *port)
 
 	while (carry->at < carry->len) {
 		struct net_outgoing out = {.pieces = 2, .len = get_be32(carry->bytes + carry->at)};
+		int r;
 
 		out.piece[1] = (struct iovec){carry->bytes + carry->at + LENGTH_LEN, out.len};
-		int r = port->net->ops->send(port->net, 0, &out);
-
+		r = port->net->ops->send(port->net, 0, &out);
 		if (r == -EAGAIN)
 			return r;
 		port->lost += r < 0;
