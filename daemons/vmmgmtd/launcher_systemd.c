@@ -330,18 +330,41 @@ static void on_job_removed(struct msgbus_msg *msg, void *arg)
 	}
 }
 
-static void on_start_reply(int error, const char *text, struct msgbus_msg *msg, void *arg)
+/* Return: 0: the answer names the job, which is kept; else what the error is. */
+static int take_job(struct launched *p, int error, struct msgbus_msg *msg)
 {
-	struct launched *p = arg;
 	struct msgbus_in in;
 	const char *job;
 
+	if (error)
+		return error;
+	msgbus_msg_in(msg, &in);
+	return msgbus_in_read(&in, "o", &job) < 0 || !(p->job = strdup(job)) ? -EBADMSG : 0;
+}
+
+/* A job for the unit; @state: until it has ended. */
+static int ask_for_job(struct launched *p, const char *method, msgbus_reply_fn on_reply, enum launched_state state)
+{
+	int r;
+
+	p->refs++;
+	r = msgbus_call_async(p->systemd->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, method, 0, on_reply, p,
+			      "ss", p->unit, "replace");
+	if (r < 0) {
+		launched_unref(p);
+		return r;
+	}
+	p->state = state;
+	loop_arm(p->timer, (uint64_t)(p->ready_ms + JOB_EXTRA_MS) * NS_PER_MS);
+	return 0;
+}
+
+static void on_start_reply(int error, const char *text, struct msgbus_msg *msg, void *arg)
+{
+	struct launched *p = arg;
+
 	if (!p->released && p->state == LAUNCHED_STARTING) {
-		if (!error) {
-			msgbus_msg_in(msg, &in);
-			if (msgbus_in_read(&in, "o", &job) < 0 || !(p->job = strdup(job)))
-				error = -EBADMSG;
-		}
+		error = take_job(p, error, msg);
 		if (error) {
 			snprintf(p->why, sizeof(p->why), "could not be started: %s",
 				 text && *text ? text : strerror(-error));
@@ -353,32 +376,15 @@ static void on_start_reply(int error, const char *text, struct msgbus_msg *msg, 
 
 static int start_unit(struct launched *p)
 {
-	int r;
-
-	p->refs++;
-	r = msgbus_call_async(p->systemd->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StartUnit", 0,
-			      on_start_reply, p, "ss", p->unit, "replace");
-	if (r < 0) {
-		launched_unref(p);
-		return r;
-	}
-	p->state = LAUNCHED_STARTING;
-	loop_arm(p->timer, (uint64_t)(p->ready_ms + JOB_EXTRA_MS) * NS_PER_MS);
-	return 0;
+	return ask_for_job(p, "StartUnit", on_start_reply, LAUNCHED_STARTING);
 }
 
 static void on_clear_reply(int error, const char *text, struct msgbus_msg *msg, void *arg)
 {
 	struct launched *p = arg;
-	struct msgbus_in in;
-	const char *job;
 
 	if (!p->released && p->state == LAUNCHED_CLEARING) {
-		if (!error) {
-			msgbus_msg_in(msg, &in);
-			if (msgbus_in_read(&in, "o", &job) < 0 || !(p->job = strdup(job)))
-				error = -EBADMSG;
-		}
+		error = take_job(p, error, msg);
 		if (error) /* there is no job whose end could be waited for */
 			cleared(p);
 	}
@@ -387,18 +393,7 @@ static void on_clear_reply(int error, const char *text, struct msgbus_msg *msg, 
 
 static int clear_unit(struct launched *p)
 {
-	int r;
-
-	p->refs++;
-	r = msgbus_call_async(p->systemd->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StopUnit", 0,
-			      on_clear_reply, p, "ss", p->unit, "replace");
-	if (r < 0) {
-		launched_unref(p);
-		return r;
-	}
-	p->state = LAUNCHED_CLEARING;
-	loop_arm(p->timer, (uint64_t)(p->ready_ms + JOB_EXTRA_MS) * NS_PER_MS);
-	return 0;
+	return ask_for_job(p, "StopUnit", on_clear_reply, LAUNCHED_CLEARING);
 }
 
 static void systemd_kill(struct launched *p)
