@@ -17,7 +17,7 @@ bed_find_qemu()
 	local version
 
 	if [ -z "${BULKHEAD_BED_QEMU:-}" ]; then
-		version=$(qemu-system-x86_64 --version 2>/dev/null | sed -n 's/.*version \([0-9.]*\).*/\1/p')
+		version=$({ qemu-system-x86_64 --version 2>/dev/null || true; } | sed -n 's/.*version \([0-9.]*\).*/\1/p')
 		BULKHEAD_BED_QEMU=qemu-system-x86_64
 		if ! printf '10.2\n%s\n' "${version:-0}" | sort -VC; then
 			bed_cached "$(bed_key qemu "$bed_dir"/{build-qemu,debian.sh} </dev/null)" "$bed_dir/build-qemu"
