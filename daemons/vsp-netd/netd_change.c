@@ -107,7 +107,8 @@ static bool is_quiet(struct netd *netd, const struct netd_nic *nic, uint64_t now
 	if (!netvsp_guest_has(&nic->netvsp))
 		return true;
 	/* What it waits for must not be left unanswered: it would wait for ever. */
-	if (nic->netvsp.packets != netd->packets || netvsp_owes(&nic->netvsp) || netvsp_guest_holds(&nic->netvsp)) {
+	if (nic->netvsp.packets != netd->packets || netvsp_begins(&nic->netvsp) || netvsp_owes(&nic->netvsp) ||
+	    netvsp_guest_holds(&nic->netvsp)) {
 		netd->packets = nic->netvsp.packets;
 		netd->quiet_ns = now_ns;
 	}
@@ -116,15 +117,16 @@ static bool is_quiet(struct netd *netd, const struct netd_nic *nic, uint64_t now
 
 static void give_up(struct netd *netd, struct netd_nic *nic)
 {
+	const bool begins = netvsp_begins(&nic->netvsp);
 	struct err err = {0};
 
 	nic->presence = NETD_PRESENT;
 	netvsp_leave(&nic->netvsp, false);
-	err_set(&err, -ETIMEDOUT,
-		"NIC %s: the guest was told that its link is down, and went on using it for %u.%u s: it stays; stop "
-		"its "
-		"use in the guest, or force it out",
-		nic->netvsp.settings.alias, netd->timeout_ms / 1000, netd->timeout_ms % 1000 / 100);
+	err_set(&err, -ETIMEDOUT, "NIC %s: the guest %s for %u.%u s: it stays; %s, or force it out",
+		nic->netvsp.settings.alias,
+		begins ? "has been setting it up" : "was told that its link is down, and went on using it",
+		netd->timeout_ms / 1000, netd->timeout_ms % 1000 / 100,
+		begins ? "try again" : "stop its use in the guest");
 	log_warn(nic->netvsp.settings.alias, "%s", err.text);
 	change_end(netd, &err);
 }

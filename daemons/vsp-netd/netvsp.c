@@ -244,6 +244,11 @@ bool netvsp_owes(const struct netvsp *netvsp)
 	return works(netvsp, 0) && (netvsp->controls.head || netvsp->mapping);
 }
 
+bool netvsp_begins(const struct netvsp *netvsp)
+{
+	return works(netvsp, 0) && !netvsp_state(netvsp)->initialized;
+}
+
 bool netvsp_guest_holds(const struct netvsp *netvsp)
 {
 	const struct netvsp_sections *sections = &netvsp->sections;

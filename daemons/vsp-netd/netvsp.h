@@ -108,6 +108,10 @@ void netvsp_mac(const struct netvsp *netvsp, uint8_t ret_mac[MAC_LEN]);
  * those of a channel that has failed: they reach nobody. */
 bool netvsp_owes(const struct netvsp *netvsp);
 
+/** netvsp_begins - whether the guest has opened it and is still setting it up: it may think for long before it asks the
+ * next thing, and waits for the answer then. Not, if its channel has failed. */
+bool netvsp_begins(const struct netvsp *netvsp);
+
 /** netvsp_guest_holds - whether sections of the receive buffer are in its hands that may come back: not, if a channel
  * has failed. */
 bool netvsp_guest_holds(const struct netvsp *netvsp);

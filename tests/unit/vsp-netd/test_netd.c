@@ -193,9 +193,9 @@ static void wait_event(enum fake_nic_event event)
 	cr_assert_eq(fake_worker_run_until(worker, has_event, &awaited), 0, "event %d does not come", event);
 }
 
-static void open_nic(size_t offer)
+/* As far as its buffers: a guest may take long for them. */
+static void begin_nic(size_t offer)
 {
-	const uint32_t filter = RNDIS_FILTER_DIRECTED | RNDIS_FILTER_BROADCAST;
 	struct nvsp_message message = {.type = NVSP_MESSAGE_INIT};
 
 	message.init.min_version = message.init.max_version = NVSP_VERSION_61;
@@ -207,10 +207,22 @@ static void open_nic(size_t offer)
 	wait_event(FAKE_NIC_COMPLETED);
 	cr_assert_eq(fake_nic_lend(&peer, CALL_ID, false), 0);
 	wait_event(FAKE_NIC_COMPLETED);
+}
+
+static void go_on_nic(void)
+{
+	const uint32_t filter = RNDIS_FILTER_DIRECTED | RNDIS_FILTER_BROADCAST;
+
 	cr_assert_eq(fake_nic_put_initialize(&nic, &peer, CALL_ID, 1), 0);
 	wait_event(FAKE_NIC_CONTROL);
 	cr_assert_eq(fake_nic_put_set(&nic, &peer, CALL_ID, 2, OID_GEN_CURRENT_PACKET_FILTER, &filter, 4), 0);
 	wait_event(FAKE_NIC_CONTROL);
+}
+
+static void open_nic(size_t offer)
+{
+	begin_nic(offer);
+	go_on_nic();
 }
 
 static void send_frame(void)
@@ -318,6 +330,36 @@ Test(netd, a_guest_that_goes_on_sending)
 	cr_assert_eq(outcome, -ETIMEDOUT);
 	cr_assert_eq(netd_nics(netd), 1);
 	cr_assert_eq(fake_worker_run_until(worker, has_heard, &(uint32_t){RNDIS_STATUS_MEDIA_CONNECT}), 0);
+	cr_assert_eq(detach(1, 0), 0, "by force");
+}
+
+/* A driver that sets a NIC up waits for each answer for ever, whatever becomes of the NIC: nothing is taken from it
+ * before it has done so. */
+Test(netd, a_guest_that_sets_it_up)
+{
+	int outcome;
+
+	cr_assert_eq(attach("net0", 1), 0);
+	begin_nic(0);
+	begin_detach(60000, &outcome);
+	for (uint64_t end = clock_now_ns() + 2 * NETD_QUIET_NS; clock_now_ns() < end; poll(NULL, 0, 10))
+		fake_worker_run(worker);
+	cr_assert_eq(outcome, 1, "it may be busy with the next step");
+	go_on_nic();
+	cr_assert_eq(fake_worker_run_until(worker, is_over, &outcome), 0);
+	cr_assert_eq(outcome, 0);
+}
+
+Test(netd, a_guest_that_never_sets_it_up)
+{
+	int outcome;
+
+	cr_assert_eq(attach("net0", 1), 0);
+	begin_nic(0);
+	begin_detach(700, &outcome);
+	cr_assert_eq(fake_worker_run_until(worker, is_over, &outcome), 0);
+	cr_assert_eq(outcome, -ETIMEDOUT);
+	cr_assert_eq(netd_nics(netd), 1);
 	cr_assert_eq(detach(1, 0), 0, "by force");
 }
 
