@@ -12,7 +12,8 @@
 #include "links.h"
 #include "vm_peer.h"
 
-#define WAIT_NS (10 * NS_PER_SEC)
+#define WAIT_NS	  (10 * NS_PER_SEC)
+#define SETTLE_NS (1 * NS_PER_SEC)
 
 const struct vm_change_kind vm_change_disks = {
 	.service = VM_SERVICE_STORAGE,
@@ -150,7 +151,24 @@ static void settled(struct vm_change *change)
 	struct vm *vm = change->vm;
 
 	vm->unsettled = vm_is_lost(vm);
+	vm->settle_told = false;
 	end(change);
+}
+
+/* It stays unsettled, and is tried again: a change that began now would take the place of the plan. */
+static void not_settled(struct vm_change *change, const char *what, const char *why)
+{
+	struct vm *vm = change->vm;
+
+	if (vm_is_lost(vm)) {
+		settled(change);
+		return;
+	}
+	if (!vm->settle_told)
+		log_error(vm->domain.name, "%s: %s: it is tried again, and no disk or NIC changes before", what, why);
+	vm->settle_told = true;
+	change_free(change);
+	loop_arm(vm->retry_timer, SETTLE_NS);
 }
 
 static void on_settled(int error, const char *text, bool same, void *arg)
@@ -159,42 +177,39 @@ static void on_settled(int error, const char *text, bool same, void *arg)
 	struct vm *vm = change->vm;
 
 	vm->change = NULL;
-	if (error && !vm_is_lost(vm))
-		log_error(vm->domain.name, "its vmworker does not tell which %ss it has: %s", change->kind->what,
-			  *text ? text : strerror(-error));
-	if (!error && same) {
+	if (error) {
+		not_settled(change, "its vmworker does not tell what it has", *text ? text : strerror(-error));
+		return;
+	}
+	if (same) {
 		vm_nics_follow(vm, &change->then); /* of the ports' VLANs the worker knows nothing */
 		made(vm, change);
 		vm_peers_look_after(vm); /* who attached a NIC has not lived to look after it */
 		vm_peers_told(vm);
-	} else if (!error) {
+	} else {
 		vm_nics_changed(vm, &change->then, &vm->domain);
 		runtime_plan_dropped(vm->env->base, vm->domain.uuid);
 	}
-	if (!error)
-		log_notice(vm->domain.name, "a change of its %ss that was interrupted %s", change->kind->what,
-			   same ? "is made" : "is not");
+	log_notice(vm->domain.name, "a change of its %ss that was interrupted %s", change->kind->what,
+		   same ? "is made" : "is not");
 	settled(change);
 }
 
-/* Both of @change, or neither. */
-static int read_plan(struct vm *vm, struct vm_change *change)
+/* Both of @change, or neither. Return: 0; -ENOENT: there is no plan; another negative errno with a line. */
+static int read_plan(struct vm *vm, struct vm_change *change, struct err *err)
 {
 	_cleanup_free_ char *then = NULL, *kept = NULL;
-	struct err err = {0};
 	int r = runtime_plan_load(vm->env->base, vm->domain.uuid, &then, &kept);
 
 	if (r < 0)
-		return r;
+		return err_set(err, r, "%s", strerror(-r));
 	change->keeps = kept != NULL;
-	r = domain_parse(then, strlen(then), &change->then, NULL, &err);
+	r = domain_parse(then, strlen(then), &change->then, NULL, err);
 	if (r == 0 && kept && strcmp(kept, then) != 0)
-		r = domain_parse(kept, strlen(kept), &change->kept, NULL, &err);
-	if (r < 0) {
-		log_error(vm->domain.name, "a planned change is not usable: %s", err.text);
+		r = domain_parse(kept, strlen(kept), &change->kept, NULL, err);
+	if (r < 0)
 		domain_done(&change->then);
-	}
-	return r;
+	return r == -ENOENT ? -EINVAL : r;
 }
 
 /* The worker tells whether the plan, if there is one, is made. @change is taken over. */
@@ -214,8 +229,7 @@ static void ask_plan(struct vm_change *change)
 		vm->change = change;
 		return;
 	}
-	log_error(vm->domain.name, "a change that was interrupted is left as it is: %s", strerror(-r));
-	settled(change);
+	not_settled(change, "its vmworker cannot be asked what it has", strerror(-r));
 }
 
 static void on_peers(int error, const char *text, const struct worker_nic_peer *peers, size_t count, void *arg)
@@ -228,9 +242,11 @@ static void on_peers(int error, const char *text, const struct worker_nic_peer *
 		settled(change);
 		return;
 	}
-	if (error && error != -ENOSYS) /* an older one, which does not tell: what is known stays */
-		log_error(vm->domain.name, "its vmworker does not tell what is behind its NICs: %s",
-			  *text ? text : strerror(-error));
+	if (error && error != -ENOSYS) { /* an older one, which does not tell: what is known stays */
+		not_settled(change, "its vmworker does not tell what is behind its NICs",
+			    *text ? text : strerror(-error));
+		return;
+	}
 	vm_peers_are(&vm->domain, peers, count);
 	vm_nics_carry(&change->then, &vm->domain);
 	vm_peers_are(&change->then, peers, count); /* of one that was being attached */
@@ -239,32 +255,35 @@ static void on_peers(int error, const char *text, const struct worker_nic_peer *
 
 void vm_changes_settle(struct vm *vm)
 {
-	struct vm_change *change = vm->change ? NULL : vm_change_new(vm, &vm_change_nics, NULL, NULL);
+	struct vm_change *change;
+	struct err err = {0};
 	int r;
 
-	if (!change) {
-		if (!vm->change)
-			log_error(vm->domain.name, "a change that was interrupted is left as it is: no memory");
-		/* Else it is one that has waited for Open vSwitch, and was not asked for before. */
+	if (vm->change) { /* it has waited for Open vSwitch, and the worker was not asked for it before */
 		vm->unsettled = false;
 		go_on(vm);
 		return;
 	}
+	change = vm_change_new(vm, &vm_change_nics, NULL, NULL);
+	if (!change) {
+		loop_arm(vm->retry_timer, SETTLE_NS);
+		return;
+	}
 	change->own = true;
-	r = read_plan(vm, change);
-	if (r < 0 && r != -ENOENT)
-		log_error(vm->domain.name, "a change that was interrupted is left as it is: %s", strerror(-r));
+	r = read_plan(vm, change, &err);
+	if (r < 0 && r != -ENOENT) {
+		not_settled(change, "a change that was interrupted: its plan cannot be read", err.text);
+		return;
+	}
 	if (!vm_service_find(vm, VM_SERVICE_NETWORK) || vm->domain.nic_count + change->then.nic_count == 0) {
 		ask_plan(change);
 		return;
 	}
 	r = worker_get_peers(vm->conn, on_peers, change);
-	if (r == 0) {
+	if (r == 0)
 		vm->change = change;
-		return;
-	}
-	log_error(vm->domain.name, "its vmworker cannot be asked what is behind its NICs: %s", strerror(-r));
-	settled(change);
+	else
+		not_settled(change, "its vmworker cannot be asked what is behind its NICs", strerror(-r));
 }
 
 void vm_changes_lost(struct vm *vm)
@@ -279,27 +298,34 @@ void vm_changes_lost(struct vm *vm)
 bool vm_changes_on_ovs(struct vm *vm)
 {
 	struct vm_change *change = vm_change_new(vm, NULL, NULL, NULL);
+	struct err err = {0};
 	bool is = false;
+	int r;
 
 	if (!change)
 		return true; /* at the worst there is none to remove */
-	if (read_plan(vm, change) == 0)
+	r = read_plan(vm, change, &err);
+	if (r == 0)
 		for (size_t i = 0; i < change->then.nic_count; i++)
 			is |= change->then.nics[i].on_ovs;
 	change_free(change);
-	return is;
+	return is || (r < 0 && r != -ENOENT);
 }
 
 void vm_changes_gone(struct vm *vm)
 {
 	struct vm_change *change = vm_change_new(vm, NULL, NULL, NULL);
+	struct err err = {0};
+	int r;
 
 	if (!change)
 		return;
-	if (read_plan(vm, change) == 0) {
-		for (size_t i = 0; i < change->then.nic_count; i++)
-			broker_nic_gone(&change->then.nics[i]);
-	}
+	r = read_plan(vm, change, &err);
+	for (size_t i = 0; r == 0 && i < change->then.nic_count; i++)
+		broker_nic_gone(&change->then.nics[i]);
+	if (r < 0 && r != -ENOENT)
+		log_error(vm->domain.name, "a change that was interrupted: what was made for it may be left: %s",
+			  err.text);
 	change_free(change);
 }
 

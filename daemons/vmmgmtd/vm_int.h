@@ -97,6 +97,7 @@ struct vm {
 	struct vm_peer *peers;	  /* of NICs that are streams: vm_peer.c */
 	struct vm_change *change; /* of its disks or NICs, under way; NULL: none. Owner: the request to the worker */
 	bool unsettled;		  /* connected again, what the last connection left is not known: vm_change.h */
+	bool settle_told;	  /* that it cannot be known yet, in the log */
 	struct waiter *behind;	  /* a change of vmmgmtd's own, or what is unsettled, in order */
 
 	/* on_crash=restart */
@@ -247,7 +248,7 @@ void vm_run(struct vm *vm);
 /* ---- vm_life.c: the timers' callbacks; @arg is the VM ---- */
 
 void vm_kill_all(void *arg);
-void vm_connect_again(void *arg);
+void vm_connect_again(void *arg); /* retry_timer: or settle what the last connection left */
 void vm_drain_over(void *arg);
 
 #endif

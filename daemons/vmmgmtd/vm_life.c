@@ -617,8 +617,13 @@ void vm_connect_again(void *arg)
 	struct vm *vm = arg;
 	int r;
 
-	if (vm->ending || vm->conn || !vm->worker)
+	if (vm->ending || !vm->worker)
 		return;
+	if (vm->conn) { /* it did not tell what it has */
+		if (vm->unsettled)
+			vm_changes_settle(vm);
+		return;
+	}
 	r = connect_worker(vm);
 	vm->unsettled = r == 0;
 	if (r == 0)

@@ -53,8 +53,15 @@ static void handle_get_provider(struct rpc_conn *conn, struct rpc_call *call, co
 {
 	struct fake_worker *worker = arg;
 
-	if (worker->holds)
+	bool refuses = worker->refuses & 1;
+
+	if (worker->holds) {
 		worker->held[1] = call;
+		return;
+	}
+	worker->refuses >>= 1;
+	if (refuses)
+		rpc_fail(call, -ENOMEM, "there is no memory to tell");
 	else
 		tell_provider(call, worker);
 }

@@ -17,6 +17,7 @@ struct fake_worker {
 	struct rpc_call *change;     /* under way; NULL: none */
 	unsigned int changes;	     /* that it was asked for */
 	bool holds;		     /* it answers nothing that it is asked about itself, until it goes on */
+	uint32_t refuses;	     /* GET_PROVIDER: bit 0: the next one, bit 1: the one behind it, ... */
 	struct rpc_call *held[2];    /* SUBSCRIBE, GET_PROVIDER; NULL: none */
 	uint8_t *config, *config_of; /* of its vsp-netd's; the one that comes with the change. Heap */
 	size_t len, len_of;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "fake_worker.h"
 #include "rpc_int.h"
@@ -340,6 +341,80 @@ Test(vm_change, who_waits_is_told_when_the_connection_ends)
 	fake_worker_hang_up(&fx.worker);
 	wait_until(answered);
 	cr_assert_eq(call_error, -EBUSY);
+}
+
+/* ---- workers that do not tell what they have ---- */
+
+static bool refused(void)
+{
+	return !fx.worker.refuses && fx.vm->conn && !fx.vm->change;
+}
+
+/* The plan says what a later vmmgmtd needs to know; who begins another change would overwrite it. */
+static void no_change_begins(void)
+{
+	_cleanup_free_ char *then = NULL, *kept = NULL;
+
+	cr_assert(fx.vm->unsettled);
+	calls = 0;
+	ask_to_set(0, "", NULL);
+	cr_assert_eq(calls, 1);
+	cr_assert_eq(call_error, -EBUSY);
+	cr_assert_eq(fx.worker.changes, 0);
+	cr_assert(!vm_links_follow(fx.vm), "nor one of its own");
+	cr_assert_eq(runtime_plan_load(fx.base, UUID, &then, &kept), 0);
+	cr_assert(strstr(then, "net1"), "the plan is there");
+}
+
+static void a_plan_outlives(uint32_t refusals)
+{
+	is_connected_again();
+	fx.worker.refuses = refusals;
+	fake_worker_go_on(&fx.worker);
+	wait_until(refused);
+	no_change_begins();
+	loop_arm(fx.vm->retry_timer, 0);
+	wait_until(connected);
+	cr_assert_eq(vm_domain(fx.vm)->nic_count, 2, "the change was made");
+}
+
+/* What is behind its NICs. */
+Test(vm_change, a_plan_outlives_a_worker_that_does_not_tell)
+{
+	a_plan_outlives(1);
+}
+
+/* ... but not which it has. */
+Test(vm_change, a_plan_outlives_a_worker_that_tells_half_of_it)
+{
+	a_plan_outlives(2);
+}
+
+/* It may have been of a later version. */
+Test(vm_change, a_plan_that_cannot_be_read_is_kept)
+{
+	_cleanup_free_ char *then = NULL, *kept = NULL;
+
+	runs(MACVTAP);
+	cr_assert_eq(runtime_plan(fx.base, UUID, "<domain type='vmm'/>", NULL), 0);
+	is_adopted();
+	ask_to_set(0, "", NULL);
+	cr_assert_eq(call_error, -EBUSY);
+	cr_assert_eq(runtime_plan_load(fx.base, UUID, &then, &kept), 0);
+	cr_assert_str_eq(then, "<domain type='vmm'/>");
+}
+
+/* One that never tells has no more changes. */
+Test(vm_change, nobody_waits_for_ever_for_a_worker_that_never_tells)
+{
+	is_connected_again();
+	fx.worker.refuses = UINT32_MAX;
+	fake_worker_go_on(&fx.worker);
+	cr_assert(vm_change_wait(fx.vm, 0, on_refused, NULL));
+	loop_arm(fx.vm->behind->timer, 200 * NS_PER_MS); /* its time is up */
+	wait_until(answered);
+	cr_assert_eq(call_error, -EBUSY);
+	cr_assert_lt(fx.worker.refuses, UINT32_MAX, "it was asked");
 }
 
 static void is_told(int error)
