@@ -45,9 +45,11 @@ struct launch_request {
 	const char *const *args; /* behind the program's name, NULL-terminated */
 	const char *uuid, *vm;	 /* the VM's */
 	const char *unit_args;	 /* what of @args a unit does not know by itself: words; NULL: none */
-	bool restarted;		 /* runs_services: its unit restarts it by itself; what that is doing is ended first */
-	int log_fd;		 /* standard output and error; stays the caller's */
-	unsigned int ready_ms;	 /* how long it may take until it is ready; of one that is not ours 0 */
+	/* runs_services: programs whose units may still be busy with an earlier run of the VM: that is ended first.
+	 * Constant, NULL-terminated; NULL: none */
+	const char *const *clears;
+	int log_fd;	       /* standard output and error; stays the caller's */
+	unsigned int ready_ms; /* how long it may take until it is ready; of one that is not ours 0 */
 };
 
 /* Neither comes from inside start or adopt; @process may be released in both. */

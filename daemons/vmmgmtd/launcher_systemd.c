@@ -4,9 +4,11 @@
  * vsp-storaged@UUID.service, which the system's service manager starts, and which is ready when its job is done
  * (Type=notify). What the template cannot know stands in <runtime folder>/<program>.env. From then on the process is
  * watched by a pidfd, like one that is adopted; how it ended the manager is asked. It restarts what serves a guest
- * itself: of that only the first start is asked for here. Its unit may still be busy with an earlier run of the VM,
- *whose last process is over: it runs what follows its end, waits to restart, or starts one that finds no worker; a
- *start would join that, and fail with it. So such a unit is stopped before it is started, and the stop waited for.
+ * itself: of that only the first start is asked for here. Units may still be busy with an earlier run of the VM, whose
+ * last process is over, or of which a vmmgmtd died: they run what follows the end, wait to restart, or start one that
+ * finds no worker. A start would join that, and fail with it; a process of theirs would attach to the next worker, and
+ * be ended under its guest. So before a worker is started all of them are stopped, and that is waited for: who attaches
+ * to it then is of this run.
  *
  *	CLEARING --stop is done--> STARTING --job is done--> ASKING (its pid) --> RUNNING --pidfd--> ENDING --> ended
  *	    +--killed, too late--> ENDING      +-----job has failed-------------------------------------^
@@ -50,7 +52,7 @@
 #define JOB_EXTRA_MS 5000u /* beyond what the unit itself has for its start */
 
 enum launched_state {
-	LAUNCHED_CLEARING, /* what an earlier run has left of its unit is stopped */
+	LAUNCHED_CLEARING, /* what an earlier run has left is stopped */
 	LAUNCHED_STARTING,
 	LAUNCHED_RUNNING,
 	LAUNCHED_ENDING,
@@ -74,6 +76,7 @@ struct launched {
 	bool released, killed; /* killed: while it is clearing */
 	enum launched_state state;
 	unsigned int ready_ms;
+	const char *const *clears;   /* what is still to be stopped first; NULL: nothing */
 	char unit[SYSTEMD_UNIT_MAX]; /* "": not known */
 	char *job;		     /* object path, once it is known */
 	struct launch_id id;
@@ -234,6 +237,18 @@ static void on_pidfd(int fd, unsigned int events, void *arg)
 
 /* ---- its start ---- */
 
+static int ask_for_job(struct launched *p, const char *method, const char *unit, msgbus_reply_fn on_reply)
+{
+	int r;
+
+	p->refs++;
+	r = msgbus_call_async(p->systemd->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, method, 0, on_reply, p,
+			      "ss", unit, "replace");
+	if (r < 0)
+		launched_unref(p);
+	return r;
+}
+
 /* What comes of it the job tells. */
 static void on_stop_reply(int error, const char *text, struct msgbus_msg *msg, void *arg)
 {
@@ -242,10 +257,7 @@ static void on_stop_reply(int error, const char *text, struct msgbus_msg *msg, v
 
 static void stop_unit(struct launched *p)
 {
-	p->refs++;
-	if (msgbus_call_async(p->systemd->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StopUnit", 0,
-			      on_stop_reply, p, "ss", p->unit, "replace") < 0)
-		launched_unref(p);
+	ask_for_job(p, "StopUnit", p->unit, on_stop_reply);
 }
 
 static int watch(struct launched *p)
@@ -278,9 +290,9 @@ static void on_pid(int error, const char *text, struct msgbus_msg *msg, void *ar
 	launched_unref(p);
 }
 
-static int start_unit(struct launched *p);
+static int clear_next(struct launched *p);
 
-/* However the stop went: what is wrong with the unit its start says. */
+/* However the stop went: what is wrong with a unit its start says. */
 static void cleared(struct launched *p)
 {
 	int r;
@@ -290,7 +302,8 @@ static void cleared(struct launched *p)
 		tell_end(p);
 		return;
 	}
-	r = start_unit(p);
+	p->clears++;
+	r = clear_next(p);
 	if (r < 0) {
 		snprintf(p->why, sizeof(p->why), "could not be started: %s", strerror(-r));
 		tell_end(p);
@@ -342,21 +355,9 @@ static int take_job(struct launched *p, int error, struct msgbus_msg *msg)
 	return msgbus_in_read(&in, "o", &job) < 0 || !(p->job = strdup(job)) ? -EBADMSG : 0;
 }
 
-/* A job for the unit; @state: until it has ended. */
-static int ask_for_job(struct launched *p, const char *method, msgbus_reply_fn on_reply, enum launched_state state)
+static void arm_job(struct launched *p)
 {
-	int r;
-
-	p->refs++;
-	r = msgbus_call_async(p->systemd->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, method, 0, on_reply, p,
-			      "ss", p->unit, "replace");
-	if (r < 0) {
-		launched_unref(p);
-		return r;
-	}
-	p->state = state;
 	loop_arm(p->timer, (uint64_t)(p->ready_ms + JOB_EXTRA_MS) * NS_PER_MS);
-	return 0;
 }
 
 static void on_start_reply(int error, const char *text, struct msgbus_msg *msg, void *arg)
@@ -376,7 +377,9 @@ static void on_start_reply(int error, const char *text, struct msgbus_msg *msg, 
 
 static int start_unit(struct launched *p)
 {
-	return ask_for_job(p, "StartUnit", on_start_reply, LAUNCHED_STARTING);
+	p->state = LAUNCHED_STARTING;
+	arm_job(p);
+	return ask_for_job(p, "StartUnit", p->unit, on_start_reply);
 }
 
 static void on_clear_reply(int error, const char *text, struct msgbus_msg *msg, void *arg)
@@ -391,9 +394,20 @@ static void on_clear_reply(int error, const char *text, struct msgbus_msg *msg, 
 	launched_unref(p);
 }
 
-static int clear_unit(struct launched *p)
+/* It is of the same instance. */
+static void name_cleared(const struct launched *p, char ret[SYSTEMD_UNIT_MAX])
 {
-	return ask_for_job(p, "StopUnit", on_clear_reply, LAUNCHED_CLEARING);
+	snprintf(ret, SYSTEMD_UNIT_MAX, "%.20s%.100s", *p->clears, strchr(p->unit, '@'));
+}
+
+static int clear_next(struct launched *p)
+{
+	char unit[SYSTEMD_UNIT_MAX];
+
+	if (!p->clears || !*p->clears)
+		return start_unit(p);
+	name_cleared(p, unit);
+	return ask_for_job(p, "StopUnit", unit, on_clear_reply);
 }
 
 static void systemd_kill(struct launched *p)
@@ -409,14 +423,16 @@ static void systemd_kill(struct launched *p)
 static void on_timer(void *arg)
 {
 	struct launched *p = arg;
+	char unit[SYSTEMD_UNIT_MAX];
 
 	if (p->state == LAUNCHED_ENDING) {
 		ask_how(p);
 		return;
 	}
 	if (p->state == LAUNCHED_CLEARING) {
+		name_cleared(p, unit);
 		snprintf(p->why, sizeof(p->why),
-			 "could not be started: %s of its last run does not end: see \"systemctl status\"", p->unit);
+			 "could not be started: %s of its last run does not end: see \"systemctl status\"", unit);
 		tell_end(p);
 		return;
 	}
@@ -469,7 +485,6 @@ static int start_transient(struct launched *p, const struct launch_request *requ
 		return r;
 	}
 	p->state = LAUNCHED_STARTING;
-	loop_arm(p->timer, (uint64_t)(p->ready_ms + JOB_EXTRA_MS) * NS_PER_MS);
 	return 0;
 }
 
@@ -486,11 +501,10 @@ static int systemd_start(struct launcher *launcher, const struct launch_request 
 	if (!p)
 		return err_set(err, -ENOMEM, "%s: no memory to start it", request->program);
 	p->ready_ms = request->ready_ms;
+	p->clears = request->clears;
 	systemd_unit_name(request->program, request->uuid, p->unit);
-	if (request->path)
-		r = start_transient(p, request);
-	else
-		r = request->restarted ? clear_unit(p) : start_unit(p);
+	arm_job(p);
+	r = request->path ? start_transient(p, request) : clear_next(p);
 	if (r < 0) {
 		systemd_release(p);
 		return err_set(err, r, "%s: systemd cannot be asked to start it: %s", request->program, strerror(-r));

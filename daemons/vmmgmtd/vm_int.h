@@ -192,6 +192,8 @@ void vm_links_adopt(struct vm *vm);
 
 /** vm_service_find - Return: NULL if the worker has told of none of that name. */
 const struct worker_service *vm_service_find(const struct vm *vm, const char *name);
+/** vm_server_follow - the process that the worker has told of last, unless one is being started. */
+void vm_server_follow(struct vm *vm, struct vm_process *server);
 /** vm_services_set - what the worker tells of its services. */
 void vm_services_set(struct vm *vm, const struct worker_status *status);
 /** vm_service_open_programs - the installed programs that a start needs, into vm->files. Return: 0; a negative errno
@@ -199,6 +201,8 @@ void vm_services_set(struct vm *vm, const struct worker_status *status);
 int vm_service_open_programs(struct vm *vm, struct err *err);
 /** vm_server_name - "vsp-storaged" ... */
 const char *vm_server_name(enum vm_server server);
+/** vm_server_clears - what may be left of an earlier run, for its worker's launch_request. */
+extern const char *const vm_server_clears[];
 /** vm_server_wanted - whether the VM needs it. */
 bool vm_server_wanted(const struct vm *vm, enum vm_server server);
 /** vm_server_serving - one that is there; NULL: none. */
@@ -236,7 +240,8 @@ void vm_fail(struct vm *vm, int code, const char *text);
  * what that said itself says more. */
 void vm_describe_failure(struct vm *vm, int error, const char *text, char *ret, size_t size);
 extern const struct launch_events vm_server_launch_events; /* their argument is a struct vm_process */
-#define VM_READY_MS 15000u
+#define VM_READY_MS	   15000u
+#define VM_SERVER_READY_MS 30000u /* its worker waits no longer, and says what for */
 /** vm_start_begin - vm_start(), where nothing forbids it. @done: may be NULL. */
 void vm_start_begin(struct vm *vm, bool paused, vm_done_fn done, void *arg);
 

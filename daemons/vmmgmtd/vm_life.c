@@ -226,6 +226,7 @@ static void on_server_ended(struct launched *process, const char *why, void *arg
 {
 	struct vm_process *server = arg;
 	struct vm *vm = server->vm;
+	bool no_start = !vm->env->launcher->ops->id(process).pid;
 
 	vm->env->launcher->ops->release(process);
 	server->launched = NULL;
@@ -238,10 +239,13 @@ static void on_server_ended(struct launched *process, const char *why, void *arg
 	}
 	if (!vm->ending && vm->env->launcher->ops->runs_services)
 		log_info(vm->domain.name, "%s %s", vm_server_name(server->server), why);
-	if (vm->ending)
+	if (vm->ending) {
 		vm_end_check(vm);
-	else
+	} else {
+		if (no_start) /* another one may have come meanwhile */
+			vm_server_follow(vm, server);
 		vm_save_runtime_soon(vm);
+	}
 }
 
 static void on_worker_ready(struct launched *process, void *arg);
@@ -270,6 +274,7 @@ static int launch_worker(struct vm *vm, struct err *err)
 		.args = args,
 		.uuid = vm->domain.uuid,
 		.vm = vm->domain.name,
+		.clears = vm_server_clears,
 		.log_fd = vm->log_fd,
 		.ready_ms = VM_READY_MS,
 	};

@@ -21,12 +21,14 @@
 #include "vm_int.h"
 #include "vm_peer.h"
 
-/* Which installed program serves what. */
+/* Which installed program serves what; of one that was started before in the same run, and did not come to serve, what
+ * is ended first. */
 static const struct {
 	const char *service, *program;
+	const char *const again[2];
 } servers[] = {
-	[VM_STORAGED] = {VM_SERVICE_STORAGE, "vsp-storaged"},
-	[VM_NETD] = {VM_SERVICE_NETWORK, "vsp-netd"},
+	[VM_STORAGED] = {VM_SERVICE_STORAGE, "vsp-storaged", {"vsp-storaged"}},
+	[VM_NETD] = {VM_SERVICE_NETWORK, "vsp-netd", {"vsp-netd"}},
 };
 
 const char *vm_server_name(enum vm_server server)
@@ -78,7 +80,10 @@ static void follow(struct vm *vm, struct vm_process *server, const struct worker
 	struct launch_id id;
 	int r;
 
-	if (!service->pid || !vm->worker || (server->launched && ops->id(server->launched).pid == service->pid))
+	if (!service->pid || !vm->worker)
+		return;
+	/* One without a pid is being started: it says itself what comes of that. */
+	if (server->launched && (!ops->id(server->launched).pid || ops->id(server->launched).pid == service->pid))
 		return;
 	r = ops->identify(service->pid, vm->worker_pid, &id);
 	if (r == -EPERM) {
@@ -95,6 +100,14 @@ static void follow(struct vm *vm, struct vm_process *server, const struct worker
 	vm_save_runtime_soon(vm);
 }
 
+void vm_server_follow(struct vm *vm, struct vm_process *server)
+{
+	const struct worker_service *service = vm_service_find(vm, servers[server->server].service);
+
+	if (service && vm->has_folder)
+		follow(vm, server, service);
+}
+
 void vm_services_set(struct vm *vm, const struct worker_status *status)
 {
 	/* At the VM's end its processes go with it, which is no news. */
@@ -108,12 +121,8 @@ void vm_services_set(struct vm *vm, const struct worker_status *status)
 	vm->service_count = vm->services ? MIN(status->service_count, WORKER_SERVICES_MAX) : 0;
 	if (vm->service_count)
 		memcpy(vm->services, status->services, vm->service_count * sizeof(*vm->services));
-	for (enum vm_server i = 0; i < VM_SERVERS; i++) {
-		const struct worker_service *service = vm_service_find(vm, servers[i].service);
-
-		if (service && vm->has_folder)
-			follow(vm, &vm->servers[i], service);
-	}
+	for (enum vm_server i = 0; i < VM_SERVERS; i++)
+		vm_server_follow(vm, &vm->servers[i]);
 	if (!over)
 		vm_peers_told(vm);
 	links_look(vm->env->links);
@@ -223,7 +232,10 @@ int vm_service_open_programs(struct vm *vm, struct err *err)
 	return r;
 }
 
-static int launch(struct vm *vm, enum vm_server server, struct err *err)
+const char *const vm_server_clears[] = {"vmworker", "vsp-storaged", "vsp-netd", NULL};
+_Static_assert(ARRAY_SIZE(vm_server_clears) == 1 + VM_SERVERS + 1, "the worker, and all of servers[]");
+
+static int launch(struct vm *vm, enum vm_server server, const char *const *clears, struct err *err)
 {
 	static const char *const engines[] = {
 		[DOMAIN_IO_URING] = "--engine io_uring", [DOMAIN_IO_THREADS] = "--engine threads"};
@@ -232,9 +244,9 @@ static int launch(struct vm *vm, enum vm_server server, struct err *err)
 		.uuid = vm->domain.uuid,
 		.vm = vm->domain.name,
 		.unit_args = server == VM_STORAGED ? engines[vm->domain.io] : NULL,
-		.restarted = true,
+		.clears = clears,
 		.log_fd = -1,
-		.ready_ms = VM_READY_MS,
+		.ready_ms = VM_SERVER_READY_MS,
 	};
 
 	return vm->env->launcher->ops->start(vm->env->launcher, &request, &vm_server_launch_events,
@@ -247,7 +259,7 @@ int vm_servers_launch(struct vm *vm, struct err *err)
 
 	for (enum vm_server i = 0; r == 0 && i < VM_SERVERS && vm->env->launcher->ops->runs_services; i++)
 		if (vm_server_wanted(vm, i))
-			r = launch(vm, i, err);
+			r = launch(vm, i, NULL, err);
 	return r;
 }
 
@@ -257,6 +269,6 @@ int vm_server_wake(struct vm *vm, const char *name, struct err *err)
 
 	for (enum vm_server i = 0; vm->env->launcher->ops->runs_services && i < VM_SERVERS; i++)
 		if (!strcmp(servers[i].service, name) && !vm->servers[i].launched && service && service->idle)
-			return launch(vm, i, err);
+			return launch(vm, i, servers[i].again, err);
 	return 0;
 }

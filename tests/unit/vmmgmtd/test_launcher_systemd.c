@@ -20,9 +20,10 @@
 #include "launcher.h"
 #include "scratch.h"
 
-#define UUID "0b0c1d2e-0000-4000-8000-00000000000a"
-#define UNIT "vmworker@0b0c1d2e\\x2d0000\\x2d4000\\x2d8000\\x2d00000000000a.service"
-#define LATE 4242u /* a pid that is not the process's any more */
+#define UUID	 "0b0c1d2e-0000-4000-8000-00000000000a"
+#define INSTANCE "@0b0c1d2e\\x2d0000\\x2d4000\\x2d8000\\x2d00000000000a.service"
+#define UNIT	 "vmworker" INSTANCE
+#define LATE	 4242u /* a pid that is not the process's any more */
 
 static struct test_bus daemon_of_test;
 static struct loop *loop;
@@ -105,11 +106,12 @@ static int start(const char *vm, const char *unit_args)
 	return launcher.ops->start(&launcher, &request, &events, &launcher, &err, &process);
 }
 
-/* One that the manager restarts by itself. */
-static int start_restarted(const struct fake_plan *plan)
+/* One of a VM that has run before. */
+static int start_again(const struct fake_plan *plan)
 {
+	static const char *const clears[] = {"vmworker", "vsp-storaged", NULL};
 	const struct launch_request request = {
-		.program = "vmworker", .uuid = UUID, .vm = "web", .restarted = true, .log_fd = -1};
+		.program = "vmworker", .uuid = UUID, .vm = "web", .clears = clears, .log_fd = -1};
 
 	fake_systemd_plan(bus, plan);
 	return launcher.ops->start(&launcher, &request, &events, &launcher, &err, &process);
@@ -224,28 +226,31 @@ Test(launcher_systemd, what_is_not_ours)
 
 /* ---- what an earlier run has left ---- */
 
-Test(launcher_systemd, unit_is_busy_with_an_earlier_run)
+/* All of it has ended before there is a worker to which it could attach. */
+Test(launcher_systemd, units_are_busy_with_an_earlier_run)
 {
 	const struct fake_plan plan = {.job = "done", .pid = (uint32_t)child, .left = true};
 	char text[512];
 
-	cr_assert_eq(start_restarted(&plan), 0, "%s", err.text);
+	cr_assert_eq(start_again(&plan), 0, "%s", err.text);
 	while (!readies && !ends)
 		cr_assert_eq(loop_run_once(loop, true), 0);
 	cr_assert_eq(ends, 0, "%s", why);
 	cr_assert_eq(launcher.ops->id(process).pid, child);
 	fake_systemd_heard(bus, text, sizeof(text));
-	cr_assert_str_eq(text, "Subscribe\nStopUnit " UNIT " replace\nStartUnit " UNIT " replace\nGetAll\n");
+	cr_assert_str_eq(text, "Subscribe\nStopUnit " UNIT " replace\nStopUnit vsp-storaged" INSTANCE
+			       " replace\nStartUnit " UNIT " replace\nGetAll\n");
 }
 
 Test(launcher_systemd, earlier_run_does_not_end)
 {
 	const struct fake_plan plan = {.stuck = true};
 
-	cr_assert_eq(start_restarted(&plan), 0, "%s", err.text);
+	cr_assert_eq(start_again(&plan), 0, "%s", err.text);
 	until(&ends);
 	cr_assert_eq(readies, 0);
-	cr_assert(strstr(why, "of its last run does not end"), "%s", why);
+	cr_assert(strstr(why, UNIT " of its last run does not end"), "%s", why);
+	cr_assert(!heard("StopUnit vsp-storaged"));
 	cr_assert(!heard("StartUnit"));
 }
 
@@ -253,7 +258,7 @@ Test(launcher_systemd, killed_while_an_earlier_run_ends)
 {
 	const struct fake_plan plan = {.job = "done", .pid = (uint32_t)child, .left = true};
 
-	cr_assert_eq(start_restarted(&plan), 0, "%s", err.text);
+	cr_assert_eq(start_again(&plan), 0, "%s", err.text);
 	launcher.ops->kill(process);
 	cr_assert_eq(ends, 0);
 	until(&ends);

@@ -102,6 +102,38 @@ static void tell(pid_t pid, uint64_t deaths)
 	vm_services_set(fx.vm, &status);
 }
 
+/* ---- processes that somebody else starts ---- */
+
+/* It attaches before it is ready: that is no reason to forget its start, which would never go on, or never be over. */
+Test(told, a_start_under_way_goes_on)
+{
+	static struct launched start; /* of no process yet */
+	struct vm_process *server = &fx.vm->servers[VM_STORAGED];
+
+	server->launched = &start;
+	tell(2, 0);
+	cr_assert_eq(server->launched, &start);
+	start.pid = 2;
+	vm_server_launch_events.ready(&start, server);
+	cr_assert_eq(server->launched, &start);
+	tell(4, 1);
+	cr_assert_eq(server->launched, &process, "the next one");
+	cr_assert_eq(process.pid, 4);
+}
+
+/* There is another one meanwhile, of which the worker has told. */
+Test(told, a_start_that_has_failed_under_way)
+{
+	static struct launched start;
+	struct vm_process *server = &fx.vm->servers[VM_STORAGED];
+
+	server->launched = &start;
+	tell(2, 0);
+	vm_server_launch_events.ended(&start, "ended with status 1", server);
+	cr_assert_eq(server->launched, &process);
+	cr_assert_eq(process.pid, 2);
+}
+
 /* Standard error goes to a file. Return: the number of lines in it since. */
 static unsigned int lines(void)
 {
