@@ -324,8 +324,12 @@ int bus_new(struct loop *loop, struct guest_mem *mem, const struct bus_guest_ops
 	bus->guest_arg = arg;
 	TAILQ_INIT(&bus->offers);
 	TAILQ_INIT(&bus->providers);
+	bus->release_ns = BUS_RELEASE_NS;
 	r = loop_add_timer(loop, bus_pace_over, bus, &bus->pace);
+	if (r == 0)
+		r = loop_add_timer(loop, bus_release_late, bus, &bus->release);
 	if (r < 0) {
+		loop_remove(&bus->pace);
 		free(bus);
 		return r;
 	}
@@ -352,5 +356,6 @@ void bus_free(struct bus *bus)
 	}
 	gpadl_clear(&bus->gpadls);
 	loop_remove(&bus->pace);
+	loop_remove(&bus->release);
 	free(bus);
 }

@@ -21,6 +21,7 @@
 
 /* After the guest's first list: the least time from an offer or a release of a rescinded relid to the next offer. */
 #define BUS_OFFER_PACE_NS (20 * 1000 * 1000ull)
+#define BUS_RELEASE_NS	  (10 * 1000 * 1000 * 1000ull) /* in which a guest lets go of what it was told to */
 
 /* A channel as guest and provider see it together. bus_channel.c has the table. */
 enum chan_state {
@@ -76,9 +77,10 @@ struct bus_offer {
 	struct bus_offer_desc desc;
 	uint32_t id;
 	enum chan_state state;
-	bool wanted;	/* to be offered to a guest that has its list already, once it is HIDDEN */
-	bool withdrawn; /* a sub-channel that is closing: to be rescinded then */
-	bool made;	/* by the process that serves now or will at its bus_provider_back() */
+	bool wanted;	  /* to be offered to a guest that has its list already, once it is HIDDEN */
+	bool withdrawn;	  /* a sub-channel that is closing: to be rescinded then */
+	uint64_t told_ns; /* RESCINDED: when the guest was told; 0: the log says that it has not let go */
+	bool made;	  /* by the process that serves now or will at its bus_provider_back() */
 	uint32_t relid;
 
 	int kick_fd, irq_fd, block_fd;
@@ -150,6 +152,9 @@ struct bus {
 	struct gpadl_table gpadls;
 	struct loop_source *pace;
 	bool pacing;
+	struct loop_source *release;
+	bool releasing;		/* release is armed: there may be RESCINDED offers with a told_ns */
+	uint64_t release_ns;	/* BUS_RELEASE_NS */
 	struct log_limit limit; /* lines that the guest can provoke */
 };
 
@@ -176,6 +181,9 @@ void bus_pace(struct bus *bus);
 
 /** bus_pace_over - the timer's callback. */
 void bus_pace_over(void *arg);
+
+/** bus_release_late - the timer's callback: the log names what the guest has not let go of. */
+void bus_release_late(void *arg);
 
 /* Messages. */
 void bus_on_request_offers(struct bus *bus, const struct bus_msg *msg);

@@ -1,6 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The guest leaves, or the provider does not offer a channel any more. bus_channel.c has the table. */
+/*
+ * The guest leaves, or the provider does not offer a channel any more. bus_channel.c has the table.
+ *
+ * A guest is told that a channel is gone (RESCIND_CHANNELOFFER) only after its provider has let go of it: Linux frees
+ * the rings of a rescinded channel without asking for its GPADLs' teardown. It also takes no answer out of them any
+ * more: a driver that is waiting for one then waits for ever, and holds whatever it holds. So a provider withdraws what
+ * its guest has done with; what a guest has not released after BUS_RELEASE_NS is in the log.
+ */
 #include "bus_channel.h"
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/log.h"
 
 static void drop_relid(struct bus_offer *offer)
 {
@@ -101,8 +112,37 @@ void chan_rescind(struct bus_offer *offer, bool forgotten)
 	chan_release_open(offer);
 	post_rescind(offer);
 	offer->state = CHAN_RESCINDED;
+	offer->told_ns = clock_now_ns();
+	if (!offer->bus->releasing)
+		loop_arm(offer->bus->release, offer->bus->release_ns);
+	offer->bus->releasing = true;
 	if (forgotten)
 		forget(offer);
+}
+
+void bus_release_late(void *arg)
+{
+	struct bus *bus = arg;
+	uint64_t now_ns = clock_now_ns(), next_ns = UINT64_MAX;
+	struct bus_offer *offer;
+	char name[24];
+
+	TAILQ_FOREACH(offer, &bus->offers, link)
+	{
+		if (offer->state != CHAN_RESCINDED || !offer->told_ns)
+			continue;
+		if (offer->told_ns + bus->release_ns > now_ns) {
+			next_ns = MIN(next_ns, offer->told_ns + bus->release_ns - now_ns);
+			continue;
+		}
+		log_warn(chan_name(offer, name),
+			 "the guest was told %llu s ago that it is gone, and has not let go of it: its driver may hang",
+			 (unsigned long long)((now_ns - offer->told_ns) / NS_PER_SEC));
+		offer->told_ns = 0;
+	}
+	bus->releasing = next_ns != UINT64_MAX;
+	if (bus->releasing)
+		loop_arm(bus->release, next_ns);
 }
 
 static void rescind(struct bus_offer *offer)

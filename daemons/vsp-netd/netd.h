@@ -6,13 +6,15 @@
  * go while the guest runs, one change at a time.
  *
  *   ATTACH   the port is plugged in, all channels are offered; done when the worker has taken the offers.
- *   DETACH   the guest is told that the link is down: then it sends nothing more. Once nothing has come for
- *            NETD_QUIET_NS, and all sections of the receive buffer have come back, the offers are withdrawn; done when
- *            they are gone. A guest that goes on keeps its NIC, and the link comes back. A driver that has requests in
- * a ring which nobody reads any more waits for them for ever: therefore. By force (without a timeout) it is the same,
- * but that from the beginning nothing passes: what the guest sends is answered with a failure; and after NETD_FORCE_NS
- * the rings are emptied so once more, and the NIC goes whatever the guest does. SET      port and NIC are told. CAPTURE
- * the port is.
+ *   DETACH   the guest is told that the link is down: then it sends nothing more. Once it has set the NIC up,
+ *            nothing has come for NETD_QUIET_NS, and all sections of the receive buffer have come back, the offers
+ *            are withdrawn; done when they are gone. A guest that goes on keeps its NIC, and the link comes back. A
+ *            driver that has requests in a ring which nobody reads any more waits for them for ever (Linux: with the
+ *            lock of all its network devices): therefore. By force (without a timeout) it is the same, but that from
+ *            the beginning nothing passes: what the guest sends is answered with a failure; and after NETD_FORCE_NS
+ *            the rings are emptied so once more, and the NIC goes whatever the guest does.
+ *   SET      port and NIC are told.
+ *   CAPTURE  the port is.
  *
  * What has changed is told to the manager NETD_TELL_NS later, all at once.
  *

@@ -203,9 +203,11 @@ int vsp_offer(struct vsp *vsp, const struct vsp_offer_desc *desc, const struct v
 int vsp_offer_begin(struct vsp *vsp, const struct vsp_offer_desc *desc, const struct vsp_device_ops *ops, void *device,
 		    void (*done)(void *arg, const struct err *err), void *arg);
 /**
- * vsp_withdraw - offer a channel no more: it is drained and closed, then the worker is told, and the guest by it.
- * Withdraw sub-channels before their primary channel. The same instance may be offered again once vsp_offered() does
- * not find it any more. @channel is gone then. After vsp_ready(), not inside a device's function.
+ * vsp_withdraw - offer a channel no more: it is drained and closed, then the worker is told, and the guest by it. In
+ * this order, for a guest that is told frees the rings at once; a request that it puts in before it hears of it is
+ * never answered: the device sees to it that the guest asks nothing then. Withdraw sub-channels before their primary
+ * channel. The same instance may be offered again once vsp_offered() does not find it any more. @channel is gone then.
+ * After vsp_ready(), not inside a device's function.
  */
 void vsp_withdraw(struct vsp_channel *channel);
 /** vsp_offered - the channel of the offer of this @name, also while it is being withdrawn; NULL if there is none. */

@@ -2,8 +2,11 @@
 /* Offers that are withdrawn while the guest runs, and sub-channels. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <poll.h>
 
+#include "base/clock.h"
 #include "bus_expect.h"
+#include "bus_int.h"
 
 TestSuite(bus_subchannel, .init = fx_init, .fini = fx_done, .timeout = 20);
 
@@ -75,6 +78,52 @@ Test(bus_subchannel, withdrawn_while_open)
 	fx_wait_for_message();
 	fx_expect_offer(1);
 	fx_open_channel(1, GPADL);
+}
+
+/* Those of the channels @first to @last that the log has not named yet. */
+static unsigned int not_named(uint32_t first, uint32_t last)
+{
+	unsigned int n = 0;
+
+	for (uint32_t relid = first; relid <= last; relid++)
+		n += fx.bus->by_relid[relid] && fx.bus->by_relid[relid]->told_ns != 0;
+	return n;
+}
+
+static void run_until_named(uint32_t first, uint32_t last)
+{
+	for (uint64_t end = clock_now_ns() + 5 * NS_PER_SEC; not_named(first, last) && clock_now_ns() < end;)
+		cr_assert(loop_run_once(fx.loop, true) == 0);
+	cr_assert(not_named(first, last) == 0);
+}
+
+/* What a guest that hangs does not release is named, each once, when its own time is over. */
+Test(bus_subchannel, a_guest_that_does_not_let_go)
+{
+	uint32_t id[3];
+
+	fx.bus->release_ns = 300 * NS_PER_MS;
+	fx_list(VMBUS_VERSION_5_3, 0);
+	for (uint8_t i = 0; i < 3; i++) {
+		cr_assert(fx_offer(&fx.provider, i + 1, &id[i]) == 0);
+		fx_wait_for_message();
+		fx_expect_offer(i + 1);
+	}
+	cr_assert(bus_offer_withdraw(fx.provider.bus, id[0]) == 0);
+	fx_expect_rescind(1);
+	cr_assert(bus_offer_withdraw(fx.provider.bus, id[2]) == 0);
+	fx_expect_rescind(3);
+	fx_relid(VMBUS_MSG_RELID_RELEASED, 3);
+	poll(NULL, 0, 150);
+	cr_assert(bus_offer_withdraw(fx.provider.bus, id[1]) == 0);
+	fx_expect_rescind(2);
+	run_until_named(1, 1);
+	cr_assert(not_named(2, 2) == 1, "it has time");
+	run_until_named(2, 2);
+	cr_assert(!fx.bus->releasing);
+	fx_relid(VMBUS_MSG_RELID_RELEASED, 1);
+	fx_relid(VMBUS_MSG_RELID_RELEASED, 2);
+	cr_assert(fx_silent());
 }
 
 Test(bus_subchannel, withdrawn_while_asked)
