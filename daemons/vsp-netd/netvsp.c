@@ -202,7 +202,7 @@ static int netvsp_open(struct vsp_channel *channel, const uint8_t user_data[120]
 	(void)user_data;
 	netvsp_init_channel(channel);
 	netvsp->settled = true;
-	netvsp->closing = false;
+	netvsp->closing = netvsp->taken_over = false;
 	netvsp_count_lost(netvsp); /* of an earlier guest's, or of before it closed its NIC */
 	netvsp_connect(netvsp, channel);
 	return 0;
@@ -246,7 +246,13 @@ bool netvsp_owes(const struct netvsp *netvsp)
 
 bool netvsp_begins(const struct netvsp *netvsp)
 {
-	return works(netvsp, 0) && !netvsp_state(netvsp)->initialized;
+	if (!works(netvsp, 0))
+		return false;
+	/* It waits until all that it has asked for are open. */
+	for (uint16_t i = 1; i <= netvsp_state(netvsp)->sub_channels; i++)
+		if (!netvsp->channel[i] && (!netvsp->taken_over || !vsp_stranded(netvsp->channel[0], i)))
+			return true;
+	return !netvsp_state(netvsp)->initialized;
 }
 
 bool netvsp_guest_holds(const struct netvsp *netvsp)

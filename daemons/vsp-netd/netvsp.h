@@ -64,6 +64,7 @@ struct netvsp {
 	struct netvsp_list controls;	/* wait for their turn */
 	struct rss rss;
 	bool hashes;		  /* rss is of use */
+	bool taken_over;	  /* the primary channel was a predecessor's */
 	bool leaving;		  /* netvsp_leave() */
 	bool refuses;		  /* nothing passes any more */
 	uint64_t packets;	  /* of the guest's, all of them */

@@ -38,6 +38,7 @@ int netvsp_recover(struct vsp_channel *channel)
 		return -EPROTO;
 	netvsp_init_channel(channel);
 	netvsp->settled = netvsp->closing = false;
+	netvsp->taken_over = true;
 	netvsp->forgotten = 0;
 	netvsp_connect(netvsp, channel);
 	r = netvsp_map_again(netvsp);

@@ -333,6 +333,14 @@ Test(netd, a_guest_that_goes_on_sending)
 	cr_assert_eq(detach(1, 0), 0, "by force");
 }
 
+static void run_for(uint64_t ns)
+{
+	for (uint64_t end = clock_now_ns() + ns; clock_now_ns() < end; poll(NULL, 0, 10)) {
+		fake_worker_run(worker);
+		take_all();
+	}
+}
+
 /* A driver that sets a NIC up waits for each answer for ever, whatever becomes of the NIC: nothing is taken from it
  * before it has done so. */
 Test(netd, a_guest_that_sets_it_up)
@@ -342,12 +350,34 @@ Test(netd, a_guest_that_sets_it_up)
 	cr_assert_eq(attach("net0", 1), 0);
 	begin_nic(0);
 	begin_detach(60000, &outcome);
-	for (uint64_t end = clock_now_ns() + 2 * NETD_QUIET_NS; clock_now_ns() < end; poll(NULL, 0, 10))
-		fake_worker_run(worker);
+	run_for(2 * NETD_QUIET_NS);
 	cr_assert_eq(outcome, 1, "it may be busy with the next step");
 	go_on_nic();
 	cr_assert_eq(fake_worker_run_until(worker, is_over, &outcome), 0);
 	cr_assert_eq(outcome, 0);
+}
+
+/* It has been promised a sub-channel, and has not opened it yet. */
+Test(netd, a_guest_that_opens_sub_channels)
+{
+	struct nvsp_message message = {.type = NVSP_MESSAGE_SUBCHANNEL};
+	struct fake_channel sub;
+	int outcome;
+
+	fake_channel_init(&sub, &guest, 10, 1, 17);
+	cr_assert_eq(attach("net0", 1), 0);
+	open_nic(0);
+	message.subchannel_request.operation = NVSP_SUBCHANNEL_ALLOCATE;
+	message.subchannel_request.count = 1;
+	cr_assert_eq(fake_nic_put(&peer, CALL_ID, &message, true), 0);
+	wait_event(FAKE_NIC_COMPLETED);
+	begin_detach(60000, &outcome);
+	run_for(2 * NETD_QUIET_NS);
+	cr_assert_eq(outcome, 1, "it may be busy with its ring");
+	cr_assert_eq(fake_worker_open(worker, 1, &sub), 0);
+	cr_assert_eq(fake_worker_run_until(worker, is_over, &outcome), 0);
+	cr_assert_eq(outcome, 0);
+	fake_channel_done(&sub);
 }
 
 Test(netd, a_guest_that_never_sets_it_up)
