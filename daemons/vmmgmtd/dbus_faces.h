@@ -33,7 +33,7 @@ struct vm_face {
 void dbus_stats_reply(struct vm *vm, struct msgbus_call *call);
 
 /** dbus_vm_waits - whether a change is under way for which a call has to wait: @handler gets it again then, if there is
- * still such a VM. @flags: VM_CHANGE_* of the call. */
+ * still such a VM, and if its caller is still on the bus. @flags: VM_CHANGE_* of the call. */
 bool dbus_vm_waits(const struct vm_face *face, struct msgbus_call *call, uint32_t flags,
 		   void (*handler)(struct msgbus_call *call, void *arg));
 

@@ -73,10 +73,17 @@ static void on_later(int error, const char *text, void *arg)
 	struct later later = *(struct later *)arg;
 
 	free(arg);
+	msgbus_call_watch(later.call, NULL, NULL);
 	if (!error && vm_user(later.vm))
 		later.handler(later.call, vm_user(later.vm));
 	else
 		msgbus_fail(later.call, error ? error : -ECANCELED, error ? text : "vmmgmtd is ending");
+}
+
+/* Whoever has interrupted a command does not expect that it is done seconds later. */
+static void on_caller_gone(struct msgbus_call *call, void *arg)
+{
+	vm_change_wait_no_more(((struct later *)arg)->vm, arg);
 }
 
 bool dbus_vm_waits(const struct vm_face *face, struct msgbus_call *call, uint32_t flags,
@@ -87,8 +94,10 @@ bool dbus_vm_waits(const struct vm_face *face, struct msgbus_call *call, uint32_
 	if (!later)
 		return false;
 	*later = (struct later){face->vm, call, handler};
-	if (vm_change_wait(face->vm, flags, on_later, later))
+	if (vm_change_wait(face->vm, flags, on_later, later)) {
+		msgbus_call_watch(call, on_caller_gone, later);
 		return true;
+	}
 	free(later);
 	return false;
 }

@@ -178,6 +178,8 @@ void vm_set_disk_faults(struct vm *vm, const char *target, const char *faults, v
  * need know of; -EBUSY: it took 10 s, or the worker was lost; -ECANCELED: vmmgmtd is ending. @flags: VM_CHANGE_*: for
  * one of the definition only there is nothing to wait for. Return: whether there is one; else @done does not come. */
 bool vm_change_wait(struct vm *vm, unsigned int flags, vm_done_fn done, void *arg);
+/** vm_change_wait_no_more - of who waits with this @arg: its @done comes, with -ECANCELED. */
+void vm_change_wait_no_more(struct vm *vm, const void *arg);
 
 /** vm_attach_nic - one NIC more: as vm_attach_disk(). @xml: an <interface> element. */
 void vm_attach_nic(struct vm *vm, const char *xml, unsigned int flags, vm_change_fn done, void *arg);

@@ -340,6 +340,15 @@ static int fail_busy(const struct vm *vm, struct err *err)
 		       vm->change->kind->what);
 }
 
+/* @at: its place in the list. */
+static void dismiss(struct waiter **at, int error, const char *text)
+{
+	struct waiter *waiter = *at;
+
+	*at = take_ptr(waiter->next);
+	vm_waiters_done(&waiter, error, text);
+}
+
 static void on_waited(void *arg)
 {
 	struct waiter *waiter = arg, **at = &waiter->vm->behind;
@@ -348,8 +357,17 @@ static void on_waited(void *arg)
 
 	while (*at != waiter)
 		at = &(*at)->next;
-	*at = take_ptr(waiter->next);
-	vm_waiters_done(&waiter, r, err.text);
+	dismiss(at, r, err.text);
+}
+
+void vm_change_wait_no_more(struct vm *vm, const void *arg)
+{
+	struct waiter **at = &vm->behind;
+
+	while (*at && (*at)->arg != arg)
+		at = &(*at)->next;
+	if (*at)
+		dismiss(at, -ECANCELED, "who has asked for it has gone");
 }
 
 static bool has_to_wait(const struct vm *vm)

@@ -13,8 +13,8 @@
  * begins, which would overwrite the plan. If the worker does not tell, or the plan cannot be read, it is tried again.
  *
  * Limits: one change at a time. Who asks for another one is refused; but for those that vmmgmtd makes by itself (links,
- * what is behind a NIC, what is settled) he waits, at most 10 s: vm_change_wait(). A change is made also for one who
- * has meanwhile left the bus.
+ * what is behind a NIC, what is settled) he waits, at most 10 s: vm_change_wait(). Who leaves the bus while he waits is
+ * not waited for; a change that has begun is made, whoever has left.
  */
 #ifndef VMMGMTD_VM_CHANGE_H
 #define VMMGMTD_VM_CHANGE_H

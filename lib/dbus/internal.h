@@ -40,6 +40,7 @@ struct msgbus {
 	struct pending *pending;
 	struct caller *callers;		/* whose uid is known */
 	struct msgbus_sub *callers_sub; /* their end */
+	struct msgbus_call *watched;	/* msgbus_call_watch() */
 	char manager_path[128];		/* of the ObjectManager; "" if there is none */
 };
 

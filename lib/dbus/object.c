@@ -25,6 +25,9 @@ struct msgbus_call {
 	DBusMessage *msg, *reply;
 	const struct msgbus_method *method;
 	uid_t uid;
+	struct msgbus_call *next;			   /* of those that are watched */
+	void (*gone)(struct msgbus_call *call, void *arg); /* NULL: it is not */
+	void *gone_arg;
 };
 
 /* A connection whose uid the bus has told us. */
@@ -131,8 +134,26 @@ static struct msgbus_call *call_new(struct msgbus *bus, DBusMessage *msg)
 	return call;
 }
 
+void msgbus_call_watch(struct msgbus_call *call, void (*gone)(struct msgbus_call *call, void *arg), void *arg)
+{
+	const bool hears = dbus_message_get_sender(call->msg) && !dbus_message_get_no_reply(call->msg);
+	struct msgbus_call **at = &call->bus->watched;
+
+	while (call->gone && *at != call)
+		at = &(*at)->next;
+	if (call->gone)
+		*at = call->next;
+	call->gone = hears ? gone : NULL;
+	call->gone_arg = arg;
+	if (!call->gone)
+		return;
+	call->next = call->bus->watched;
+	call->bus->watched = call;
+}
+
 static void call_free(struct msgbus_call *call)
 {
+	msgbus_call_watch(call, NULL, NULL);
 	if (call->reply)
 		dbus_message_unref(call->reply);
 	dbus_message_unref(call->msg);
@@ -380,6 +401,25 @@ static struct caller *caller_find(struct msgbus *bus, const char *name)
 	return caller;
 }
 
+/* Each may answer itself, and others. */
+static void tell_watched(struct msgbus *bus, const char *name)
+{
+	struct msgbus_call *call = bus->watched;
+
+	while (call) {
+		void (*gone)(struct msgbus_call * call, void *arg) = call->gone;
+		void *arg = call->gone_arg;
+
+		if (strcmp(dbus_message_get_sender(call->msg), name) != 0) {
+			call = call->next;
+			continue;
+		}
+		msgbus_call_watch(call, NULL, NULL);
+		gone(call, arg);
+		call = bus->watched;
+	}
+}
+
 static void on_caller_gone(struct msgbus_msg *msg, void *arg)
 {
 	struct msgbus *bus = arg;
@@ -389,6 +429,7 @@ static void on_caller_gone(struct msgbus_msg *msg, void *arg)
 	msgbus_msg_in(msg, &in);
 	if (msgbus_in_read(&in, "sss", &name, &old, &new) < 0 || *new)
 		return;
+	tell_watched(bus, name);
 	for (struct caller **at = &bus->callers; *at; at = &(*at)->next) {
 		struct caller *caller = *at;
 

@@ -91,6 +91,13 @@ void msgbus_call_in(struct msgbus_call *call, struct msgbus_in *ret_in);
 /** msgbus_call_uid - who calls; (uid_t)-1 for methods that anyone may call. */
 uid_t msgbus_call_uid(const struct msgbus_call *call);
 
+/**
+ * msgbus_call_watch - be told if the caller leaves the bus before its answer, which nobody would hear then. Not of one
+ * that has said that it waits for no answer: it may leave when it likes.
+ * @gone: called from the loop, at most once; @call must be answered all the same, and may be in it. NULL: not any more.
+ */
+void msgbus_call_watch(struct msgbus_call *call, void (*gone)(struct msgbus_call *call, void *arg), void *arg);
+
 /** msgbus_reply - answer; @call is gone afterwards. @types must be the row's out signature, of what msgbus_out_write()
  * takes. */
 void msgbus_reply(struct msgbus_call *call, const char *types, ...);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A server in a process of its own and a client, over a real bus. */
 #include <criterion/criterion.h>
+#include <dbus/dbus.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@ struct server {
 	struct msgbus_object *object, *extra;
 	uint64_t number;
 	struct msgbus_call *waiting;
+	uint32_t gone; /* callers */
 };
 
 static const struct msgbus_interface *const interfaces[];
@@ -81,9 +83,29 @@ static void set_number(struct msgbus_call *call, void *arg)
 	msgbus_reply(call, "");
 }
 
+static void on_gone(struct msgbus_call *call, void *arg)
+{
+	struct server *server = arg;
+
+	server->gone++;
+	if (server->waiting == call)
+		server->waiting = NULL;
+	msgbus_fail(call, -ECANCELED, "nobody hears this");
+}
+
 static void later(struct msgbus_call *call, void *arg)
 {
-	((struct server *)arg)->waiting = call;
+	struct server *server = arg;
+
+	msgbus_call_watch(call, on_gone, server);
+	server->waiting = call;
+}
+
+static void count_gone(struct msgbus_call *call, void *arg)
+{
+	const struct server *server = arg;
+
+	msgbus_reply(call, "ub", server->gone, server->waiting != NULL);
 }
 
 static void finish_later(struct msgbus_call *call, void *arg)
@@ -126,6 +148,7 @@ static const struct msgbus_method methods[] = {
 	{"SetNumber", "t number", "", MSGBUS_ANYONE, set_number},
 	{"Later", "", "s text", MSGBUS_ANYONE, later},
 	{"FinishLater", "", "", MSGBUS_ANYONE, finish_later},
+	{"CountGone", "", "u gone, b waiting", MSGBUS_ANYONE, count_gone},
 	{"Add", "", "", MSGBUS_ANYONE, add_object},
 	{"Remove", "", "", MSGBUS_ANYONE, remove_object},
 	{"BadText", "", "s text", MSGBUS_ANYONE, bad_text},
@@ -444,6 +467,72 @@ Test(msgbus, answers_that_come_later)
 	cr_assert_eq(lost.error, -ECONNRESET);
 }
 
+/* ---- callers that leave ---- */
+
+static void on_clients(unsigned int clients, void *arg)
+{
+	*(unsigned int *)arg = clients;
+}
+
+static uint32_t gone(bool *ret_waiting)
+{
+	struct msgbus_msg *msg = NULL;
+	struct msgbus_in in;
+	uint32_t count;
+
+	cr_assert_eq(CALL("CountGone", &msg, ""), 0, "%s", err.text);
+	msgbus_msg_in(msg, &in);
+	cr_assert_eq(msgbus_in_read(&in, "ub", &count, ret_waiting), 0);
+	msgbus_msg_free(msg);
+	return count;
+}
+
+Test(msgbus, a_caller_that_leaves)
+{
+	struct msgbus *other = NULL;
+	struct outcome outcome = {0}, mine = {0};
+	bool waiting = false;
+
+	cr_assert_eq(msgbus_open(loop, daemon_of_test.address, &err, &other), 0);
+	for (unsigned int i = 0; i < 3; i++)
+		cr_assert_eq(msgbus_call_async(other, NAME, PATH, IFACE, "Later", 5000, on_outcome, &outcome, ""), 0);
+	msgbus_flush(other);
+	while (!waiting)
+		cr_assert_eq(gone(&waiting), 0);
+	msgbus_free(other);
+	while (gone(&waiting) < 3)
+		;
+	cr_assert(!waiting);
+	cr_assert_eq(msgbus_call_async(bus, NAME, PATH, IFACE, "Later", 5000, on_outcome, &mine, ""), 0);
+	cr_assert_eq(CALL("FinishLater", NULL, ""), 0);
+	run_until(&mine.count, 1);
+	cr_assert_eq(mine.error, 0, "who stays is answered");
+	cr_assert_eq(gone(&waiting), 3);
+}
+
+/* As of dbus-send without --print-reply. */
+Test(msgbus, a_caller_that_waits_for_no_answer)
+{
+	DBusConnection *conn = dbus_connection_open_private(daemon_of_test.address, NULL);
+	DBusMessage *msg = dbus_message_new_method_call(NAME, PATH, IFACE, "Later");
+	unsigned int clients = 0;
+	bool waiting = false;
+
+	cr_assert(conn && dbus_bus_register(conn, NULL));
+	cr_assert_eq(msgbus_watch_clients(bus, on_clients, &clients, &err), 0);
+	cr_assert_eq(clients, 2);
+	dbus_message_set_no_reply(msg, true);
+	cr_assert(dbus_connection_send(conn, msg, NULL));
+	dbus_message_unref(msg);
+	dbus_connection_flush(conn);
+	dbus_connection_close(conn);
+	dbus_connection_unref(conn);
+	while (clients == 2)
+		cr_assert_eq(loop_run_once(loop, true), 0);
+	cr_assert_eq(gone(&waiting), 0); /* the server has heard of it, too */
+	cr_assert(waiting);
+}
+
 Test(msgbus, a_peer_that_dies)
 {
 	struct outcome outcome = {0};
@@ -538,11 +627,6 @@ Test(msgbus, introspection)
 	cr_assert_eq(msgbus_call(bus, NAME, "/other", "org.freedesktop.DBus.Introspectable", "Introspect", 0, &err,
 				 NULL, ""),
 		     -ENOENT);
-}
-
-static void on_clients(unsigned int clients, void *arg)
-{
-	*(unsigned int *)arg = clients;
 }
 
 Test(msgbus, clients_are_counted)
