@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "domain_with.h"
 #include "fake_worker.h"
 #include "rpc_int.h"
 #include "runtime.h"
@@ -18,7 +19,6 @@
 #include "vm_change.h"
 #include "vm_peer.h"
 
-#define UUID "0f1a7c3e-3333-4222-8333-123456789abc"
 #define MACVTAP                                                                                                        \
 	"<interface type='direct'><source dev='nosuchdev' mode='bridge'/><target dev='nosuchtap'/>"                    \
 	"<mac address='02:00:00:00:00:03'/><alias name='net0'/></interface>"
@@ -68,18 +68,6 @@ static struct {
 	struct fake_worker worker;
 } fx;
 
-static void parse(const char *nics, struct domain *ret)
-{
-	struct err err = {0};
-	char xml[2048];
-
-	snprintf(xml, sizeof(xml),
-		 "<domain type='kvm'><name>load</name><uuid>" UUID "</uuid><memory>65536</memory>"
-		 "<os><type arch='x86_64'>hvm</type><kernel>/k</kernel></os><devices>%s</devices></domain>",
-		 nics);
-	cr_assert_eq(domain_parse(xml, strlen(xml), ret, NULL, &err), 0, "%s", err.text);
-}
-
 static void setup(void)
 {
 	scratch_new(fx.base, sizeof(fx.base));
@@ -124,7 +112,7 @@ static void runs(const char *nics)
 	struct err err = {0};
 	char path[128];
 
-	parse(nics, &domain);
+	domain_with(nics, &domain);
 	cr_assert_eq(runtime_make(fx.base, UUID, domain.xml, false, &err), 0, "%s", err.text);
 	snprintf(path, sizeof(path), "%s/" UUID "/worker.sock", fx.base);
 	fake_worker_start(&fx.worker, fx.loop, path);
@@ -147,9 +135,9 @@ Test(vm_change, a_passt_is_what_it_was_at_its_start)
 	struct domain domain, then;
 
 	runs(USER0);
-	parse(USER0, &domain);
+	domain_with(USER0, &domain);
 	domain.nics[0].segment_max = 7777;
-	parse(USER0 USER1, &then);
+	domain_with(USER0 USER1, &then);
 	then.nics[0].segment_max = 7777;
 	then.nics[1].segment_max = 5555;
 	fake_worker_has(&fx.worker, &then);
@@ -167,10 +155,10 @@ Test(vm_change, a_change_that_was_not_made_is_undone)
 	struct domain domain, then;
 
 	runs(USER0);
-	parse(USER0, &domain);
+	domain_with(USER0, &domain);
 	domain.nics[0].segment_max = 7777;
 	fake_worker_has(&fx.worker, &domain);
-	parse(USER0 USER1, &then);
+	domain_with(USER0 USER1, &then);
 	cr_assert_eq(runtime_plan(fx.base, UUID, then.xml, NULL), 0);
 	is_adopted();
 	cr_assert_eq(vm_domain(fx.vm)->nic_count, 1);
@@ -280,7 +268,7 @@ static void is_connected_again(void)
 
 	runs(MACVTAP);
 	is_adopted();
-	parse(MACVTAP OTHER, &then);
+	domain_with(MACVTAP OTHER, &then);
 	cr_assert_eq(runtime_plan(fx.base, UUID, then.xml, NULL), 0);
 	fake_worker_has(&fx.worker, &then);
 	fx.worker.holds = true;
@@ -604,7 +592,7 @@ Test(vm_change, a_number_that_got_there_unheard)
 	struct domain now;
 
 	runs(CLIENT);
-	parse(CLIENT, &now);
+	domain_with(CLIENT, &now);
 	now.nics[0].generation = 8;
 	fx.vm->domain.nics[0].given = 8;
 	vm_peers_save(fx.vm);
@@ -627,11 +615,11 @@ Test(vm_change, a_port_that_only_a_plan_names)
 
 	runs(CLIENT);
 	cr_assert(!vm_changes_on_ovs(fx.vm), "there is no plan");
-	parse(CLIENT USER1, &then);
+	domain_with(CLIENT USER1, &then);
 	cr_assert_eq(runtime_plan(fx.base, UUID, then.xml, NULL), 0);
 	cr_assert(!vm_changes_on_ovs(fx.vm));
 	domain_done(&then);
-	parse(CLIENT OVS, &then);
+	domain_with(CLIENT OVS, &then);
 	cr_assert_eq(runtime_plan(fx.base, UUID, then.xml, NULL), 0);
 	cr_assert(vm_changes_on_ovs(fx.vm));
 	fx.vm->has_folder = true;

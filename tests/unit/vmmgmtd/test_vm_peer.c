@@ -11,11 +11,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "domain_with.h"
 #include "runtime.h"
 #include "scratch.h"
 #include "vm_peer.h"
 
-#define UUID "0f1a7c3e-3333-4222-8333-123456789abc"
 #define NIC(type, name, alias)                                                                                         \
 	"<interface type='internal'><source name='" type ":" name "'/><alias name='" alias "'/></interface>"
 
@@ -38,18 +38,6 @@ static struct {
 	struct vm *vm;
 } fx;
 
-static void parse(const char *nics, struct domain *ret)
-{
-	struct err err = {0};
-	char xml[2048];
-
-	snprintf(xml, sizeof(xml),
-		 "<domain type='kvm'><name>load</name><uuid>" UUID "</uuid><memory>65536</memory>"
-		 "<os><type arch='x86_64'>hvm</type><kernel>/k</kernel></os><devices>%s</devices></domain>",
-		 nics);
-	cr_assert_eq(domain_parse(xml, strlen(xml), ret, NULL, &err), 0, "%s", err.text);
-}
-
 static void setup(void)
 {
 	struct domain domain;
@@ -61,7 +49,7 @@ static void setup(void)
 	fx.launcher = (struct launcher){.ops = &ops, .loop = fx.loop};
 	fx.env = (struct vm_env){
 		.loop = fx.loop, .launcher = &fx.launcher, .base = fx.base, .logs = fx.base, .events = &events};
-	parse(NIC("server", "cable", "net0") NIC("client", "cable", "net1"), &domain);
+	domain_with(NIC("server", "cable", "net0") NIC("client", "cable", "net1"), &domain);
 	cr_assert_eq(runtime_make(fx.base, UUID, domain.xml, false, &err), 0, "%s", err.text);
 	fx.vm = vm_new(&fx.env, &domain, true);
 	cr_assert(fx.vm);
