@@ -12,31 +12,17 @@ _Static_assert(BULKHEAD_CHANGE_PERSISTENT == VM_CHANGE_PERSISTENT && BULKHEAD_CH
 
 void dbus_disk_attach(struct msgbus_call *call, void *arg)
 {
-	struct vm_face *face = arg;
-	const char *disk = "";
-	struct msgbus_in in;
-	uint32_t flags = 0;
-
-	msgbus_call_in(call, &in);
-	msgbus_in_read(&in, "su", &disk, &flags);
-	if (dbus_vm_check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG) &&
-	    !dbus_vm_waits(face, call, flags, dbus_disk_attach))
-		vm_attach_disk(face->vm, disk, flags, dbus_vm_reply_name, call);
+	dbus_change_attach(call, arg, dbus_disk_attach, vm_attach_disk);
 }
 
 void dbus_disk_detach(struct msgbus_call *call, void *arg)
 {
-	struct vm_face *face = arg;
-	uint32_t flags = 0, timeout_s = 0;
-	const char *target = "";
-	struct msgbus_in in;
+	dbus_change_detach(call, arg, dbus_disk_detach, vm_detach_disk);
+}
 
-	msgbus_call_in(call, &in);
-	msgbus_in_read(&in, "suu", &target, &flags, &timeout_s);
-	if (dbus_vm_check_flags(call, flags,
-				BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG | BULKHEAD_CHANGE_FORCE) &&
-	    !dbus_vm_waits(face, call, flags, dbus_disk_detach))
-		vm_detach_disk(face->vm, target, flags, timeout_s, dbus_vm_reply_nothing, call);
+void dbus_disk_set(struct msgbus_call *call, void *arg)
+{
+	dbus_change_set(call, arg, dbus_disk_set, vm_set_disk);
 }
 
 void dbus_disk_resize(struct msgbus_call *call, void *arg)
@@ -49,27 +35,8 @@ void dbus_disk_resize(struct msgbus_call *call, void *arg)
 
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "stu", &target, &bytes, &flags);
-	if (dbus_vm_check_flags(call, flags, BULKHEAD_DISK_SHRINK) &&
-	    !dbus_vm_waits(face, call, flags, dbus_disk_resize))
-		vm_resize_disk(face->vm, target, bytes, flags, dbus_vm_reply_nothing, call);
-}
-
-void dbus_disk_set(struct msgbus_call *call, void *arg)
-{
-	struct vm_face *face = arg;
-	const char *target = "";
-	char **settings = NULL;
-	struct msgbus_in in;
-	uint32_t flags = 0;
-
-	msgbus_call_in(call, &in);
-	msgbus_in_read(&in, "s", &target);
-	if (msgbus_in_strv(&in, &settings) < 0 || msgbus_in_read(&in, "u", &flags) < 0)
-		msgbus_fail(call, -EINVAL, "settings: they cannot be read");
-	else if (dbus_vm_check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG) &&
-		 !dbus_vm_waits(face, call, flags, dbus_disk_set))
-		vm_set_disk(face->vm, target, (const char *const *)settings, flags, dbus_vm_reply_nothing, call);
-	msgbus_strv_free(settings);
+	if (dbus_change_begins(face, call, flags, BULKHEAD_DISK_SHRINK, dbus_disk_resize))
+		vm_resize_disk(face->vm, target, bytes, flags, dbus_change_reply, call);
 }
 
 void dbus_disk_set_faults(struct msgbus_call *call, void *arg)
@@ -80,12 +47,13 @@ void dbus_disk_set_faults(struct msgbus_call *call, void *arg)
 
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "ss", &target, &faults);
-	if (!dbus_vm_waits(face, call, 0, dbus_disk_set_faults))
-		vm_set_disk_faults(face->vm, target, faults, dbus_vm_reply_nothing, call);
+	if (dbus_change_begins(face, call, 0, 0, dbus_disk_set_faults))
+		vm_set_disk_faults(face->vm, target, faults, dbus_change_reply, call);
 }
 
 void dbus_disk_change_medium(struct msgbus_call *call, void *arg)
 {
+	const uint32_t allowed = BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG | BULKHEAD_CHANGE_FORCE;
 	struct vm_face *face = arg;
 	const char *target = "", *image = "";
 	struct msgbus_in in;
@@ -93,10 +61,8 @@ void dbus_disk_change_medium(struct msgbus_call *call, void *arg)
 
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "ssu", &target, &image, &flags);
-	if (dbus_vm_check_flags(call, flags,
-				BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG | BULKHEAD_CHANGE_FORCE) &&
-	    !dbus_vm_waits(face, call, flags, dbus_disk_change_medium))
-		vm_change_medium(face->vm, target, image, flags, dbus_vm_reply_nothing, call);
+	if (dbus_change_begins(face, call, flags, allowed, dbus_disk_change_medium))
+		vm_change_medium(face->vm, target, image, flags, dbus_change_reply, call);
 }
 
 /* ---- properties ---- */

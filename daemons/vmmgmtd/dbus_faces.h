@@ -32,20 +32,37 @@ struct vm_face {
 /** dbus_stats_reply - answer GetStatistics. */
 void dbus_stats_reply(struct vm *vm, struct msgbus_call *call);
 
-/** dbus_vm_waits - whether a change is under way for which a call has to wait: @handler gets it again then, if there is
- * still such a VM, and if its caller is still on the bus. @flags: VM_CHANGE_* of the call. */
-bool dbus_vm_waits(const struct vm_face *face, struct msgbus_call *call, uint32_t flags,
-		   void (*handler)(struct msgbus_call *call, void *arg));
-
 /** dbus_vm_check_flags - Return: whether only @allowed flags are set; else the call has been answered. */
 bool dbus_vm_check_flags(struct msgbus_call *call, uint32_t flags, uint32_t allowed);
 
-/** dbus_vm_reply_name - of a change of a disk or NIC, as vm_change_fn; @arg: the call. */
-void dbus_vm_reply_name(int error, const char *text, const char *name, void *arg);
-void dbus_vm_reply_nothing(int error, const char *text, const char *name, void *arg);
-
 /** dbus_vm_changed - tell what may have changed. */
 void dbus_vm_changed(struct vm_face *face);
+
+/* ---- dbus_change.c ---- */
+
+typedef void (*dbus_method_fn)(struct msgbus_call *call, void *face);
+
+/** dbus_change_begins - Return: whether the call may go on. Else @flags (VM_CHANGE_* of the call) has others than
+ * @allowed, and it has been answered; or a change is under way for which it has to wait: @handler gets it again then,
+ * if there is still such a VM, and if its caller is still on the bus. */
+bool dbus_change_begins(const struct vm_face *face, struct msgbus_call *call, uint32_t flags, uint32_t allowed,
+			dbus_method_fn handler);
+
+/** dbus_change_reply_name, dbus_change_reply - of a change of a disk or NIC, as vm_change_fn; @arg: the call. */
+void dbus_change_reply_name(int error, const char *text, const char *name, void *arg);
+void dbus_change_reply(int error, const char *text, const char *name, void *arg);
+
+/** dbus_change_attach, dbus_change_detach, dbus_change_set - methods of disks and of NICs. @handler: who has @call now.
+ */
+void dbus_change_attach(struct msgbus_call *call, struct vm_face *face, dbus_method_fn handler,
+			void (*attach)(struct vm *vm, const char *xml, unsigned int flags, vm_change_fn done,
+				       void *arg));
+void dbus_change_detach(struct msgbus_call *call, struct vm_face *face, dbus_method_fn handler,
+			void (*detach)(struct vm *vm, const char *name, unsigned int flags, uint32_t timeout_s,
+				       vm_change_fn done, void *arg));
+void dbus_change_set(struct msgbus_call *call, struct vm_face *face, dbus_method_fn handler,
+		     void (*set)(struct vm *vm, const char *name, const char *const *settings, unsigned int flags,
+				 vm_change_fn done, void *arg));
 
 /* ---- dbus_disk.c: methods of VM1, and how it tells its properties Disks, DiskSettings, Drives, DiskErrors ---- */
 

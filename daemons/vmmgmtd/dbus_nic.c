@@ -11,49 +11,17 @@
 
 void dbus_nic_attach(struct msgbus_call *call, void *arg)
 {
-	struct vm_face *face = arg;
-	const char *xml = "";
-	struct msgbus_in in;
-	uint32_t flags = 0;
-
-	msgbus_call_in(call, &in);
-	msgbus_in_read(&in, "su", &xml, &flags);
-	if (dbus_vm_check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG) &&
-	    !dbus_vm_waits(face, call, flags, dbus_nic_attach))
-		vm_attach_nic(face->vm, xml, flags, dbus_vm_reply_name, call);
+	dbus_change_attach(call, arg, dbus_nic_attach, vm_attach_nic);
 }
 
 void dbus_nic_detach(struct msgbus_call *call, void *arg)
 {
-	struct vm_face *face = arg;
-	uint32_t flags = 0, timeout_s = 0;
-	const char *alias = "";
-	struct msgbus_in in;
-
-	msgbus_call_in(call, &in);
-	msgbus_in_read(&in, "suu", &alias, &flags, &timeout_s);
-	if (dbus_vm_check_flags(call, flags,
-				BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG | BULKHEAD_CHANGE_FORCE) &&
-	    !dbus_vm_waits(face, call, flags, dbus_nic_detach))
-		vm_detach_nic(face->vm, alias, flags, timeout_s, dbus_vm_reply_nothing, call);
+	dbus_change_detach(call, arg, dbus_nic_detach, vm_detach_nic);
 }
 
 void dbus_nic_set(struct msgbus_call *call, void *arg)
 {
-	struct vm_face *face = arg;
-	const char *alias = "";
-	char **settings = NULL;
-	struct msgbus_in in;
-	uint32_t flags = 0;
-
-	msgbus_call_in(call, &in);
-	msgbus_in_read(&in, "s", &alias);
-	if (msgbus_in_strv(&in, &settings) < 0 || msgbus_in_read(&in, "u", &flags) < 0)
-		msgbus_fail(call, -EINVAL, "settings: they cannot be read");
-	else if (dbus_vm_check_flags(call, flags, BULKHEAD_CHANGE_PERSISTENT | BULKHEAD_CHANGE_CONFIG) &&
-		 !dbus_vm_waits(face, call, flags, dbus_nic_set))
-		vm_set_nic(face->vm, alias, (const char *const *)settings, flags, dbus_vm_reply_nothing, call);
-	msgbus_strv_free(settings);
+	dbus_change_set(call, arg, dbus_nic_set, vm_set_nic);
 }
 
 /* ---- capture ---- */
@@ -91,8 +59,8 @@ void dbus_nic_capture(struct msgbus_call *call, void *arg)
 		msgbus_fail(call, -EINVAL, "capture: it cannot be read");
 	else if (read_filter(lines, filter, &capture.filter_len) < 0)
 		msgbus_fail(call, -EINVAL, "filter: instructions are \"CODE JT JF K\", at most 256");
-	else if (!dbus_vm_waits(face, call, 0, dbus_nic_capture))
-		vm_capture_nic(face->vm, alias, &capture, dbus_vm_reply_nothing, call);
+	else if (dbus_change_begins(face, call, 0, 0, dbus_nic_capture))
+		vm_capture_nic(face->vm, alias, &capture, dbus_change_reply, call);
 	if (capture.fd >= 0)
 		close(capture.fd);
 	msgbus_strv_free(lines);
@@ -107,8 +75,8 @@ void dbus_nic_stop_capture(struct msgbus_call *call, void *arg)
 
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "s", &alias);
-	if (!dbus_vm_waits(face, call, 0, dbus_nic_stop_capture))
-		vm_capture_nic(face->vm, alias, &none, dbus_vm_reply_nothing, call);
+	if (dbus_change_begins(face, call, 0, 0, dbus_nic_stop_capture))
+		vm_capture_nic(face->vm, alias, &none, dbus_change_reply, call);
 }
 
 /* ---- Interfaces ---- */

@@ -30,20 +30,6 @@ static void reply_done(int error, const char *text, void *arg)
 		msgbus_reply(call, "");
 }
 
-void dbus_vm_reply_name(int error, const char *text, const char *name, void *arg)
-{
-	if (error)
-		msgbus_fail(arg, error, text);
-	else
-		msgbus_reply(arg, "s", name);
-}
-
-void dbus_vm_reply_nothing(int error, const char *text, const char *name, void *arg)
-{
-	(void)name;
-	reply_done(error, text, arg);
-}
-
 bool dbus_vm_check_flags(struct msgbus_call *call, uint32_t flags, uint32_t allowed)
 {
 	if (flags & ~allowed)
@@ -59,47 +45,6 @@ static bool read_flags(struct msgbus_call *call, uint32_t allowed, uint32_t *ret
 	msgbus_call_in(call, &in);
 	msgbus_in_read(&in, "u", ret_flags);
 	return dbus_vm_check_flags(call, *ret_flags, allowed);
-}
-
-/* A call that comes again. */
-struct later {
-	struct vm *vm;
-	struct msgbus_call *call;
-	void (*handler)(struct msgbus_call *call, void *arg);
-};
-
-static void on_later(int error, const char *text, void *arg)
-{
-	struct later later = *(struct later *)arg;
-
-	free(arg);
-	msgbus_call_watch(later.call, NULL, NULL);
-	if (!error && vm_user(later.vm))
-		later.handler(later.call, vm_user(later.vm));
-	else
-		msgbus_fail(later.call, error ? error : -ECANCELED, error ? text : "vmmgmtd is ending");
-}
-
-/* Whoever has interrupted a command does not expect that it is done seconds later. */
-static void on_caller_gone(struct msgbus_call *call, void *arg)
-{
-	vm_change_wait_no_more(((struct later *)arg)->vm, arg);
-}
-
-bool dbus_vm_waits(const struct vm_face *face, struct msgbus_call *call, uint32_t flags,
-		   void (*handler)(struct msgbus_call *call, void *arg))
-{
-	struct later *later = malloc(sizeof(*later));
-
-	if (!later)
-		return false;
-	*later = (struct later){face->vm, call, handler};
-	if (vm_change_wait(face->vm, flags, on_later, later)) {
-		msgbus_call_watch(call, on_caller_gone, later);
-		return true;
-	}
-	free(later);
-	return false;
 }
 
 static void vm1_start(struct msgbus_call *call, void *arg)
