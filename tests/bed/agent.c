@@ -8,6 +8,7 @@
  * HELLO (its clock and 32 random bytes, because a restored bed wakes up in the past with everybody else's random state)
  * until it is answered, then sends one EXEC (the argument vector, each argument ended by a NUL). The server runs it in a
  * cgroup of its own and streams OUT and ERR as they come, then EXIT. KILL kills that whole cgroup; EXIT still follows.
+ * SIGUSR1 of the caller goes to the command (frame TELL), which may have something to say; by itself it changes nothing.
  *
  * Limits: one command at a time; the command's input is /dev/null. When the command itself has ended, what is in its
  * pipes is sent, but processes that it left behind are not waited for. The server blocks while the caller does not read.
@@ -43,7 +44,7 @@
 #define STATUS_BED 125
 #define KILL_GRACE_S 10
 
-enum frame_type { HELLO = 'H', EXEC = 'X', KILL = 'K', OUT = '1', ERR = '2', EXIT = 'E' };
+enum frame_type { HELLO = 'H', EXEC = 'X', KILL = 'K', TELL = 'T', OUT = '1', ERR = '2', EXIT = 'E' };
 
 struct frame {
 	uint32_t type_le32;
@@ -63,7 +64,7 @@ struct inbox {
 };
 
 static struct inbox inbox;
-static volatile sig_atomic_t timed_out;
+static volatile sig_atomic_t timed_out, tell;
 
 static void __attribute__((format(printf, 2, 3), noreturn)) die(int status, const char *format, ...)
 {
@@ -310,6 +311,9 @@ static int serve_frames(struct command *command, int port)
 			frame_send(port, HELLO, NULL, 0);
 		} else if (type == KILL) {
 			command_kill(command);
+		} else if (type == TELL) {
+			if (command->pid)
+				kill(command->pid, SIGUSR1);
 		} else if (type != EXEC || command->pid) {
 			return -EPROTO;
 		} else if (command_start(command, (char *)payload, len)) {
@@ -361,6 +365,12 @@ static void on_alarm(int signo)
 {
 	(void)signo;
 	timed_out = 1;
+}
+
+static void on_tell(int signo)
+{
+	(void)signo;
+	tell = 1;
 }
 
 static double now(void)
@@ -458,6 +468,10 @@ static int call_stream(int fd, int seconds)
 			killed = 1;
 			call_timeout(fd, seconds);
 		}
+		if (tell) {
+			tell = 0;
+			frame_send(fd, TELL, NULL, 0);
+		}
 		if (poll(&pfd, 1, 500) <= 0)
 			continue;
 		if (inbox_fill(fd) <= 0)
@@ -479,13 +493,14 @@ static int call_stream(int fd, int seconds)
 
 static int call(const char *path, int wait_s, int timeout_s, char **argv)
 {
-	struct sigaction action = { .sa_handler = on_alarm };
+	struct sigaction action = { .sa_handler = on_alarm }, action_tell = { .sa_handler = on_tell };
 	double deadline = now() + wait_s;
 	int fd = call_connect(path, deadline);
 
 	call_hello(fd, deadline);
 	signal(SIGPIPE, SIG_IGN);
 	sigaction(SIGALRM, &action, NULL);
+	sigaction(SIGUSR1, &action_tell, NULL);
 	alarm((unsigned int)timeout_s);
 	call_exec(fd, argv);
 	return call_stream(fd, timeout_s);

@@ -35,10 +35,10 @@
 #define MARK "@bed "
 #define MARK_OFF "@off"
 #define PAYLOAD_MAX 720
-#define TAIL_LINES 50
+#define TAIL_LINES 150 /* what the kernel says of all processors and tasks that wait has room */
 #define LINE_MAX_LEN 4096
 #define STATUS_BED 125
-#define END_S 15
+#define END_S 30
 
 enum frame_type { START, OUT, ERR, END };
 
@@ -270,10 +270,10 @@ static int decode_result(struct decoder *decoder)
 		return decoder->status;
 	if (decoder->panicked)
 		problem = "the guest's kernel panicked";
+	else if (gave_up)
+		problem = "the guest did not power off";
 	else if (decoder->damaged)
 		problem = "the console's text is damaged";
-	else if (decoder->status >= 0)
-		problem = "the guest did not power off";
 	else if (decoder->next_seq)
 		problem = "the guest ended before the commands did";
 	fprintf(stderr, "guest: %s\n", problem);

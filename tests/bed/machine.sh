@@ -35,7 +35,8 @@ bed_qemu()
 	shift 3
 	[ "$share" = off ] || snapshot=off
 	mkdir -p "$instance/share"
-	TMPDIR=$instance bed_child "$BULKHEAD_BED_QEMU" -name bed -nodefaults -no-user-config -display none \
+	# a session of its own: a Ctrl-C is for who started it, who then ends it in order
+	TMPDIR=$instance bed_child setsid "$BULKHEAD_BED_QEMU" -name bed -nodefaults -no-user-config -display none \
 		-accel tcg,thread=multi -smp 2 -m "$bed_memory" -cpu max,+svm,-la57,-erms,-fsrm -M q35,memory-backend=m0 \
 		-object "memory-backend-file,id=m0,size=$bed_memory,mem-path=$image/ram,share=$share" \
 		-kernel "$image/kernel" -initrd "$image/initrd" \
@@ -90,10 +91,13 @@ bed_restore()
 }
 
 # bed_call INSTANCE WAIT TIMEOUT COMMAND...: run a command in the machine: wait for it to come up, then for the command.
-bed_call()
+bed_call() { (bed_call_become "$@"); }
+
+# bed_call_become ...: the same, as this (sub)shell: what is killed or told something then is who waits, not a shell around it.
+bed_call_become()
 {
 	local instance=$1 wait=$2 timeout=$3
 
 	shift 3
-	"${bed_agent:?}" call "$instance/agent" "$wait" "$timeout" -- "$@"
+	bed_child "${bed_agent:?}" call "$instance/agent" "$wait" "$timeout" -- "$@"
 }
