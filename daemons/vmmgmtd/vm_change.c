@@ -65,8 +65,8 @@ static void move(struct domain *to, struct domain *from)
 
 /* ---- what is on disk ---- */
 
-/* The change is made: the definitions follow. */
-static void made(struct vm *vm, struct vm_change *change)
+/* The change is made: the definitions follow. Return: 0; a negative errno: the plan has not become definition.xml. */
+static int made(struct vm *vm, struct vm_change *change)
 {
 	struct err err = {0};
 	int r = 0;
@@ -78,8 +78,7 @@ static void made(struct vm *vm, struct vm_change *change)
 		log_error(vm->domain.name, "%s %s: it runs so, but the definition could not be kept: %s",
 			  change->kind->what, change->name, err.text);
 	r = runtime_plan_made(vm->env->base, vm->domain.uuid);
-	if (r < 0)
-		log_error(vm->domain.name, "runtime folder: the definition cannot be replaced: %s", strerror(-r));
+	vm->plan_made = r < 0;
 	if (change->kept.xml)
 		move(&vm->kept, &change->kept);
 	else if (!change->keeps && vm->persistent && !vm->kept.xml)
@@ -87,6 +86,19 @@ static void made(struct vm *vm, struct vm_change *change)
 	move(&vm->domain, &change->then);
 	vm_peers_save(vm);
 	vm_changed(vm);
+	return r;
+}
+
+#define NO_DEFINITION "runtime folder: the definition cannot be replaced"
+
+/* It is tried again: a change that began now would take the place of the plan. */
+static void unsettle(struct vm *vm, const char *what, const char *why)
+{
+	if (!vm->settle_told)
+		log_error(vm->domain.name, "%s: %s: it is tried again, and no disk or NIC changes before", what, why);
+	vm->settle_told = true;
+	vm->unsettled = true;
+	loop_arm(vm->retry_timer, SETTLE_NS);
 }
 
 /* Those who have waited ask again. */
@@ -138,8 +150,12 @@ static void on_changed(int error, const char *text, void *arg)
 		finish(change, error, line);
 		return;
 	}
-	if (change->then.xml)
-		made(vm, change);
+	if (change->then.xml) {
+		int r = made(vm, change);
+
+		if (r < 0)
+			unsettle(vm, NO_DEFINITION, strerror(-r));
+	}
 	finish(change, 0, "");
 }
 
@@ -155,7 +171,6 @@ static void settled(struct vm_change *change)
 	end(change);
 }
 
-/* It stays unsettled, and is tried again: a change that began now would take the place of the plan. */
 static void not_settled(struct vm_change *change, const char *what, const char *why)
 {
 	struct vm *vm = change->vm;
@@ -164,17 +179,15 @@ static void not_settled(struct vm_change *change, const char *what, const char *
 		settled(change);
 		return;
 	}
-	if (!vm->settle_told)
-		log_error(vm->domain.name, "%s: %s: it is tried again, and no disk or NIC changes before", what, why);
-	vm->settle_told = true;
 	change_free(change);
-	loop_arm(vm->retry_timer, SETTLE_NS);
+	unsettle(vm, what, why);
 }
 
 static void on_settled(int error, const char *text, bool same, void *arg)
 {
 	struct vm_change *change = arg;
 	struct vm *vm = change->vm;
+	int r = 0;
 
 	vm->change = NULL;
 	if (error) {
@@ -183,12 +196,16 @@ static void on_settled(int error, const char *text, bool same, void *arg)
 	}
 	if (same) {
 		vm_nics_follow(vm, &change->then); /* of the ports' VLANs the worker knows nothing */
-		made(vm, change);
+		r = made(vm, change);
 		vm_peers_look_after(vm); /* who attached a NIC has not lived to look after it */
 		vm_peers_told(vm);
 	} else {
 		vm_nics_changed(vm, &change->then, &vm->domain);
 		runtime_plan_dropped(vm->env->base, vm->domain.uuid);
+	}
+	if (r < 0) {
+		not_settled(change, NO_DEFINITION, strerror(-r));
+		return;
 	}
 	log_notice(vm->domain.name, "a change of its %ss that was interrupted %s", change->kind->what,
 		   same ? "is made" : "is not");
@@ -264,6 +281,12 @@ void vm_changes_settle(struct vm *vm)
 		go_on(vm);
 		return;
 	}
+	r = vm->plan_made ? runtime_plan_made(vm->env->base, vm->domain.uuid) : 0;
+	if (r < 0 && r != -ENOENT) { /* -ENOENT: it was there already */
+		unsettle(vm, NO_DEFINITION, strerror(-r));
+		return;
+	}
+	vm->plan_made = false;
 	change = vm_change_new(vm, &vm_change_nics, NULL, NULL);
 	if (!change) {
 		loop_arm(vm->retry_timer, SETTLE_NS);

@@ -97,6 +97,7 @@ struct vm {
 	struct vm_peer *peers;	  /* of NICs that are streams: vm_peer.c */
 	struct vm_change *change; /* of its disks or NICs, under way; NULL: none. Owner: the request to the worker */
 	bool unsettled;		  /* connected again, what the last connection left is not known: vm_change.h */
+	bool plan_made;		  /* the plan is what runs, but has not become definition.xml yet */
 	bool settle_told;	  /* that it cannot be known yet, in the log */
 	struct waiter *behind;	  /* a change of vmmgmtd's own, or what is unsettled, in order */
 

@@ -441,7 +441,7 @@ static void on_worker_ready(struct launched *process, void *arg)
 	vm_save_runtime(vm, false);
 	get_folder(vm, folder);
 	r = connect_worker(vm);
-	vm->unsettled = false;
+	vm->unsettled = vm->plan_made = vm->settle_told = false;
 	if (r == 0)
 		r = worker_create(vm->conn, &vm->domain, &vm->files, folder, on_created, vm);
 	if (r < 0) {

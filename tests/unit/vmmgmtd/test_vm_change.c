@@ -405,6 +405,63 @@ Test(vm_change, nobody_waits_for_ever_for_a_worker_that_never_tells)
 	cr_assert_lt(fx.worker.refuses, UINT32_MAX, "it was asked");
 }
 
+static void set_link(const char *setting)
+{
+	const char *const settings[] = {setting, NULL};
+
+	vm_set_nic(fx.vm, "net0", settings, 0, on_outcome, NULL);
+	wait_until(asked);
+}
+
+/* A definition.xml that cannot be replaced, or one that can. */
+static void stand_in_the_way(bool stands)
+{
+	char path[160], inside[200];
+
+	snprintf(path, sizeof(path), "%s/" UUID "/definition.xml", fx.base);
+	snprintf(inside, sizeof(inside), "%s/inside", path);
+	if (stands) {
+		cr_assert_eq(unlink(path), 0);
+		cr_assert_eq(mkdir(path, 0700), 0);
+		cr_assert_eq(mkdir(inside, 0700), 0);
+	} else {
+		cr_assert_eq(rmdir(inside), 0);
+		cr_assert_eq(rmdir(path), 0);
+	}
+}
+
+/* Only the plan says then what runs. */
+Test(vm_change, a_plan_outlives_a_definition_that_cannot_be_replaced)
+{
+	struct runtime_state state = {.up = true};
+	_cleanup_free_ char *xml = NULL;
+	size_t len;
+
+	runs(MACVTAP);
+	cr_assert_eq(runtime_save(fx.base, UUID, &state), 0);
+	is_adopted();
+	stand_in_the_way(true);
+	set_link("link=down");
+	fake_worker_answer(&fx.worker, 0);
+	wait_until(settled);
+	for (unsigned int i = 0; i < 2; i++) {
+		cr_assert(fx.vm->unsettled);
+		calls = 0;
+		ask_to_set(0, "", NULL);
+		cr_assert_eq(calls, 1);
+		cr_assert_eq(call_error, -EBUSY);
+		loop_arm(fx.vm->retry_timer, 0);
+		loop_run_once(fx.loop, true);
+		wait_until(settled);
+	}
+	stand_in_the_way(false);
+	loop_arm(fx.vm->retry_timer, 0);
+	wait_until(connected);
+	cr_assert_eq(runtime_load(fx.base, UUID, &state, &xml, &len), 0);
+	cr_assert(strstr(xml, "state='down'") || strstr(xml, "state=\"down\""), "%s", xml);
+	cr_assert_eq(vm_kept(fx.vm)->nics[0].link_down, false, "what is kept is as it was");
+}
+
 static void is_told(int error)
 {
 	unsigned int before = fx.worker.changes;
@@ -534,14 +591,6 @@ static unsigned int number_in(const uint8_t *config, size_t len)
 
 	cr_assert_eq(rpc_network_peers(config, len, peers), 1);
 	return peers[0].generation;
-}
-
-static void set_link(const char *setting)
-{
-	const char *const settings[] = {setting, NULL};
-
-	vm_set_nic(fx.vm, "net0", settings, 0, on_outcome, NULL);
-	wait_until(asked);
 }
 
 /* The stream of another number is begun anew, in the middle of a frame perhaps. */
