@@ -134,6 +134,7 @@ kill_ours() {
 }
 
 cleanup() {
+	trap '' INT TERM HUP # not half of it
 	kill_ours vmmgmtd vmworker vsp-storaged vsp-netd passt passt.avx2 dbus-daemon
 	rm -rf "$work"
 }
