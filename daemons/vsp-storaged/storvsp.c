@@ -514,14 +514,17 @@ static int storvsp_recover(struct vsp_channel *channel)
 {
 	const struct storvsp_negotiated *state = negotiated(channel);
 	bool known = state->state <= STORVSP_VERSION && state->version == 0;
+	int r;
 
 	for (size_t i = 0; i < ARRAY_SIZE(versions); i++)
 		known |= state->state > STORVSP_VERSION && state->state <= STORVSP_READY &&
 			 state->version == versions[i];
 	if (!known)
 		return -EPROTO;
-	storvsp_of(channel)->channel = channel;
-	return recover_luns(channel);
+	r = recover_luns(channel);
+	if (r == 0)
+		storvsp_of(channel)->channel = channel;
+	return r;
 }
 
 static void srb_failed(struct scsi_request *scsi)

@@ -82,7 +82,8 @@ struct vsp_device_ops {
 	int (*open)(struct vsp_channel *channel,
 		    const uint8_t user_data[120]); /* 0 or a negative errno: the open fails */
 	/* Instead of open(), at a recovery: vsp_channel_state() is a predecessor's, to be checked. 0 or a negative
-	 * errno: the channel stays stopped. NULL: nothing to check. */
+	 * errno: the channel stays stopped. NULL: nothing to check. Of a channel that open() or recover() has refused
+	 * the device keeps nothing; all others are closed by close(), but at vsp_free(). */
 	int (*recover)(struct vsp_channel *channel);
 	void (*packet)(struct vsp_channel *channel, struct vsp_request *request);
 	/* Predecessors have died of this request: answer it with the protocol's error, without executing it. */

@@ -105,11 +105,15 @@ static int set_up_again(struct vsp_channel *channel, struct vsp_recovered *ret)
 	return r < 0 ? r : vsp_channel_recover(channel, ret);
 }
 
+/* What can fail comes before the device hears of it: a channel that it was told of stays open until it is closed. */
 static int set_up(struct vsp_channel *channel, const struct vsp_open *open, struct vsp_recovered *ret)
 {
 	struct channel *ch = &channel->channel;
-	int r = -ENODATA;
+	int r = loop_add_fd(channel->vsp->loop, ch->kick_fd, LOOP_READ, on_kick, channel, &channel->kick);
 
+	if (r < 0)
+		return r;
+	r = -ENODATA;
 	if (open->recover)
 		r = block_attach(&channel->block, open->block_fd, &channel->offered, ch->in_ring.data_len,
 				 ch->out_ring.data_len, &ret->why);
@@ -122,9 +126,9 @@ static int set_up(struct vsp_channel *channel, const struct vsp_open *open, stru
 	}
 	if (ret->why)
 		log_error(channel->name, "the state that its last service left cannot be used: %s", ret->why);
-	if (r < 0 || channel->failed)
-		return r;
-	return loop_add_fd(channel->vsp->loop, ch->kick_fd, LOOP_READ, on_kick, channel, &channel->kick);
+	if (channel->failed)
+		loop_remove(&channel->kick);
+	return r;
 }
 
 int vsp_channel_open(struct vsp_channel *channel, const struct vsp_open *open, struct vsp_recovered *ret)

@@ -57,6 +57,13 @@ int vsp_channel_recover(struct vsp_channel *channel, struct vsp_recovered *ret)
 
 	block_recover_begin(&channel->block, &recovery);
 	channel->sent = channel->numbered = recovery.sent;
+	if (!recovery.failed) {
+		r = channel_resume(&channel->channel, &(struct channel_cursors){recovery.in_read, recovery.out_write});
+		if (r < 0)
+			return r;
+		DEATH(RECOVER_PUBLISHED);
+	}
+	/* The device comes last of what can fail. */
 	channel->recovering = true;
 	if (channel->ops->recover)
 		r = channel->ops->recover(channel);
@@ -69,10 +76,6 @@ int vsp_channel_recover(struct vsp_channel *channel, struct vsp_recovered *ret)
 		channel->failed = true;
 		return 0;
 	}
-	r = channel_resume(&channel->channel, &(struct channel_cursors){recovery.in_read, recovery.out_write});
-	if (r < 0)
-		return r;
-	DEATH(RECOVER_PUBLISHED);
 	block_recover_end(&channel->block, &recovery);
 	sort_slots(channel, &recovery);
 	*ret = (struct vsp_recovered){

@@ -447,6 +447,27 @@ Test(own, numbers_go_on)
 	cr_assert_eq(rooms, 1, "a successor is told when it may send");
 }
 
+/* The device does not hear of what could not be taken over after all; nobody would tell it that it has gone. */
+Test(own, kicks_that_cannot_be_watched)
+{
+	int outcome, kick_fd = peer.kick_fd;
+
+	open_channel();
+	die();
+	peer.kick_fd = fd_memfd("kick", 4096);
+	fake_worker_open_begin(worker, 0, &peer, true, NULL, &outcome);
+	while (outcome > 0)
+		fake_worker_run(worker);
+	fd_close(&peer.kick_fd);
+	peer.kick_fd = kick_fd;
+	cr_assert_lt(outcome, 0);
+	cr_assert_null(channel);
+	take_over();
+	cr_assert_not_null(channel);
+	cr_assert_eq(send_one(channel, NULL), 0);
+	cr_assert_eq(receive(), 1);
+}
+
 Test(own, the_cursor_moves_once_for_many)
 {
 	struct block_header *header;

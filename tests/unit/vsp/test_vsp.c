@@ -552,6 +552,21 @@ Test(vsp, a_refused_open_leaves_nothing)
 	expect(1, "x", 1);
 }
 
+/* The device never hears of it, so that it keeps nothing of it. */
+Test(vsp, a_channel_whose_kicks_cannot_be_watched)
+{
+	int kick_fd = peer.kick_fd;
+
+	peer.kick_fd = fd_memfd("kick", 4096);
+	cr_assert_lt(fake_worker_open(worker, 0, &peer), 0);
+	close(peer.kick_fd);
+	peer.kick_fd = kick_fd;
+	cr_assert_eq(opens, closes);
+	open_channel();
+	cr_assert_eq(fake_put_inband(&peer, 1, "x", 1), 0);
+	expect(1, "x", 1);
+}
+
 /* The channel is silent now, and works again after close and open. */
 static void expect_failed_channel(void)
 {
