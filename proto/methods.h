@@ -60,7 +60,7 @@ enum vsp_method {
 	VSP_END = 7,	   /* Empty -> Empty: it ends in order, as at SIGTERM: another one is started */
 	VSP_PING = 6,	   /* Empty -> vsp.PingReply at once, by the loop that also drives the rings */
 	VSP_CHANGE = 8,	   /* vsp.ChangeRequest [+ descriptors] -> Empty once it has changed what it serves */
-	VSP_RESUMED = 9,   /* Empty -> Empty: all channels that were open have been asked for */
+	VSP_RESUMED = 9,   /* Empty -> Empty: what was open, if anything, has been asked for */
 	VSP_REVOKE = 10,   /* vsp.LentRequest -> Empty once nothing touches that memory any more */
 };
 

@@ -68,7 +68,7 @@ struct bus_provider_ops {
 	/* The guest wants memory back that was lent, see bus_lend(); bus_revoked() once nothing of it is touched any
 	 * more. Close and quiesce cover it. NULL for who borrows nothing. */
 	void (*revoke)(void *arg, uint32_t offer_id, uint32_t gpadl);
-	/* In bus_provider_back(), if there were any: all channels that were open or opening have been asked for. Not
+	/* In bus_provider_back(): all channels that were open or opening, if there were any, have been asked for. Not
 	 * answered. May be NULL. */
 	void (*resumed)(void *arg);
 };

@@ -107,7 +107,6 @@ struct bus_provider {
 	bool away;
 	bool quiescing; /* was asked to, or is away with channels that drain */
 	bool resuming;	/* bus_provider_back() asks for what was open, and tells when that is all */
-	bool gathered;	/* it has asked for some */
 };
 
 enum bus_state {

@@ -193,9 +193,8 @@ void bus_provider_back(struct bus_provider *provider)
 	provider->resuming = resumed != NULL;
 	settle(provider, true, CHAN_EV_BACK);
 	provider->resuming = false;
-	if (resumed && provider->gathered)
+	if (resumed)
 		resumed(provider->arg);
-	provider->gathered = false;
 	bus->hold--;
 	bus_disconnected(bus);
 	bus_pump(bus);

@@ -208,7 +208,6 @@ void chan_ask_open(struct bus_offer *offer, bool recover)
 		.gather = offer->provider->resuming,
 	};
 
-	offer->provider->gathered |= call.gather;
 	offer->provider->ops->open(offer->provider->arg, offer->id, &call);
 }
 

@@ -86,6 +86,14 @@ static void on_change(void *arg, const void *bytes, size_t len, int *fds, size_t
 		netd_change(netd, &change, fds, nfds, call);
 }
 
+static void on_gathered(void *arg)
+{
+	struct netd *netd = *(struct netd **)((struct vsp_server *)arg)->arg;
+
+	if (netd)
+		netd_gathered(netd);
+}
+
 static const struct vsp_program program = {
 	.name = PROGRAM,
 	.provider = PROVIDER,
@@ -99,6 +107,7 @@ static const struct vsp_program program = {
 	.offer = program_offer,
 	.stop = program_stop,
 	.change = on_change,
+	.gathered = on_gathered,
 };
 
 int main(int argc, char **argv)

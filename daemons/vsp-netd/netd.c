@@ -33,22 +33,34 @@ static void fill_status(const struct netd_nic *nic, struct nic_status *ret)
 	}
 }
 
+/* What comes for a NIC that no guest has open is dropped from now on. */
+static void look_for_guests(struct netd *netd)
+{
+	for (size_t i = 0; i < netd->nics; i++) {
+		struct netd_nic *nic = netd->nic[i];
+
+		if (!nic->known && !netvsp_guest_has(&nic->netvsp) && !vsp_hands_over(netd->vsp))
+			port_connect(nic->port, NULL);
+		nic->known = true;
+	}
+}
+
 static void on_teller(void *arg)
 {
 	struct nic_status list[SETTINGS_NICS_MAX];
 	struct netd *netd = arg;
+	uint64_t now_ns = clock_now_ns();
 	uint8_t now[VSP_STATUS_MAX];
 	size_t len;
 
-	for (size_t i = 0; i < netd->nics; i++) {
-		/* By now the worker has said what a predecessor's guest has open. */
-		if (!netd->nic[i]->known && !netvsp_guest_has(&netd->nic[i]->netvsp) && !vsp_hands_over(netd->vsp))
-			port_connect(netd->nic[i]->port, NULL);
-		netd->nic[i]->known = true;
+	if (!netd->gathered && !vsp_gathering(netd->vsp))
+		netd->gathered = now_ns >= netd->patience_ns;
+	if (netd->gathered)
+		look_for_guests(netd);
+	for (size_t i = 0; i < netd->nics; i++)
 		fill_status(netd->nic[i], &list[i]);
-	}
 	len = settings_pack_status(list, netd->nics, now, sizeof(now));
-	loop_arm(netd->teller, NETD_LOOK_NS);
+	loop_arm(netd->teller, now_ns < netd->patience_ns ? netd->patience_ns - now_ns : NETD_LOOK_NS);
 	if (len == 0 || (len == netd->told_len && !memcmp(now, netd->told, len)))
 		return;
 	if (vsp_tell(netd->vsp, now, len) < 0)
@@ -62,6 +74,13 @@ void netd_on_changed(void *arg)
 	struct netd *netd = arg;
 
 	loop_arm(netd->teller, NETD_TELL_NS);
+}
+
+void netd_gathered(struct netd *netd)
+{
+	netd->gathered = true;
+	look_for_guests(netd);
+	netd_on_changed(netd);
 }
 
 /* ---- NICs ---- */
@@ -187,8 +206,10 @@ int netd_offer(struct netd *netd, struct err *err)
 			r = vsp_offer(netd->vsp, &desc, netd_ops_of(c), &nic->netvsp, err);
 		}
 	}
+	if (vsp_generation(netd->vsp) > 0)
+		netd->patience_ns = clock_now_ns() + NETD_LOOK_NS;
 	if (r == 0)
-		loop_arm(netd->teller, vsp_generation(netd->vsp) > 0 ? NETD_LOOK_NS : NETD_TELL_NS);
+		loop_arm(netd->teller, netd->patience_ns ? NETD_LOOK_NS : NETD_TELL_NS);
 	return r;
 }
 

@@ -18,6 +18,9 @@
  *
  * What has changed is told to the manager NETD_TELL_NS later, all at once.
  *
+ * A successor's ports take nothing, and drop nothing, before it is known which NICs the guest has open: the worker says
+ * when that is (netd_gathered()); a worker that does not is given NETD_LOOK_NS.
+ *
  * Limits: SETTINGS_NICS_MAX NICs.
  */
 #ifndef NETD_NETD_H
@@ -30,7 +33,7 @@
 #define NETD_QUIET_NS (300 * NS_PER_MS)
 #define NETD_FORCE_NS (3 * NS_PER_SEC)
 #define NETD_TELL_NS  (100 * NS_PER_MS)
-#define NETD_LOOK_NS  (2 * NS_PER_SEC) /* addresses that are seen tell nobody */
+#define NETD_LOOK_NS  (2 * NS_PER_SEC) /* addresses that are seen tell nobody, nor does an old worker */
 
 struct netd;
 
@@ -47,6 +50,9 @@ void netd_observe(struct netd *netd, struct stats *stats);
 int netd_offer(struct netd *netd, struct err *err);
 /** netd_free - before vsp_free(). NULL is allowed. */
 void netd_free(struct netd *netd);
+
+/** netd_gathered - vsp_config.gathered(): for a NIC that is not open nobody waits. After netd_offer(). */
+void netd_gathered(struct netd *netd);
 
 size_t netd_nics(const struct netd *netd);
 

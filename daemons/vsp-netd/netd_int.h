@@ -19,7 +19,7 @@ struct netd_nic {
 	struct netvsp netvsp;
 	struct port *port;
 	enum netd_presence presence;
-	bool known; /* whether a guest has it */
+	bool known; /* whether a guest has it: its port knows, too */
 };
 
 struct netd {
@@ -30,6 +30,8 @@ struct netd {
 	struct netd_nic *nic[SETTINGS_NICS_MAX];
 	size_t nics;
 	struct loop_source *tick, *teller;
+	bool gathered;	      /* what a predecessor's guest has open has been asked for */
+	uint64_t patience_ns; /* until then a worker that is too old to say so may ask */
 
 	/* the change under way; NULL: there is none */
 	struct vsp_change *call;

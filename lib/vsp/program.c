@@ -134,6 +134,7 @@ static int attach(const struct vsp_program *program, struct vsp_server *server, 
 		.invocation = getenv("INVOCATION_ID"),
 		.worker_gone = worker_gone,
 		.change = program->change,
+		.gathered = program->gathered,
 		.arg = server,
 	};
 	int r = daemon_drop_privileges(getuid(), getgid(), err);

@@ -51,8 +51,9 @@ struct vsp_program {
 	int (*run)(struct vsp_server *server); /* NULL: loop_run() */
 	/* Before the memory goes; whatever was opened. */
 	void (*stop)(struct vsp_server *server);
-	/* vsp_config.change(), with the server as @arg. */
+	/* vsp_config.change() and gathered(), with the server as @arg. */
 	void (*change)(void *arg, const void *bytes, size_t len, int *fds, size_t nfds, struct vsp_change *change);
+	void (*gathered)(void *arg);
 };
 
 /** vsp_program_count - begin statistics; what cannot be counted is served all the same. Before the first offer. Return:

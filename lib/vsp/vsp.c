@@ -104,6 +104,8 @@ void vsp_gathered(struct vsp *vsp)
 {
 	vsp->gathering = false;
 	loop_wake(vsp->work);
+	if (vsp->config.gathered)
+		vsp->config.gathered(vsp->config.arg);
 }
 
 /* ---- batches ---- */
@@ -304,6 +306,11 @@ uint32_t vsp_cpus(const struct vsp *vsp)
 bool vsp_hands_over(const struct vsp *vsp)
 {
 	return vsp->handing_over;
+}
+
+bool vsp_gathering(const struct vsp *vsp)
+{
+	return vsp->gathering;
 }
 
 uint32_t vsp_generation(const struct vsp *vsp)

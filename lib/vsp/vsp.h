@@ -134,6 +134,9 @@ struct vsp_config {
 	 * how. @fds: the descriptors that came with it, up to VSP_CHANGE_FDS_MAX; the callee sets those that it takes
 	 * over to -1. vsp_changed() follows, perhaps from inside. NULL: nothing can change. */
 	void (*change)(void *arg, const void *bytes, size_t len, int *fds, size_t nfds, struct vsp_change *change);
+	/* Once, inside vsp_ready() or later: all channels that a predecessor's guest has open have been asked for; what
+	 * is closed now it has not open. A worker that is too old does not say so. NULL: nobody wants to know. */
+	void (*gathered)(void *arg);
 	void *arg;
 };
 
@@ -169,6 +172,10 @@ void vsp_changed(struct vsp_change *change, const struct err *err);
 /** vsp_hands_over - whether another process is about to serve: what is closed now is closed for it, and the guest has
  * it open all the same. */
 bool vsp_hands_over(const struct vsp *vsp);
+
+/** vsp_gathering - whether some of a predecessor's channels have been asked for, and others may follow: until
+ * vsp_config.gathered(). */
+bool vsp_gathering(const struct vsp *vsp);
 
 /** vsp_generation - how many processes have served under this name before: 0 for the first. */
 uint32_t vsp_generation(const struct vsp *vsp);

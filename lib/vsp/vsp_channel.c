@@ -138,6 +138,8 @@ int vsp_channel_open(struct vsp_channel *channel, const struct vsp_open *open, s
 	*ret = (struct vsp_recovered){0};
 	if (channel->state != VSP_CHANNEL_CLOSED)
 		return -EBUSY;
+	channel->vsp->gathers |= open->gather;
+	channel->vsp->gathering |= open->gather;
 	/* until it has been taken over, or is opened anew */
 	channel->stranded |= open->recover && open->was_open;
 	r = channel_map(&channel->channel, &channel->vsp->mem, &channel->vsp->cells, &open->params);
@@ -155,8 +157,6 @@ int vsp_channel_open(struct vsp_channel *channel, const struct vsp_open *open, s
 		return r;
 	}
 	channel->stranded = false;
-	channel->vsp->gathers |= open->gather;
-	channel->vsp->gathering |= open->gather;
 	/* The guest may have written before we listened. */
 	channel->again = true;
 	loop_wake(channel->vsp->work);

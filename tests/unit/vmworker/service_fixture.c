@@ -102,6 +102,10 @@ static void on_revoke(void *arg, uint32_t offer_id, uint32_t gpadl)
 {
 }
 
+static void on_resumed(void *arg)
+{
+}
+
 static void on_admitted(void *arg)
 {
 	struct played *played = arg;
@@ -156,7 +160,7 @@ static void on_drop(void *arg)
 	played->dropped = true;
 }
 
-static const struct provider_ops ops = {.bus = {.open = on_open, .revoke = on_revoke},
+static const struct provider_ops ops = {.bus = {.open = on_open, .revoke = on_revoke, .resumed = on_resumed},
 					.admitted = on_admitted,
 					.refused = on_refused,
 					.ping = on_ping,

@@ -96,7 +96,8 @@ Test(bus_away, several_are_gathered)
 	fx_list(VMBUS_VERSION_5_3, 3);
 	fx_open_channel(1, GPADL);
 	fx_open_channel(2, GPADL + 1);
-	cr_assert(!fx.provider.open.gather && fx.provider.resumed == 0);
+	cr_assert(!fx.provider.open.gather);
+	fx.provider.resumed = 0;
 	away();
 	for (uint8_t i = 1; i <= 3; i++)
 		cr_assert_eq(fx_offer(&fx.provider, i, &id), 0);
@@ -105,6 +106,19 @@ Test(bus_away, several_are_gathered)
 	cr_assert(fx.provider.resumed == 1 && fx.provider.opens_then == 2);
 	fx_open_channel(3, GPADL + 2);
 	cr_assert(!fx.provider.open.gather);
+}
+
+/* It is told so, too, if there were none. */
+Test(bus_away, none_are_gathered)
+{
+	uint32_t id;
+
+	fx_list(VMBUS_VERSION_5_3, 1);
+	away();
+	fx.provider.resumed = 0;
+	cr_assert_eq(fx_offer(&fx.provider, 1, &id), 0);
+	bus_provider_back(fx.provider.bus);
+	cr_assert(fx.provider.resumed == 1 && fx.provider.calls[FX_OPEN] == 0);
 }
 
 Test(bus_away, deaths_in_a_row)

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -46,26 +47,40 @@ static void on_change(void *arg, const void *bytes, size_t len, int *fds, size_t
 		netd_change(netd, &change, fds, nfds, call);
 }
 
+static void on_gathered(void *arg)
+{
+	(void)arg;
+	netd_gathered(netd);
+}
+
+/* A process that serves. @fds: @settings' */
+static void start(const struct settings *settings, int *fds, size_t nfds)
+{
+	struct vsp_config config = {
+		.name = "network", .worker_gone = worker_gone, .change = on_change, .gathered = on_gathered};
+	struct err err = {0};
+
+	config.worker_path = fake_worker_path(worker);
+	cr_assert_eq(vsp_attach(loop, &config, &vsp, &err), 0, "%s", err.text);
+	cr_assert_eq(netd_open(loop, vsp, settings, fds, nfds, &netd, &err), 0, "%s", err.text);
+	cr_assert_eq(vsp_stats_begin(vsp, &err), 0, "%s", err.text);
+	netd_observe(netd, vsp_stats(vsp));
+	cr_assert_eq(netd_offer(netd, &err), 0, "%s", err.text);
+	cr_assert_eq(vsp_ready(vsp, &err), 0, "%s", err.text);
+	cr_assert_eq(fake_worker_wait_ready(worker), 0);
+}
+
 static void set_up(void)
 {
 	struct fake_provider provider = {.name = "network", .config = "", .vm_name = "vm1"};
-	struct vsp_config config = {.name = "network", .worker_gone = worker_gone, .change = on_change};
 	static const struct settings settings;
-	struct err err = {0};
 
 	cr_assert_eq(loop_new(&loop), 0);
 	fake_guest_init(&guest, 16u << 20, 2);
 	fake_channel_init(&peer, &guest, 9, 0, 17);
 	worker = fake_worker_new(loop, &guest, &provider);
 	fake_nic_init(&nic, &guest, worker);
-	config.worker_path = fake_worker_path(worker);
-	cr_assert_eq(vsp_attach(loop, &config, &vsp, &err), 0, "%s", err.text);
-	cr_assert_eq(netd_open(loop, vsp, &settings, NULL, 0, &netd, &err), 0, "%s", err.text);
-	cr_assert_eq(vsp_stats_begin(vsp, &err), 0, "%s", err.text);
-	netd_observe(netd, vsp_stats(vsp));
-	cr_assert_eq(netd_offer(netd, &err), 0, "%s", err.text);
-	cr_assert_eq(vsp_ready(vsp, &err), 0, "%s", err.text);
-	cr_assert_eq(fake_worker_wait_ready(worker), 0);
+	start(&settings, NULL, 0);
 }
 
 static void tear_down(void)
@@ -639,4 +654,122 @@ Test(netd, what_passes_is_counted)
 	cr_assert_eq(attach("net0", 1), 0);
 	cr_assert_neq(read_unit(&unit), first, "another one");
 	cr_assert_eq(unit.count[STATS_NIC_TX_PACKETS], 0);
+}
+
+/* ---- a successor ---- */
+
+static const uint8_t broadcast[4 + 60] = {[3] = 60, [4] = 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 2, 8};
+
+/* The process is killed; the next one has NICs 1 to @nics: the last one over the wire that is there. */
+static void restart(uint8_t nics)
+{
+	struct settings settings = {.nics = nics};
+	int fds[SETTINGS_NICS_MAX], pair[2];
+
+	for (uint8_t i = 0; i < nics; i++) {
+		settings.nic[i] = (struct nic_settings){.instance = {{(uint8_t)(i + 1)}},
+							.mac = {2, 0, 0, 0, 0, 1},
+							.backend = NIC_STREAM,
+							.fd_index = i,
+							.queues = 1,
+							.fd_generation = 1,
+							.mtu = 1500};
+		snprintf(settings.nic[i].alias, sizeof(settings.nic[i].alias), "net%u", i);
+		cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+		fds[i] = pair[1];
+		close(wire);
+		wire = pair[0];
+	}
+	fake_worker_disconnect(worker);
+	fake_worker_run(worker);
+	netd_free(netd);
+	vsp_free(vsp);
+	fake_worker_set_was_open(worker, true);
+	fake_worker_set_gather(worker, true);
+	start(&settings, fds, nics);
+}
+
+static void take_over(size_t offer, struct fake_channel *channel)
+{
+	int outcome;
+
+	fake_worker_open_begin(worker, offer, channel, true, NULL, &outcome);
+	cr_assert_eq(fake_worker_run_until(worker, is_over, &outcome), 0);
+	cr_assert_eq(outcome, 0);
+}
+
+static bool is_past(void *arg)
+{
+	return clock_now_ns() >= *(uint64_t *)arg;
+}
+
+static bool has_dropped(void *arg)
+{
+	struct stats_unit_copy unit;
+
+	(void)arg;
+	return read_unit(&unit) && unit.count[STATS_NIC_RX_UNREADY] > 0;
+}
+
+/* Until when it drops what comes for nobody. Return: how long that took. */
+static uint64_t wait_dropped(void)
+{
+	uint64_t since_ns = clock_now_ns();
+
+	cr_assert_eq(send(wire, broadcast, sizeof(broadcast), MSG_NOSIGNAL), (ssize_t)sizeof(broadcast));
+	cr_assert_eq(fake_worker_run_until(worker, has_dropped, NULL), 0);
+	return clock_now_ns() - since_ns;
+}
+
+/* However long the worker takes: what has come for the second NIC meanwhile is its guest's. */
+Test(netd, a_slow_take_over_drops_nothing)
+{
+	struct fake_channel first;
+	unsigned int frames;
+	uint64_t late_ns;
+
+	cr_assert_eq(attach("net0", 1), 0);
+	cr_assert_eq(attach("net1", 2), 0);
+	fake_channel_init(&first, &guest, 10, 0, 17);
+	cr_assert_eq(fake_worker_open(worker, 0, &first), 0);
+	open_nic(2);
+	restart(2);
+	take_over(0, &first);
+	frames = nic.frames + 1;
+	cr_assert_eq(send(wire, broadcast, sizeof(broadcast), MSG_NOSIGNAL), (ssize_t)sizeof(broadcast));
+	late_ns = clock_now_ns() + NETD_LOOK_NS + 200 * NS_PER_MS;
+	cr_assert_eq(fake_worker_run_until(worker, is_past, &late_ns), 0);
+	take_over(2, &peer);
+	cr_assert_eq(fake_worker_resumed(worker), 0);
+	cr_assert_eq(fake_worker_run_until(worker, has_frames, &frames), 0);
+	fake_channel_done(&first);
+}
+
+/* News of one NIC, of which the manager is to hear, say nothing of the others. */
+Test(netd, what_changes_meanwhile_does_not_hurry)
+{
+	uint64_t soon_ns;
+
+	cr_assert_eq(attach("net0", 1), 0);
+	restart(1);
+	netd_on_changed(netd);
+	cr_assert_eq(send(wire, broadcast, sizeof(broadcast), MSG_NOSIGNAL), (ssize_t)sizeof(broadcast));
+	soon_ns = clock_now_ns() + 3 * NETD_TELL_NS;
+	cr_assert_eq(fake_worker_run_until(worker, is_past, &soon_ns), 0);
+	cr_assert_not(has_dropped(NULL));
+}
+
+Test(netd, the_worker_says_that_no_nic_was_open)
+{
+	cr_assert_eq(attach("net0", 1), 0);
+	restart(1);
+	cr_assert_eq(fake_worker_resumed(worker), 0);
+	cr_assert_lt(wait_dropped(), NETD_LOOK_NS / 2);
+}
+
+Test(netd, an_old_worker_says_nothing)
+{
+	cr_assert_eq(attach("net0", 1), 0);
+	restart(1);
+	cr_assert_gt(wait_dropped(), NETD_LOOK_NS / 2);
 }
