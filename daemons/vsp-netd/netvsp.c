@@ -258,11 +258,17 @@ bool netvsp_begins(const struct netvsp *netvsp)
 bool netvsp_guest_holds(const struct netvsp *netvsp)
 {
 	const struct netvsp_sections *sections = &netvsp->sections;
+	unsigned int stranded = 0;
 
-	for (size_t i = 0; i < NETVSP_CHANNELS_MAX; i++)
+	for (size_t i = 0; i < NETVSP_CHANNELS_MAX; i++) {
 		if (netvsp->channel[i] && !works(netvsp, i))
 			return false;
-	return sections->memory && sections->free + netvsp->landing.sections < sections->count;
+		stranded |= (unsigned int)!netvsp->channel[i] << i;
+	}
+	if (!sections->memory)
+		return false;
+	return !netvsp->settled ||
+	       sections->free + netvsp->landing.sections + sections_out(sections, stranded) < sections->count;
 }
 
 void netvsp_refuse(struct netvsp *netvsp)

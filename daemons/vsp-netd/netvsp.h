@@ -113,8 +113,8 @@ bool netvsp_owes(const struct netvsp *netvsp);
  * next thing, and waits for the answer then. Not, if its channel has failed. */
 bool netvsp_begins(const struct netvsp *netvsp);
 
-/** netvsp_guest_holds - whether sections of the receive buffer are in its hands that may come back: not, if a channel
- * has failed. */
+/** netvsp_guest_holds - whether sections of the receive buffer are in its hands that may come back: not on a channel
+ * that could not be taken over, none if a channel has failed. */
 bool netvsp_guest_holds(const struct netvsp *netvsp);
 
 /** netvsp_refuse - it is to go: from now on what the guest sends, has sent, or waits with, is answered with a failure,

@@ -94,12 +94,21 @@ static void adopt(struct netvsp_sections *sections, uint16_t section, uint64_t w
 	}
 }
 
-/* Whether the section with this word is the guest's. */
+static uint64_t id_of(uint64_t word)
+{
+	return word & KEY & (key_of(1, 0) - 1);
+}
+
+/* Whether the section with this word is in a packet that was given to a ring. */
+static bool was_given(uint64_t word)
+{
+	return word && word >> CHANNEL_SHIFT < NETVSP_CHANNELS_MAX && id_of(word) != SECTION_RECEIVED;
+}
+
+/* Whether it is the guest's. */
 static bool is_out(uint64_t word, const uint64_t sent[NETVSP_CHANNELS_MAX])
 {
-	uint64_t channel = word >> CHANNEL_SHIFT, id = word & KEY & (key_of(1, 0) - 1);
-
-	return word && channel < NETVSP_CHANNELS_MAX && id != SECTION_RECEIVED && id <= sent[channel];
+	return was_given(word) && id_of(word) <= sent[word >> CHANNEL_SHIFT];
 }
 
 uint64_t sections_lost(const struct netvsp_sections *sections, const uint64_t sent[NETVSP_CHANNELS_MAX])
@@ -227,6 +236,18 @@ void sections_forget(struct netvsp_sections *sections, unsigned int channel)
 				at = &sections->other[*at];
 		}
 	}
+}
+
+uint32_t sections_out(const struct netvsp_sections *sections, unsigned int channels)
+{
+	uint32_t out = 0;
+
+	for (uint32_t i = 0; i < sections->count; i++) {
+		uint64_t word = get_owner(sections, (uint16_t)i);
+
+		out += was_given(word) && channels & 1u << (word >> CHANNEL_SHIFT);
+	}
+	return out;
 }
 
 uint8_t *sections_ptr(const struct netvsp_sections *sections, uint16_t section)

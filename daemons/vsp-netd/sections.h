@@ -67,6 +67,9 @@ uint32_t sections_completed(struct netvsp_sections *sections, unsigned int chann
 /** sections_forget - the guest has closed @channel: what it had on it is free. */
 void sections_forget(struct netvsp_sections *sections, unsigned int channel);
 
+/** sections_out - how many the guest has on the channels whose bits are in @channels. */
+uint32_t sections_out(const struct netvsp_sections *sections, unsigned int channels);
+
 /** sections_ptr - a section's first page. */
 uint8_t *sections_ptr(const struct netvsp_sections *sections, uint16_t section);
 

@@ -634,6 +634,16 @@ Test(netvsp, a_sub_channel_that_cannot_be_taken_over_keeps_what_it_has)
 	cr_assert_eq(fake_worker_resumed(worker), 0);
 	fake_worker_run(worker);
 	cr_assert_eq(sections_held(), 3);
+	cr_assert_not(netvsp_guest_holds(&netvsp), "they do not come back");
+	nic.keeps = true;
+	nv_deliver(1);
+	nv_wait(FAKE_NIC_FRAMES);
+	cr_assert(netvsp_guest_holds(&netvsp), "this one does");
+	nic.keeps = false;
+	cr_assert_eq(fake_put_completion(&peer, nic.kept_id, "12345678", 8), 0);
+	nv_idle();
+	cr_assert_eq(sections_held(), 3);
+	cr_assert_not(netvsp_guest_holds(&netvsp));
 	fake_channel_reset(&subs[NV_SUBS - 1]);
 	cr_assert_eq(fake_worker_open(worker, NV_SUBS, &subs[NV_SUBS - 1]), 0);
 	cr_assert_eq(sections_held(), 0);
@@ -642,9 +652,12 @@ Test(netvsp, a_sub_channel_that_cannot_be_taken_over_keeps_what_it_has)
 Test(netvsp, a_stranded_channel_is_closed_before_all_are_there)
 {
 	strand();
+	fake_worker_run(worker);
+	cr_assert(netvsp_guest_holds(&netvsp), "it is not known yet");
 	cr_assert_eq(fake_worker_close(worker, NV_SUBS), 0);
 	cr_assert_eq(fake_worker_resumed(worker), 0);
 	fake_worker_run(worker);
+	cr_assert_not(netvsp_guest_holds(&netvsp));
 	cr_assert_not(vsp_stranded(netvsp.channel[0], NV_SUBS));
 	cr_assert_eq(sections_held(), 0);
 	cr_assert_eq(netvsp_dropped(&netvsp), 0, "the guest has had them");
