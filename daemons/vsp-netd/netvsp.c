@@ -203,7 +203,9 @@ static int netvsp_open(struct vsp_channel *channel, const uint8_t user_data[120]
 	netvsp_init_channel(channel);
 	netvsp->settled = true;
 	netvsp->closing = netvsp->taken_over = false;
-	netvsp_count_lost(netvsp); /* of an earlier guest's, or of before it closed its NIC */
+	/* of an earlier guest's, or of before it closed its NIC, perhaps while a predecessor handed over */
+	port_connect(netvsp->port, NULL);
+	netvsp_count_lost(netvsp);
 	netvsp_connect(netvsp, channel);
 	return 0;
 }

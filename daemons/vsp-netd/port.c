@@ -13,6 +13,7 @@
 
 #define LSO_MAX	    65535u
 #define DROP_BUDGET 256u /* frames that nobody wants, at a time */
+#define DROP_TURNS  64u	 /* more than a back end holds */
 
 _Static_assert(PORT_MEMORY_LEN >= NET_STREAM_MEMORY_LEN + sizeof(struct port_kept), "every back end finds room");
 
@@ -55,8 +56,9 @@ void port_observe(struct port *port, struct stats_unit *unit)
 
 /* ---- what the back end tells ---- */
 
-/* Nobody is there to take it: what came before the guest opened its NIC is not for it. */
-static void drop_some(struct port *port, unsigned int queue)
+/* Nobody is there to take it: what came before the guest opened its NIC is not for it. Return: whether there may be
+ * more. */
+static bool drop_some(struct port *port, unsigned int queue)
 {
 	struct net_incoming frame;
 
@@ -67,11 +69,18 @@ static void drop_some(struct port *port, unsigned int queue)
 		int r = port->net->ops->receive(port->net, queue, &frame);
 
 		if (r < 0)
-			return;
+			return false;
 		port_count(port, r > 0 ? STATS_NIC_RX_UNREADY : STATS_NIC_RX_ERRORS);
 	}
-	/* There may be more, of which no event tells. */
-	port->net->ops->listen(port->net, queue, true);
+	return true;
+}
+
+/* But for what a peer that sends without end adds meanwhile. */
+static void drop_all(struct port *port)
+{
+	for (unsigned int i = 0; i < port->net->queues; i++)
+		for (unsigned int turns = 0; turns < DROP_TURNS && drop_some(port, i); turns++)
+			;
 }
 
 static void on_readable(void *arg, unsigned int queue)
@@ -80,10 +89,13 @@ static void on_readable(void *arg, unsigned int queue)
 
 	if (!port->known)
 		return;
-	if (!port_serves(port))
-		drop_some(port, queue);
-	else if (port->queue[queue].listening)
-		port->client.ops->readable(port->client.arg, queue);
+	if (port_serves(port)) {
+		if (port->queue[queue].listening)
+			port->client.ops->readable(port->client.arg, queue);
+	} else if (drop_some(port, queue)) {
+		/* of the rest no event may tell */
+		port->net->ops->listen(port->net, queue, true);
+	}
 }
 
 static void on_more(void *arg)
@@ -350,6 +362,8 @@ void port_connect(struct port *port, const struct port_client *client)
 	if (!client)
 		port->guest = (struct oid_settings){0};
 	apply_all(port);
+	if (!client)
+		drop_all(port);
 }
 
 void port_hold(struct port *port)

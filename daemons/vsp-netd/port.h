@@ -92,7 +92,8 @@ uint64_t port_lost(const struct port *port);
 void port_forget_lost(struct port *port);
 
 /** port_connect - the guest has opened its NIC, or closed it (NULL): then nothing is transmitted or received, and what
- * comes is dropped. @client: copied. */
+ * has come, comes, or was not sent yet is dropped. Who connects a guest that has just opened it begins with NULL: what
+ * a predecessor has left is of an earlier life of the NIC. @client: copied. */
 void port_connect(struct port *port, const struct port_client *client);
 /** port_hold - whom the guest has its NIC from is this process no more, but a successor, which connects: until then
  * what comes waits where it is, as far as there is room, and the kernel judges it as before. The successor gets what

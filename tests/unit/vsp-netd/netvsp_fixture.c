@@ -27,6 +27,8 @@ void port_connect(struct port *port, const struct port_client *client)
 	nv_port.connected = client;
 	nv_port.listening = nv_port.held = false;
 	nv_port.settings_then = nv_port.settings;
+	nv_port.began_empty = client && nv_port.empty;
+	nv_port.empty = !client;
 	if (client)
 		nv_port.client = *client;
 }
@@ -34,7 +36,7 @@ void port_connect(struct port *port, const struct port_client *client)
 void port_hold(struct port *port)
 {
 	(void)port;
-	nv_port.connected = nv_port.listening = false;
+	nv_port.connected = nv_port.listening = nv_port.empty = false;
 	nv_port.held = true;
 }
 
@@ -218,7 +220,7 @@ void nv_restart_begin(unsigned int open_subs)
 	fake_worker_set_was_open(worker, true);
 	fake_worker_set_gather(worker, true);
 	start();
-	for (size_t i = 0; i <= open_subs; i++) {
+	for (size_t i = 0; i < open_subs + 1u; i++) {
 		fake_worker_open_begin(worker, i, i == 0 ? &peer : &subs[i - 1], true, NULL, &outcome[i]);
 		cr_assert_eq(fake_worker_run_until(worker, nv_is_over, &outcome[i]), 0);
 		cr_assert_eq(outcome[i], 0);

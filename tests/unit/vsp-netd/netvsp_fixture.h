@@ -3,6 +3,8 @@
 #ifndef NETVSP_FIXTURE_H
 #define NETVSP_FIXTURE_H
 
+#include <limits.h>
+
 #include "daemons/vsp-netd/netvsp.h"
 #include "fake_netvsc.h"
 
@@ -20,7 +22,8 @@ extern struct fake_nic nic;
 extern struct nv_port {
 	struct port_client client;
 	bool connected, up, listening, held;
-	unsigned int full;			     /* the next so many transmits have no room */
+	bool empty, began_empty; /* all that was there is dropped; was it when the last client came? */
+	unsigned int full;	 /* the next so many transmits have no room */
 	struct oid_settings settings, settings_then; /* when it was connected */
 	/* the last frame of the guest's, whole; how many there were */
 	struct port_frame frame;
@@ -37,7 +40,8 @@ extern struct nv_port {
 void nv_init(void);
 void nv_done(void);
 /** nv_restart_begin - another process takes over the primary channel and @open_subs others; fake_worker_resumed()
- * follows. */
+ * follows. NV_NOTHING: no channel at all. */
+#define NV_NOTHING UINT_MAX
 void nv_restart_begin(unsigned int open_subs);
 /** nv_is_over - @arg: int, an outcome. */
 bool nv_is_over(void *arg);

@@ -193,13 +193,18 @@ const uint8_t *pf_put_long(void)
 	return bytes + 58;
 }
 
-void pf_die(void)
+void pf_die_alone(void)
 {
 	struct err err = {0};
 	int own = fd_dup(worker_fd);
 
 	port_free(port);
 	cr_assert_eq(port_new(loop, &settings, &own, 1, memory, process++, &port, &err), 0, "%s", err.text);
+}
+
+void pf_die(void)
+{
+	pf_die_alone();
 	port_connect(port, &client);
 	port_set(port, &guest);
 }

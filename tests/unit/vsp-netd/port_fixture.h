@@ -46,7 +46,8 @@ void pf_check_wire(size_t len, size_t network);
 void pf_plug_into_passt(void);
 /** pf_put_long - passt sends a segment as long as it may. Return: its payload. */
 const uint8_t *pf_put_long(void);
-/** pf_die - the process is killed; another one follows. */
+/** pf_die - the process is killed; another one follows. pf_die_alone - the guest's NIC is not connected yet. */
 void pf_die(void);
+void pf_die_alone(void);
 
 #endif

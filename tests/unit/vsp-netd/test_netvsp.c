@@ -716,6 +716,26 @@ Test(netvsp, the_port_waits_for_a_successor)
 	cr_assert(!nv_port.held && !nv_port.connected, "nobody takes it");
 }
 
+/* It closes its NIC meanwhile, and opens it again: nothing of what was is its. */
+Test(netvsp, what_waits_for_a_successor_is_not_for_another_life)
+{
+	nv_ready(NVSP_VERSION_61);
+	cr_assert(nv_port.began_empty);
+	cr_assert_eq(fake_worker_hand_over(worker), 0);
+	nv_restart(0);
+	cr_assert_not(nv_port.began_empty);
+	cr_assert_eq(fake_worker_hand_over(worker), 0);
+	nv_restart_begin(NV_NOTHING);
+	cr_assert_not(nv_port.connected);
+	nv_port.lost = 3;
+	fake_channel_reset(&peer);
+	cr_assert_eq(fake_worker_open(worker, 0, &peer), 0);
+	cr_assert(nv_port.connected && nv_port.began_empty);
+	cr_assert_eq(nv_port.lost, 0);
+	cr_assert_eq(netvsp.stats->count[STATS_NIC_LOST], 3);
+	cr_assert_eq(netvsp_dropped(&netvsp), 0, "not since it was opened");
+}
+
 Test(netvsp, what_waited_for_the_port_is_sent_by_the_successor)
 {
 	nv_ready(NVSP_VERSION_61);

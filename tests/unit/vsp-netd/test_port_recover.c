@@ -135,6 +135,49 @@ Test(port_recover, what_was_handed_over_for_another_peer_is_lost)
 	cr_assert_gt(port_lost(port), 0);
 }
 
+/* The guest has closed its NIC while nobody served, and opens it again. */
+static void open_anew(void)
+{
+	port_hold(port);
+	pf_die_alone();
+	port_connect(port, NULL);
+	port_connect(port, &client);
+	port_set(port, &guest);
+}
+
+Test(port_recover, what_was_handed_over_is_not_for_another_life_of_the_nic)
+{
+	struct port_frame *frame = pf_tcp4(500);
+
+	while (port_transmit(port, 0, frame) == 0)
+		port_transmit_end(port);
+	for (int i = 0; i < 100; i++)
+		pf_put(mac, 60);
+	open_anew();
+	cr_assert_gt(port_lost(port), 0);
+	while (!pf_nothing_sent())
+		cr_assert_eq(pf_take(), 554);
+	port_transmit_end(port);
+	cr_assert_eq(loop_run_once(loop, false), 0);
+	cr_assert(pf_nothing_sent(), "what its last life had not sent yet");
+	cr_assert_eq(pf_get(), -EAGAIN, "what had come for its last life");
+	pf_put(mac, 60);
+	cr_assert_eq(pf_get(), 1);
+}
+
+Test(port_recover, a_cut_frame_is_not_for_another_life_of_the_nic)
+{
+	pf_plug_into_passt();
+	pf_put_long();
+	cr_assert_eq(pf_get(), 1);
+	cr_assert_eq(pf_get(), 1);
+	open_anew();
+	cr_assert_eq(pf_get(), -EAGAIN);
+	pf_put_long();
+	cr_assert_eq(pf_get(), 1);
+	cr_assert_eq(get_be32(room + 38), 1000, "from the beginning");
+}
+
 Test(port_recover, what_a_predecessor_has_left_is_checked)
 {
 	struct port_frame *frame = pf_tcp4(500);
