@@ -490,7 +490,9 @@ int port_change(struct port *port, const struct nic_settings *settings, int *fd,
 	if (r < 0)
 		return r;
 	port->settings = *settings;
-	apply_all(port);
+	/* else who connects does so: what waits for a guest that is handed over is not judged anew */
+	if (port->known)
+		apply_all(port);
 	loop_arm(port->teller, 0);
 	return 0;
 }

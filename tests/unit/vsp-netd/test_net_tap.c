@@ -249,6 +249,28 @@ Test(net_tap, what_comes_at_a_hand_over_waits)
 	cr_assert_eq(get_some(), -EAGAIN);
 }
 
+Test(net_tap, what_is_set_at_a_hand_over_drops_nothing)
+{
+	struct err err = {0};
+
+	port_hold(port);
+	put(mac, 1000);
+	settings.link_down = true;
+	cr_assert_eq(port_change(port, &settings, &(int){-1}, &err), 0);
+	settings.link_down = false;
+	cr_assert_eq(port_change(port, &settings, &(int){-1}, &err), 0);
+	put(other_mac, 1000);
+	put(mac, 1000);
+	cr_assert_eq(loop_run_once(loop, false), 0);
+	port_set(port, &guest);
+	port_connect(port, &client);
+	for (unsigned int i = 0; i < 2; i++) {
+		cr_assert_eq(get_some(), 1);
+		check_room(mac, 1000);
+	}
+	cr_assert_eq(get_some(), -EAGAIN);
+}
+
 Test(net_tap, only_who_may_is_promiscuous)
 {
 	guest.filter = RNDIS_FILTER_PROMISCUOUS;
