@@ -426,8 +426,12 @@ static const struct net_ops stream_ops_good = {
 static int start_anew(struct stream *stream, unsigned int generation, struct err *err)
 {
 	struct memory *memory = stream->memory;
+	const int peek = PEEK_BASE;
 	int r;
 
+	/* it may be in use still, for what was there before */
+	if (setsockopt(stream->fd, SOL_SOCKET, SO_PEEK_OFF, &peek, sizeof(peek)) < 0)
+		return err_set(err, -errno, "stream: the kernel does not count what is received: %s", err_name(-errno));
 	atomic_store(&memory->version, 0);
 	STEP("anew");
 	store(&memory->parsed, 0);
@@ -490,14 +494,13 @@ int net_stream_open(struct loop *loop, const struct net_host *host, int *fd, uns
 	stream->memory = memory;
 	known = atomic_load(&stream->memory->version) == MEMORY_VERSION &&
 		atomic_load(&stream->memory->generation) == generation;
-	r = known ? take_over(stream, err) : start_anew(stream, generation, err);
-	if (r == 0) {
-		r = loop_add_fd(loop, *fd, 0, on_ready, stream, &stream->source);
-		if (r == 0)
-			r = loop_add_timer(loop, on_tell, stream, &stream->tell);
-		if (r < 0)
-			err_set(err, r, "stream: it cannot be watched: %s", err_name(r));
-	}
+	r = loop_add_fd(loop, *fd, 0, on_ready, stream, &stream->source);
+	if (r == 0)
+		r = loop_add_timer(loop, on_tell, stream, &stream->tell);
+	if (r < 0)
+		err_set(err, r, "stream: it cannot be watched: %s", err_name(r));
+	else
+		r = known ? take_over(stream, err) : start_anew(stream, generation, err);
 	if (r < 0) {
 		stream->fd = -1; /* still the caller's */
 		stream_close(&stream->net);
