@@ -445,7 +445,6 @@ void port_free(struct port *port)
 		port->net->ops->close(port->net);
 	capture_free(port->capture);
 	free(port->left.bytes);
-	free(port->carry.bytes);
 	loop_remove(&port->teller);
 	loop_remove(&port->more);
 	for (unsigned int i = 0; i < PORT_WAYS; i++)

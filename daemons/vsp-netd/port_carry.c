@@ -15,7 +15,6 @@
  * Limits: PORT_CARRY_LEN bytes; what is more is lost, and counted.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -27,6 +26,11 @@
 
 _Static_assert(sizeof(struct port_kept) <= PORT_MEMORY_LEN - NET_STREAM_MEMORY_LEN, "it has its place");
 
+static void forget(struct port_carry *carry)
+{
+	carry->len = carry->at = carry->frames = 0;
+}
+
 /* ---- who goes ---- */
 
 static size_t leave_carry(struct port *port, size_t at)
@@ -37,8 +41,7 @@ static size_t leave_carry(struct port *port, size_t at)
 	if (len == 0 || !range_fits(at, len, PORT_CARRY_LEN))
 		return at;
 	memcpy(port->kept->carry + at, carry->bytes + carry->at, len);
-	free(carry->bytes);
-	*carry = (struct port_carry){0};
+	forget(carry);
 	return at + len;
 }
 
@@ -112,21 +115,18 @@ static bool is_stale(const struct port *port)
 void port_carry_take(struct port *port)
 {
 	struct port_kept *kept = port->kept;
-	struct port_carry carry = {.len = MIN(atomic_load(&kept->carried), PORT_CARRY_LEN)};
+	struct port_carry *carry = &port->carry;
 	bool stale = is_stale(port);
 
 	if (stale)
 		atomic_store(&kept->cut_next, 0);
 	kept->process = (uint16_t)port->process;
-	if (carry.len == 0)
+	carry->len = MIN(atomic_load(&kept->carried), PORT_CARRY_LEN);
+	if (carry->len == 0)
 		return;
-	carry.bytes = malloc(carry.len);
-	if (carry.bytes) {
-		memcpy(carry.bytes, kept->carry, carry.len);
-		carry.frames = count_frames(&carry, port->net->ops->send_max);
-	}
-	port->carry = carry;
-	if (carry.frames == 0 || stale)
+	memcpy(carry->bytes, kept->carry, carry->len);
+	carry->frames = count_frames(carry, port->net->ops->send_max);
+	if (carry->frames == 0 || stale)
 		port_carry_drop(port);
 	port_note(port);
 	atomic_store(&kept->carried, 0);
@@ -156,6 +156,5 @@ int port_carry_send(struct port *port)
 void port_carry_drop(struct port *port)
 {
 	port->lost += port->carry.frames;
-	free(port->carry.bytes);
-	port->carry = (struct port_carry){0};
+	forget(&port->carry);
 }

@@ -28,11 +28,11 @@ struct port_kept {
 	uint8_t carry[PORT_CARRY_LEN];
 };
 
-/* What a predecessor had not sent yet: a copy. */
+/* What a predecessor had not sent yet: a copy. Mostly there is none, and its memory is never touched. */
 struct port_carry {
-	uint8_t *bytes; /* NULL: nothing */
-	size_t len, at;
+	size_t len, at;	     /* len 0: nothing */
 	unsigned int frames; /* from at on */
+	uint8_t bytes[PORT_CARRY_LEN];
 };
 
 /* Of one queue. */
