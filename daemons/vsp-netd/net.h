@@ -95,6 +95,7 @@ struct net {
 	struct net_host host;
 	unsigned int queues;
 	unsigned int gathered; /* of the frames that send() has taken: not sent yet */
+	unsigned int lost;     /* of those: dropped, or in part, after all; the port takes them from here, and counts */
 };
 
 /**

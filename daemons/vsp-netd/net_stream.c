@@ -75,6 +75,7 @@ struct stream {
 	bool listening, waiting, gone;
 	bool refused; /* there was no room in the socket: who is told of it when there is sends what is gathered */
 	struct loop_source *source, *tell; /* tell: the host, of what no event tells */
+	bool part;			   /* the last one gathered is a segment, and not its frame's last */
 	size_t gathered;
 	uint8_t gather[SEND_MAX];
 };
@@ -139,14 +140,19 @@ static int send_whole(struct stream *stream, struct iovec *iov, size_t iovs, siz
 static int send_gathered(struct stream *stream)
 {
 	struct iovec iov = {stream->gather, stream->gathered};
+	int r;
 
 	if (!stream->gathered || stream->gone)
 		return 0;
-	if (send_whole(stream, &iov, 1, stream->gathered) == -EAGAIN)
+	r = send_whole(stream, &iov, 1, stream->gathered);
+	if (r == -EAGAIN)
 		return -EAGAIN;
 	stream->gathered = 0;
-	if (!stream->gone)
-		stream->net.gathered = 0;
+	if (stream->gone)
+		return 0;
+	if (r < 0) /* no memory: nothing tells when there is some */
+		stream->net.lost += stream->net.gathered + stream->part;
+	stream->net.gathered = 0;
 	return 0;
 }
 
@@ -162,6 +168,7 @@ static void gather(struct stream *stream, const struct net_outgoing *frame)
 	}
 	stream->gathered += LENGTH_LEN + frame->len;
 	stream->net.gathered += !frame->more;
+	stream->part = frame->more;
 }
 
 static int wait_for_room(struct stream *stream)
@@ -187,6 +194,8 @@ static int stream_send(struct net *net, unsigned int queue, struct net_outgoing 
 	if (frame->len > GATHER_MAX || stream->gathered + LENGTH_LEN + frame->len > SEND_MAX)
 		if (send_gathered(stream) == -EAGAIN)
 			return wait_for_room(stream);
+	if (stream->gone)
+		return -EPIPE;
 	if (frame->len <= GATHER_MAX) {
 		gather(stream, frame);
 		return 0;

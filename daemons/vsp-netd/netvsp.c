@@ -74,7 +74,11 @@ void netvsp_count_dropped(struct netvsp *netvsp, uint64_t frames)
 
 void netvsp_count_lost(struct netvsp *netvsp)
 {
-	netvsp_count_dropped(netvsp, port_lost(netvsp->port));
+	uint64_t lost = port_lost(netvsp->port);
+
+	if (lost == 0)
+		return;
+	netvsp_count_dropped(netvsp, lost);
 	port_forget_lost(netvsp->port);
 }
 
@@ -110,8 +114,10 @@ static void netvsp_batch_end(struct vsp_channel *channel)
 {
 	struct netvsp_channel *data = vsp_channel_data(channel);
 
-	if (data->transmitted)
+	if (data->transmitted) {
 		port_transmit_end(netvsp_of(channel)->port);
+		netvsp_count_lost(netvsp_of(channel));
+	}
 	data->transmitted = false;
 }
 
@@ -154,6 +160,7 @@ static void on_writable(void *arg, unsigned int queue)
 	vsp_batch_begin(netvsp->vsp);
 	netvsp_transmit_go_all(netvsp);
 	port_transmit_end(netvsp->port);
+	netvsp_count_lost(netvsp);
 	vsp_batch_end(netvsp->vsp);
 }
 

@@ -463,7 +463,7 @@ static int change_descriptor(struct port *port, const struct nic_settings *setti
 	r = plug_in(port, settings, fd, &net, err);
 	if (r < 0)
 		return r;
-	port->lost += port->net->gathered + (port->left.len > 0);
+	port->lost += port->net->gathered + port->net->lost + (port->left.len > 0);
 	if (port->cut.frame.len > 0)
 		port->lost += port_cut_left(&port->cut);
 	atomic_store(&port->kept->cut_next, 0);

@@ -130,8 +130,11 @@ size_t port_cut_left(const struct port_cut *cut);
 /** port_note - what a successor is to count as lost, if it comes now. */
 static inline void port_note(struct port *port)
 {
-	uint64_t in_hand = port->lost + port->net->gathered + port->carry.frames + (port->left.len > 0);
+	uint64_t in_hand;
 
+	port->lost += port->net->lost;
+	port->net->lost = 0;
+	in_hand = port->lost + port->net->gathered + port->carry.frames + (port->left.len > 0);
 	if (port->cut.frame.len > 0)
 		in_hand += port_cut_left(&port->cut);
 	if (in_hand != atomic_load_explicit(&port->kept->in_hand, memory_order_relaxed))

@@ -33,7 +33,8 @@ static int send_out(struct transfer *transfer)
 
 /* ---- what the back end does not do ---- */
 
-/* From segment *@next on. Return: 0: all are sent, or dropped; -EAGAIN: *@next is the next one. */
+/* From segment *@next on. Return: 0: all are sent; -EAGAIN: *@next is the next one; another negative errno: it and
+ * those behind it are dropped. */
 static int send_from(struct port *port, unsigned int queue, const struct offload_cut *cut, size_t *next)
 {
 	uint8_t head[OFFLOAD_HEAD_MAX + TAG_LEN];
@@ -44,11 +45,11 @@ static int send_from(struct port *port, unsigned int queue, const struct offload
 		int n = offload_segment(cut, *next, head, &out.piece[1], NET_PIECES_MAX - 1, &out.len);
 
 		if (n < 0)
-			return 0;
+			return n;
 		out.pieces = (unsigned int)n + 1;
 		n = port->net->ops->send(port->net, queue, &out);
 		if (n < 0)
-			return n == -EAGAIN ? n : 0;
+			return n;
 	}
 	return 0;
 }
@@ -70,13 +71,16 @@ int port_send_left(struct port *port)
 	struct port_left *left = &port->left;
 	const struct iovec piece = {left->bytes, left->len};
 	const struct offload_cut cut = port_left_cut(left, &piece);
+	int r;
 
 	if (port->carry.len > 0 && port_carry_send(port) == -EAGAIN)
 		return -EAGAIN;
 	if (!left->len)
 		return 0;
-	if (send_from(port, 0, &cut, &left->next) == -EAGAIN)
+	r = send_from(port, 0, &cut, &left->next);
+	if (r == -EAGAIN)
 		return -EAGAIN;
+	port->lost += r < 0;
 	left->len = 0;
 	port_note(port);
 	return 0;
@@ -111,12 +115,14 @@ static int send_segments(struct transfer *transfer, const struct virtio_net_hdr 
 					.len = transfer->out.len,
 					.step = step};
 	size_t next = 0;
+	int r = send_from(transfer->port, transfer->queue, &cut, &next);
 
-	if (send_from(transfer->port, transfer->queue, &cut, &next) == 0)
-		return 0;
-	if (next == 0)
-		return -EAGAIN;
-	keep_left(transfer, hdr, step, next);
+	if (r == 0 || next == 0)
+		return r;
+	if (r == -EAGAIN)
+		keep_left(transfer, hdr, step, next);
+	else /* it counts as sent: that it was not, in part, is told beside */
+		transfer->port->lost++;
 	return 0;
 }
 

@@ -21,7 +21,11 @@ static void step(const char *name);
 #define STEP(name) step(name)
 #define PEEK_BASE  (1 << 20) /* so that it is put back often */
 #define PEEK_LOW   (1 << 19)
+static ssize_t send_or_not(int fd, const struct msghdr *msg, int flags);
+#define sendmsg send_or_not
 #include "daemons/vsp-netd/net_stream.c" /* NOLINT(bugprone-suspicious-include) */
+
+#undef sendmsg
 
 #include "base/clock.h"
 
@@ -51,6 +55,17 @@ static void step(const char *name)
 {
 	if (dies_at && strcmp(name, dies_at) == 0 && --dies_after == 0)
 		kill(getpid(), SIGKILL);
+}
+
+static unsigned int no_memory; /* the kernel has none, so many times */
+
+static ssize_t send_or_not(int fd, const struct msghdr *msg, int flags)
+{
+	if (no_memory == 0)
+		return sendmsg(fd, msg, flags);
+	no_memory--;
+	errno = ENOBUFS;
+	return -1;
 }
 
 static void ignore(void *arg, unsigned int queue)
@@ -350,6 +365,33 @@ Test(net_stream, what_was_refused_is_sent_later)
 		;
 	cr_assert_geq(loop_run_once(loop, true), 0);
 	cr_assert(!stream->refused && !stream->gathered);
+	cr_assert_eq(recv(theirs, bytes, sizeof(bytes), MSG_DONTWAIT), 4 + 64);
+	net->ops->close(net);
+	loop_free(loop);
+}
+
+/* Nothing tells when the kernel has memory again: what it was needed for is lost, and that is known. */
+Test(net_stream, what_the_kernel_has_no_memory_for_is_lost)
+{
+	static uint8_t frame[64];
+	struct net_outgoing out = {
+		.piece = {{0}, {frame, sizeof(frame)}}, .pieces = 2, .len = sizeof(frame), .more = true};
+	uint8_t bytes[4096];
+
+	open_net();
+	for (unsigned int i = 0; i < 3; i++)
+		send_small();
+	no_memory = 1;
+	net->ops->send_end(net, 0);
+	cr_assert(net->gathered == 0 && net->lost == 3);
+	send_small();
+	cr_assert_eq(net->ops->send(net, 0, &out), 0);
+	no_memory = 1;
+	net->ops->send_end(net, 0);
+	cr_assert_eq(net->lost, 5, "also one of which a part was there");
+	send_small();
+	net->ops->send_end(net, 0);
+	cr_assert_eq(net->lost, 5);
 	cr_assert_eq(recv(theirs, bytes, sizeof(bytes), MSG_DONTWAIT), 4 + 64);
 	net->ops->close(net);
 	loop_free(loop);

@@ -560,6 +560,20 @@ Test(netvsp, who_closes_has_nothing_under_way)
 	cr_assert_eq(netvsp.stats->queue, 0);
 }
 
+/* Not only when the NIC is opened the next time. */
+Test(netvsp, what_the_port_loses_is_counted_while_it_serves)
+{
+	nv_ready(NVSP_VERSION_61);
+	nv_port.lost = 2;
+	nv_send(&peer, 7, 1);
+	nv_wait(FAKE_NIC_COMPLETED);
+	cr_assert(nv_port.lost == 0 && netvsp_dropped(&netvsp) == 2);
+	nv_port.lost = 1;
+	nv_port.client.ops->writable(nv_port.client.arg, 0);
+	cr_assert(nv_port.lost == 0 && netvsp_dropped(&netvsp) == 3);
+	cr_assert_eq(netvsp.stats->count[STATS_NIC_LOST], 3);
+}
+
 /* ---- recovery ---- */
 
 /* Three frames are in the guest's hands, on the second sub-channel. */

@@ -55,6 +55,17 @@ Test(port_recover, what_is_left_of_a_frame_is_known_as_lost)
 	cr_assert(port_lost(port) == 1 || port_lost(port) == 2, "the one, and the last segment of that before");
 }
 
+/* Whoever was to take it has gone meanwhile: the segments behind are dropped. */
+Test(port_recover, what_was_sent_in_part_is_known_as_lost)
+{
+	struct port_frame *frame = pf_tcp4(60000);
+
+	frame->hdr = (struct virtio_net_hdr){.gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = 1000};
+	fd_close(&peer);
+	cr_assert_eq(port_transmit(port, 0, frame), 0);
+	cr_assert_eq(port_lost(port), 1);
+}
+
 Test(port_recover, segments_not_given_yet_are_known_as_lost)
 {
 	pf_plug_into_passt();
