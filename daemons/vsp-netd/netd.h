@@ -7,7 +7,8 @@
  *
  *   ATTACH   the port is plugged in, all channels are offered; done when the worker has taken the offers.
  *   DETACH   the guest is told that the link is down: then it sends nothing more. Once it has set the NIC up,
- *            nothing has come for NETD_QUIET_NS, and all sections of the receive buffer have come back, the offers
+ *            nothing has come for NETD_QUIET_NS (of drivers that use several channels RSS is the last thing to set; of
+ *            others nothing tells: NETD_SETUP_NS), and all sections of the receive buffer have come back, the offers
  *            are withdrawn; done when they are gone. A guest that goes on keeps its NIC, and the link comes back. A
  *            driver that has requests in a ring which nobody reads any more waits for them for ever (Linux: with the
  *            lock of all its network devices): therefore. By force (without a timeout) it is the same, but that from
@@ -31,6 +32,7 @@
 
 #define NETD_TICK_NS  (20 * NS_PER_MS)
 #define NETD_QUIET_NS (300 * NS_PER_MS)
+#define NETD_SETUP_NS NS_PER_SEC /* of one that may still be setting it up */
 #define NETD_FORCE_NS (3 * NS_PER_SEC)
 #define NETD_TELL_NS  (100 * NS_PER_MS)
 #define NETD_LOOK_NS  (2 * NS_PER_SEC) /* addresses that are seen tell nobody, nor does an old worker */

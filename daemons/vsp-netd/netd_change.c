@@ -101,6 +101,14 @@ static void detach(struct netd *netd, struct netd_nic *nic, uint32_t timeout_ms)
 	loop_arm(netd->tick, NETD_TICK_NS);
 }
 
+/* For how long; of a timeout that is hardly longer the half. */
+static uint64_t quiet_needed(const struct netd *netd, const struct netd_nic *nic)
+{
+	uint64_t ns = nic->netvsp.hashes ? NETD_QUIET_NS : NETD_SETUP_NS;
+
+	return netd->timeout_ms ? MIN(ns, netd->timeout_ms * NS_PER_MS / 2) : ns;
+}
+
 /* Return: whether the guest sends nothing any more. */
 static bool is_quiet(struct netd *netd, const struct netd_nic *nic, uint64_t now_ns)
 {
@@ -112,7 +120,7 @@ static bool is_quiet(struct netd *netd, const struct netd_nic *nic, uint64_t now
 		netd->packets = nic->netvsp.packets;
 		netd->quiet_ns = now_ns;
 	}
-	return now_ns - netd->quiet_ns >= NETD_QUIET_NS;
+	return now_ns - netd->quiet_ns >= quiet_needed(netd, nic);
 }
 
 static void give_up(struct netd *netd, struct netd_nic *nic)

@@ -63,7 +63,7 @@ struct netvsp {
 	struct netvsp_request *mapping; /* waits for a buffer of the guest's */
 	struct netvsp_list controls;	/* wait for their turn */
 	struct rss rss;
-	bool hashes;		  /* rss is of use */
+	bool hashes;		  /* rss is of use: the guest has several channels, and has set it */
 	bool taken_over;	  /* the primary channel was a predecessor's */
 	bool leaving;		  /* netvsp_leave() */
 	bool refuses;		  /* nothing passes any more */

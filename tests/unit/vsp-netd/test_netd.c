@@ -365,7 +365,7 @@ Test(netd, a_guest_that_sets_it_up)
 	cr_assert_eq(attach("net0", 1), 0);
 	begin_nic(0);
 	begin_detach(60000, &outcome);
-	run_for(2 * NETD_QUIET_NS);
+	run_for(NETD_SETUP_NS + NETD_QUIET_NS);
 	cr_assert_eq(outcome, 1, "it may be busy with the next step");
 	go_on_nic();
 	cr_assert_eq(fake_worker_run_until(worker, is_over, &outcome), 0);
@@ -387,7 +387,7 @@ Test(netd, a_guest_that_opens_sub_channels)
 	cr_assert_eq(fake_nic_put(&peer, CALL_ID, &message, true), 0);
 	wait_event(FAKE_NIC_COMPLETED);
 	begin_detach(60000, &outcome);
-	run_for(2 * NETD_QUIET_NS);
+	run_for(NETD_SETUP_NS + NETD_QUIET_NS);
 	cr_assert_eq(outcome, 1, "it may be busy with its ring");
 	cr_assert_eq(fake_worker_open(worker, 1, &sub), 0);
 	cr_assert_eq(fake_worker_run_until(worker, is_over, &outcome), 0);
