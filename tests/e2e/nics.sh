@@ -19,7 +19,8 @@ nics_beside='
 '
 
 # The guest's: find_nic MAC sets nic; got WHAT COMMAND... prints WHAT when the command succeeds, else what it has printed; iperf as got, and
-# how fast, too; tcp NAME: a number of /proc/net/snmp; clean says "bad" when the kernel has complained.
+# how fast, too; tcp NAME: a number of /proc/net/snmp; clean says "bad" when the kernel has complained, or a task of it waits for what
+# does not come: where.
 # shellcheck disable=SC2016,SC2034
 nics_guest='
 	says() { until dd if=/dev/bed0 bs=4096 skip=$1 count=1 iflag=direct 2>/dev/null | grep -q said; do sleep 0.1; done; }
@@ -30,5 +31,7 @@ nics_guest='
 	feature() { for f; do ethtool -k $nic | grep -q "^$f: on" && echo "$f" || echo "no $f"; done; }
 	iperf() { what=$1; shift; got "$what" iperf3 "$@" && grep -E "receiver" /tmp/got | tail -n 1 | awk -v "what=$what" "{for (i = 2; i <= NF; i++) if (\$i ~ /bits/) print \"# \" what \": \" \$(i - 1), \$i}"; }
 	tcp() { awk -v "name=$1" "/^Tcp:/ {if (!n) {for (i = 2; i <= NF; i++) if (\$i == name) n = i} else print \$n}" /proc/net/snmp; }
-	clean() { dmesg | grep -iE "(netvsc|hv_vmbus|eth[0-9]).*(error|fail|unable|timeout|invalid)|hung task|BUG:|WARNING:" && echo bad; }
+	clean() { dmesg | grep -iE "(netvsc|hv_vmbus|eth[0-9]).*(error|fail|unable|timeout|invalid)|hung task|BUG:|WARNING:" && echo bad; stuck; }
+	waits() { grep -l "^State:.D" /proc/[0-9]*/status 2>/dev/null; }
+	stuck() { waits >/tmp/waits && sleep 3 && for f in $(waits); do grep -qxF $f /tmp/waits && echo bad && cat ${f%/*}/comm ${f%/*}/stack; done; }
 '
