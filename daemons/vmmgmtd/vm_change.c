@@ -8,7 +8,6 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "broker_nic.h"
 #include "links.h"
 #include "vm_peer.h"
 
@@ -29,7 +28,7 @@ const struct vm_change_kind vm_change_nics = {
 	.none = "it was started without a NIC, and without a vsp-netd",
 };
 
-static void change_free(struct vm_change *change)
+void vm_change_free(struct vm_change *change)
 {
 	domain_done(&change->then);
 	domain_done(&change->kept);
@@ -44,7 +43,7 @@ void vm_change_cleanup(struct vm_change **change)
 		return;
 	if (own->planned)
 		runtime_plan_dropped(own->vm->env->base, own->vm->domain.uuid);
-	change_free(own);
+	vm_change_free(own);
 }
 
 struct vm_change *vm_change_new(struct vm *vm, const struct vm_change_kind *kind, vm_change_fn done, void *arg)
@@ -65,8 +64,7 @@ static void move(struct domain *to, struct domain *from)
 
 /* ---- what is on disk ---- */
 
-/* The change is made: the definitions follow. Return: 0; a negative errno: the plan has not become definition.xml. */
-static int made(struct vm *vm, struct vm_change *change)
+int vm_change_made(struct vm *vm, struct vm_change *change)
 {
 	struct err err = {0};
 	int r = 0;
@@ -89,10 +87,7 @@ static int made(struct vm *vm, struct vm_change *change)
 	return r;
 }
 
-#define NO_DEFINITION "runtime folder: the definition cannot be replaced"
-
-/* It is tried again: a change that began now would take the place of the plan. */
-static void unsettle(struct vm *vm, const char *what, const char *why)
+void vm_change_unsettle(struct vm *vm, const char *what, const char *why)
 {
 	if (!vm->settle_told)
 		log_error(vm->domain.name, "%s: %s: it is tried again, and no disk or NIC changes before", what, why);
@@ -101,8 +96,7 @@ static void unsettle(struct vm *vm, const char *what, const char *why)
 	loop_arm(vm->retry_timer, SETTLE_NS);
 }
 
-/* Those who have waited ask again. */
-static void go_on(struct vm *vm)
+void vm_change_go_on(struct vm *vm)
 {
 	struct waiter *behind = take_ptr(vm->behind);
 
@@ -110,19 +104,19 @@ static void go_on(struct vm *vm)
 	links_look(vm->env->links);
 }
 
-static void end(struct vm_change *change)
+void vm_change_end(struct vm_change *change)
 {
 	struct vm *vm = change->vm;
 
-	change_free(change);
-	go_on(vm);
+	vm_change_free(change);
+	vm_change_go_on(vm);
 }
 
 static void finish(struct vm_change *change, int error, const char *text)
 {
 	change->vm->change = NULL;
 	change->done(error, error && !*text ? strerror(-error) : text, change->name, change->arg);
-	end(change);
+	vm_change_end(change);
 }
 
 static void on_changed(int error, const char *text, void *arg)
@@ -151,162 +145,12 @@ static void on_changed(int error, const char *text, void *arg)
 		return;
 	}
 	if (change->then.xml) {
-		int r = made(vm, change);
+		int r = vm_change_made(vm, change);
 
 		if (r < 0)
-			unsettle(vm, NO_DEFINITION, strerror(-r));
+			vm_change_unsettle(vm, VM_CHANGE_NO_DEFINITION, strerror(-r));
 	}
 	finish(change, 0, "");
-}
-
-/* ---- what an earlier vmmgmtd, or connection, left ---- */
-
-/* If its connection has gone meanwhile, whoever connects again asks again. */
-static void settled(struct vm_change *change)
-{
-	struct vm *vm = change->vm;
-
-	vm->unsettled = vm_is_lost(vm);
-	vm->settle_told = false;
-	end(change);
-}
-
-static void not_settled(struct vm_change *change, const char *what, const char *why)
-{
-	struct vm *vm = change->vm;
-
-	if (vm_is_lost(vm)) {
-		settled(change);
-		return;
-	}
-	change_free(change);
-	unsettle(vm, what, why);
-}
-
-static void on_settled(int error, const char *text, bool same, void *arg)
-{
-	struct vm_change *change = arg;
-	struct vm *vm = change->vm;
-	int r = 0;
-
-	vm->change = NULL;
-	if (error) {
-		not_settled(change, "its vmworker does not tell what it has", *text ? text : strerror(-error));
-		return;
-	}
-	if (same) {
-		vm_nics_follow(vm, &change->then); /* of the ports' VLANs the worker knows nothing */
-		r = made(vm, change);
-		vm_peers_look_after(vm); /* who attached a NIC has not lived to look after it */
-		vm_peers_told(vm);
-	} else {
-		vm_nics_changed(vm, &change->then, &vm->domain);
-		runtime_plan_dropped(vm->env->base, vm->domain.uuid);
-	}
-	if (r < 0) {
-		not_settled(change, NO_DEFINITION, strerror(-r));
-		return;
-	}
-	log_notice(vm->domain.name, "a change of its %ss that was interrupted %s", change->kind->what,
-		   same ? "is made" : "is not");
-	settled(change);
-}
-
-/* Both of @change, or neither. Return: 0; -ENOENT: there is no plan; another negative errno with a line. */
-static int read_plan(struct vm *vm, struct vm_change *change, struct err *err)
-{
-	_cleanup_free_ char *then = NULL, *kept = NULL;
-	int r = runtime_plan_load(vm->env->base, vm->domain.uuid, &then, &kept);
-
-	if (r < 0)
-		return err_set(err, r, "%s", strerror(-r));
-	change->keeps = kept != NULL;
-	r = domain_parse(then, strlen(then), &change->then, NULL, err);
-	if (r == 0 && kept && strcmp(kept, then) != 0)
-		r = domain_parse(kept, strlen(kept), &change->kept, NULL, err);
-	if (r < 0)
-		domain_done(&change->then);
-	return r == -ENOENT ? -EINVAL : r;
-}
-
-/* The worker tells whether the plan, if there is one, is made. @change is taken over. */
-static void ask_plan(struct vm_change *change)
-{
-	struct vm *vm = change->vm;
-	int r;
-
-	if (!change->then.xml) {
-		settled(change);
-		return;
-	}
-	/* Each change is of one kind. */
-	change->kind = worker_same_nics(&vm->domain, &change->then) ? &vm_change_disks : &vm_change_nics;
-	r = worker_has(vm->conn, change->kind->service, &change->then, vm->controllers, on_settled, change);
-	if (r == 0) {
-		vm->change = change;
-		return;
-	}
-	not_settled(change, "its vmworker cannot be asked what it has", strerror(-r));
-}
-
-static void on_peers(int error, const char *text, const struct worker_nic_peer *peers, size_t count, void *arg)
-{
-	struct vm_change *change = arg;
-	struct vm *vm = change->vm;
-
-	vm->change = NULL;
-	if (vm_is_lost(vm)) {
-		settled(change);
-		return;
-	}
-	if (error && error != -ENOSYS) { /* an older one, which does not tell: what is known stays */
-		not_settled(change, "its vmworker does not tell what is behind its NICs",
-			    *text ? text : strerror(-error));
-		return;
-	}
-	vm_peers_are(&vm->domain, peers, count);
-	vm_nics_carry(&change->then, &vm->domain);
-	vm_peers_are(&change->then, peers, count); /* of one that was being attached */
-	ask_plan(change);
-}
-
-void vm_changes_settle(struct vm *vm)
-{
-	struct vm_change *change;
-	struct err err = {0};
-	int r;
-
-	if (vm->change) { /* it has waited for Open vSwitch, and the worker was not asked for it before */
-		vm->unsettled = false;
-		go_on(vm);
-		return;
-	}
-	r = vm->plan_made ? runtime_plan_made(vm->env->base, vm->domain.uuid) : 0;
-	if (r < 0 && r != -ENOENT) { /* -ENOENT: it was there already */
-		unsettle(vm, NO_DEFINITION, strerror(-r));
-		return;
-	}
-	vm->plan_made = false;
-	change = vm_change_new(vm, &vm_change_nics, NULL, NULL);
-	if (!change) {
-		loop_arm(vm->retry_timer, SETTLE_NS);
-		return;
-	}
-	change->own = true;
-	r = read_plan(vm, change, &err);
-	if (r < 0 && r != -ENOENT) {
-		not_settled(change, "a change that was interrupted: its plan cannot be read", err.text);
-		return;
-	}
-	if (!vm_service_find(vm, VM_SERVICE_NETWORK) || vm->domain.nic_count + change->then.nic_count == 0) {
-		ask_plan(change);
-		return;
-	}
-	r = worker_get_peers(vm->conn, on_peers, change);
-	if (r == 0)
-		vm->change = change;
-	else
-		not_settled(change, "its vmworker cannot be asked what is behind its NICs", strerror(-r));
 }
 
 void vm_changes_lost(struct vm *vm)
@@ -316,40 +160,6 @@ void vm_changes_lost(struct vm *vm)
 	int r = vm_must_run(vm, &err);
 
 	vm_waiters_done(&behind, r, err.text);
-}
-
-bool vm_changes_on_ovs(struct vm *vm)
-{
-	struct vm_change *change = vm_change_new(vm, NULL, NULL, NULL);
-	struct err err = {0};
-	bool is = false;
-	int r;
-
-	if (!change)
-		return true; /* at the worst there is none to remove */
-	r = read_plan(vm, change, &err);
-	if (r == 0)
-		for (size_t i = 0; i < change->then.nic_count; i++)
-			is |= change->then.nics[i].on_ovs;
-	change_free(change);
-	return is || (r < 0 && r != -ENOENT);
-}
-
-void vm_changes_gone(struct vm *vm)
-{
-	struct vm_change *change = vm_change_new(vm, NULL, NULL, NULL);
-	struct err err = {0};
-	int r;
-
-	if (!change)
-		return;
-	r = read_plan(vm, change, &err);
-	for (size_t i = 0; r == 0 && i < change->then.nic_count; i++)
-		broker_nic_gone(&change->then.nics[i]);
-	if (r < 0 && r != -ENOENT)
-		log_error(vm->domain.name, "a change that was interrupted: what was made for it may be left: %s",
-			  err.text);
-	change_free(change);
 }
 
 /* ---- requests ---- */

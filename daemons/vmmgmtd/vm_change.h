@@ -70,4 +70,19 @@ int vm_change_plan(struct vm_change *change, struct err *err);
  * answered. Return: 0; a negative errno with a line. */
 int vm_change_ask(struct vm_change *change, vm_change_send_fn send, const void *what, struct err *err);
 
+/* ---- shared by vm_change.c and vm_settle.c ---- */
+
+#define VM_CHANGE_NO_DEFINITION "runtime folder: the definition cannot be replaced"
+
+void vm_change_free(struct vm_change *change);
+/** vm_change_made - the definitions follow. Return: 0; a negative errno: the plan has not become definition.xml. */
+int vm_change_made(struct vm *vm, struct vm_change *change);
+/** vm_change_unsettle - it is tried again (vm_changes_settle()): a change that began now would take the place of the
+ * plan. @what, @why: for the log. */
+void vm_change_unsettle(struct vm *vm, const char *what, const char *why);
+/** vm_change_go_on - none is under way: those who have waited ask again. */
+void vm_change_go_on(struct vm *vm);
+/** vm_change_end - @change is over, and freed. */
+void vm_change_end(struct vm_change *change);
+
 #endif

@@ -160,10 +160,13 @@ int vm_open_disk(const struct vm *vm, const struct domain_disk *disk, struct err
 
 /* ---- vm_change.c ---- */
 
-/** vm_changes_settle - if a change was interrupted, ask the worker how it has ended. */
-void vm_changes_settle(struct vm *vm);
 /** vm_changes_lost - the connection is gone: who waits is told. */
 void vm_changes_lost(struct vm *vm);
+
+/* ---- vm_settle.c ---- */
+
+/** vm_changes_settle - if a change was interrupted, ask the worker how it has ended. */
+void vm_changes_settle(struct vm *vm);
 /** vm_changes_on_ovs - its end: whether a change that nobody answered was to make a port of Open vSwitch. */
 bool vm_changes_on_ovs(struct vm *vm);
 /** vm_changes_gone - its end, while its runtime folder is there: what was made for a change that nobody answered. */
