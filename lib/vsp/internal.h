@@ -185,8 +185,8 @@ struct vsp_recovered {
 	const char *why; /* what a predecessor left cannot be used; NULL: it was not looked at, or is sound */
 };
 
-/** vsp_channel_open - Return: 0; -EBUSY (it is open); what mapping, the block's check or the device refused. It takes
- * over kick_fd and irq_fd. @ret: in any case. */
+/** vsp_channel_open - Return: 0; -EBUSY (it is open); -ENODEV (it is withdrawn); what mapping, the block's check or the
+ * device refused. It takes over kick_fd and irq_fd. @ret: in any case. */
 int vsp_channel_open(struct vsp_channel *channel, const struct vsp_open *open, struct vsp_recovered *ret);
 
 /** vsp_channel_close - stop reading; @done once everything is drained and unmapped. Return: 0 or -EBUSY (it is

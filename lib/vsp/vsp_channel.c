@@ -138,6 +138,9 @@ int vsp_channel_open(struct vsp_channel *channel, const struct vsp_open *open, s
 	*ret = (struct vsp_recovered){0};
 	if (channel->state != VSP_CHANNEL_CLOSED)
 		return -EBUSY;
+	/* one whose sub-channels still go: nobody would close it */
+	if (channel->withdrawn)
+		return -ENODEV;
 	channel->vsp->gathers |= open->gather;
 	channel->vsp->gathering |= open->gather;
 	/* until it has been taken over, or is opened anew */

@@ -567,6 +567,47 @@ Test(vsp, a_channel_whose_kicks_cannot_be_watched)
 	expect(1, "x", 1);
 }
 
+static bool is_offered(void *arg)
+{
+	(void)arg;
+	return fake_worker_offers(worker) == 2;
+}
+
+static void on_offered(void *arg, const struct err *err)
+{
+	(void)arg;
+	cr_assert_eq(err->code, 0, "%s", err->text);
+}
+
+static bool is_withdrawn(void *arg)
+{
+	(void)arg;
+	return fake_worker_offer(worker, 0)->withdrawn;
+}
+
+/* A primary channel that is withdrawn waits for its sub-channel: a guest that opens it meanwhile is refused. */
+Test(vsp, what_is_withdrawn_cannot_be_opened)
+{
+	const struct vsp_offer_desc sub = {
+		.interface_guid = {{1}}, .instance_guid = {{2}}, .subchannel_index = 1, .name = "echo0"};
+	struct fake_channel primary;
+
+	fake_channel_init(&primary, &guest, 10, 0, RING_PAGES);
+	cr_assert_eq(vsp_offer_begin(vsp, &sub, &ops, &kept, on_offered, NULL), 0);
+	cr_assert_eq(fake_worker_run_until(worker, is_offered, NULL), 0);
+	fake_worker_run(worker);
+	cr_assert_eq(fake_worker_open(worker, 1, &peer), 0);
+	cr_assert_eq(fake_put_inband(&peer, 1, "keep", 4), 0);
+	fake_worker_run(worker);
+	vsp_withdraw(kept[0]->channel);
+	vsp_withdraw(vsp_offered(vsp, "echo0"));
+	fake_worker_run(worker);
+	cr_assert_lt(fake_worker_open(worker, 0, &primary), 0);
+	vsp_complete(kept[0], "a", 1);
+	cr_assert_eq(fake_worker_run_until(worker, is_withdrawn, NULL), 0);
+	fake_channel_done(&primary);
+}
+
 /* The channel is silent now, and works again after close and open. */
 static void expect_failed_channel(void)
 {
