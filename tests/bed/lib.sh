@@ -16,6 +16,16 @@ bed_die()
 	exit 125
 }
 
+# What a script that ends at errors (set -e) says then: x=$(false | cat) and the like would end it without a word. Of a
+# (sub)shell that goes on at errors, nothing.
+bed_failed()
+{
+	[[ $- = *e* ]] || return 0
+	bed_die "${BASH_SOURCE[1]##*/}, line $1: status $2 of: ${3%%$'\n'*}"
+}
+set -E
+trap 'bed_failed "$LINENO" "$?" "$BASH_COMMAND"' ERR
+
 # bed_list FILE: the words of a list, without its comments.
 bed_list() { sed 's/#.*//' "$1" | xargs -rn1; }
 

@@ -7,7 +7,7 @@
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 build=${BULKHEAD_BUILD:-$top/build}
-work=$(mktemp -d "${TMPDIR:-/tmp}/bulkhead-e2e.XXXXXX")
+work=$(mktemp -d "${TMPDIR:-/tmp}/bulkhead-e2e.XXXXXX") || exit
 failures=0
 
 # ok NAME COMMAND...: the command must succeed; its output is shown when it does not
