@@ -6,17 +6,19 @@
  * go while the guest runs, one change at a time.
  *
  *   ATTACH   the port is plugged in, all channels are offered; done when the worker has taken the offers.
- *   DETACH   the guest is told that the link is down: then it sends nothing more. Once it has set the NIC up,
- *            nothing has come for NETD_QUIET_NS (of drivers that use several channels RSS is the last thing to set; of
- *            others nothing tells: NETD_SETUP_NS), and all sections of the receive buffer have come back, the offers
- *            are withdrawn; done when they are gone. A guest that goes on keeps its NIC, and the link comes back. A
- *            driver that has requests in a ring which nobody reads any more waits for them for ever (Linux: with the
- *            lock of all its network devices): therefore. By force (without a timeout) it is the same, but that from
+ *   DETACH   the guest is told that the link is down: then it sends nothing more. Once nothing has come for
+ *            NETD_QUIET_NS, and all sections of the receive buffer have come back, the offers are withdrawn; done when
+ *            they are gone. A guest that goes on keeps its NIC, and the link comes back. A driver that has requests in
+ *            a ring which nobody reads any more waits for them for ever (Linux: with the lock of all its network
+ *            devices): therefore, and one that is setting the NIC up has longer, for it may think between two
+ *            requests: NETD_BEGIN_NS, and NETD_SETUP_NS until RSS is set, which is the last thing that drivers with
+ *            several channels do; of others nothing tells. By force (without a timeout) it is the same, but that from
  *            the beginning nothing passes: what the guest sends is answered with a failure; and after NETD_FORCE_NS
  *            the rings are emptied so once more, and the NIC goes whatever the guest does.
  *   SET      port and NIC are told.
  *   CAPTURE  the port is.
  *
+ * A change that is under way when another process is about to serve stands still: that one is asked the same.
  * What has changed is told to the manager NETD_TELL_NS later, all at once.
  *
  * A successor's ports take nothing, and drop nothing, before it is known which NICs the guest has open: the worker says
@@ -32,7 +34,8 @@
 
 #define NETD_TICK_NS  (20 * NS_PER_MS)
 #define NETD_QUIET_NS (300 * NS_PER_MS)
-#define NETD_SETUP_NS NS_PER_SEC /* of one that may still be setting it up */
+#define NETD_SETUP_NS NS_PER_SEC       /* of one that may still be setting it up */
+#define NETD_BEGIN_NS (5 * NS_PER_SEC) /* of one that is: a driver may have given up there */
 #define NETD_FORCE_NS (3 * NS_PER_SEC)
 #define NETD_TELL_NS  (100 * NS_PER_MS)
 #define NETD_LOOK_NS  (2 * NS_PER_SEC) /* addresses that are seen tell nobody, nor does an old worker */

@@ -36,7 +36,7 @@ static void on_offer_over(void *arg, const struct err *err)
 
 	if (err->code && !netd->refused.code)
 		netd->refused = *err;
-	if (--netd->answers > 0 || !netd->changing)
+	if (--netd->answers > 0 || !netd->changing || vsp_hands_over(netd->vsp))
 		return;
 	netd->changing->presence = NETD_PRESENT;
 	if (netd->refused.code)
@@ -90,6 +90,7 @@ static void detach(struct netd *netd, struct netd_nic *nic, uint32_t timeout_ms)
 	netd->quiet_ns = clock_now_ns();
 	netd->deadline_ns = netd->quiet_ns + (timeout_ms ? timeout_ms * NS_PER_MS : NETD_FORCE_NS);
 	netd->packets = nic->netvsp.packets;
+	netd->begins = netvsp_begins(&nic->netvsp);
 	if (!netvsp_guest_has(&nic->netvsp)) {
 		begin_to_go(netd, nic);
 		return;
@@ -101,23 +102,28 @@ static void detach(struct netd *netd, struct netd_nic *nic, uint32_t timeout_ms)
 	loop_arm(netd->tick, NETD_TICK_NS);
 }
 
-/* For how long; of a timeout that is hardly longer the half. */
+/* For how long; of a timeout that is hardly longer the half, but not in the middle of its set-up. */
 static uint64_t quiet_needed(const struct netd *netd, const struct netd_nic *nic)
 {
 	uint64_t ns = nic->netvsp.hashes ? NETD_QUIET_NS : NETD_SETUP_NS;
 
+	if (netvsp_begins(&nic->netvsp))
+		return NETD_BEGIN_NS;
 	return netd->timeout_ms ? MIN(ns, netd->timeout_ms * NS_PER_MS / 2) : ns;
 }
 
 /* Return: whether the guest sends nothing any more. */
 static bool is_quiet(struct netd *netd, const struct netd_nic *nic, uint64_t now_ns)
 {
+	const bool begins = netvsp_begins(&nic->netvsp);
+
 	if (!netvsp_guest_has(&nic->netvsp))
 		return true;
 	/* What it waits for must not be left unanswered: it would wait for ever. */
-	if (nic->netvsp.packets != netd->packets || netvsp_begins(&nic->netvsp) || netvsp_owes(&nic->netvsp) ||
+	if (nic->netvsp.packets != netd->packets || begins != netd->begins || netvsp_owes(&nic->netvsp) ||
 	    netvsp_guest_holds(&nic->netvsp)) {
 		netd->packets = nic->netvsp.packets;
+		netd->begins = begins;
 		netd->quiet_ns = now_ns;
 	}
 	return now_ns - netd->quiet_ns >= quiet_needed(netd, nic);
@@ -145,7 +151,8 @@ void netd_on_tick(void *arg)
 	struct netd_nic *nic = netd->changing;
 	uint64_t now_ns = clock_now_ns();
 
-	if (!nic)
+	/* Whose channels are closed for a successor, has not let go of anything: that is asked the same. */
+	if (!nic || vsp_hands_over(netd->vsp))
 		return;
 	if (nic->presence == NETD_LEAVING && is_quiet(netd, nic, now_ns)) {
 		begin_to_go(netd, nic);

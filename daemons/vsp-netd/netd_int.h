@@ -40,6 +40,7 @@ struct netd {
 	struct err refused;
 	uint32_t timeout_ms;
 	uint64_t deadline_ns, quiet_ns, packets;
+	bool begins; /* netvsp_begins(), when that was looked at last */
 
 	uint8_t told[VSP_STATUS_MAX];
 	size_t told_len;

@@ -255,7 +255,7 @@ bool netvsp_owes(const struct netvsp *netvsp)
 
 bool netvsp_begins(const struct netvsp *netvsp)
 {
-	if (!works(netvsp, 0))
+	if (!works(netvsp, 0) || netvsp->hashes)
 		return false;
 	/* It waits until all that it has asked for are open. */
 	for (uint16_t i = 1; i <= netvsp_state(netvsp)->sub_channels; i++)

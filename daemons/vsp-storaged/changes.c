@@ -11,6 +11,7 @@
 #include "base/log.h"
 
 struct changes {
+	const struct vsp *vsp;
 	struct storaged *storaged;
 	struct loop_source *tick;
 	bool untold[SETTINGS_CONTROLLERS_MAX]; /* its guest, for want of room */
@@ -183,6 +184,9 @@ static void on_tick(void *arg)
 {
 	struct changes *changes = arg;
 
+	/* A guest whose channels are closed for a successor has not let go of anything: that is asked the same. */
+	if (vsp_hands_over(changes->vsp))
+		return;
 	tell_again(changes);
 	if (changes->lun && changes->medium.disk)
 		medium_go(changes);
@@ -328,7 +332,7 @@ void changes_begin(struct changes *changes, const struct change_settings *change
 	done(arg, &err);
 }
 
-int changes_new(struct loop *loop, struct storaged *storaged, struct changes **ret_changes)
+int changes_new(struct loop *loop, const struct vsp *vsp, struct storaged *storaged, struct changes **ret_changes)
 {
 	struct changes *changes = calloc(1, sizeof(*changes));
 	int r = changes ? loop_add_timer(loop, on_tick, changes, &changes->tick) : -ENOMEM;
@@ -337,6 +341,7 @@ int changes_new(struct loop *loop, struct storaged *storaged, struct changes **r
 		free(changes);
 		return r;
 	}
+	changes->vsp = vsp;
 	changes->storaged = storaged;
 	*ret_changes = changes;
 	return 0;

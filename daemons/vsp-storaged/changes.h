@@ -34,8 +34,9 @@
 
 struct changes;
 
-/** changes_new - @storaged outlives it. Return: 0 or a negative errno. */
-int changes_new(struct loop *loop, struct storaged *storaged, struct changes **ret_changes);
+/** changes_new - @vsp and @storaged outlive it. When another process is about to serve, what is under way stands still.
+ * Return: 0 or a negative errno. */
+int changes_new(struct loop *loop, const struct vsp *vsp, struct storaged *storaged, struct changes **ret_changes);
 
 /** changes_free - a change under way is done with -ECANCELED: who takes over is asked again. NULL is allowed. */
 void changes_free(struct changes *changes);

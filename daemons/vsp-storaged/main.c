@@ -192,7 +192,7 @@ static int open_disks(struct server *server, struct err *err)
 	if (r < 0)
 		return r;
 	engine_set_batch(server->storaged->engine, batch_begin, batch_end, server->vsp);
-	r = changes_new(server->loop, server->storaged, &server->changes);
+	r = changes_new(server->loop, server->vsp, server->storaged, &server->changes);
 	if (r == 0)
 		r = tell_new(server->loop, server->vsp, server->storaged, &server->tell);
 	return r < 0 ? err_set(err, r, "event loop: %s", strerror(-r)) : 0;

@@ -395,6 +395,34 @@ Test(netd, a_guest_that_opens_sub_channels)
 	fake_channel_done(&sub);
 }
 
+/* Whose channels are closed for a successor, has let go of nothing: that is asked again. */
+Test(netd, a_detach_during_a_hand_over)
+{
+	int outcome;
+
+	cr_assert_eq(attach("net0", 1), 0);
+	begin_nic(0);
+	begin_detach(60000, &outcome);
+	cr_assert_eq(fake_worker_hand_over(worker), 0);
+	run_for(NETD_SETUP_NS + NETD_QUIET_NS);
+	cr_assert_eq(outcome, 1);
+	cr_assert_eq(netd_nics(netd), 1);
+	cr_assert_not(fake_worker_offer(worker, 0)->withdrawn);
+}
+
+/* A driver that has given up in the middle of it does not keep a NIC for ever. */
+Test(netd, a_guest_that_stops_to_set_it_up)
+{
+	int outcome;
+
+	cr_assert_eq(attach("net0", 1), 0);
+	begin_nic(0);
+	begin_detach(60000, &outcome);
+	run_for(NETD_BEGIN_NS + NS_PER_SEC / 2);
+	cr_assert_eq(fake_worker_run_until(worker, is_over, &outcome), 0);
+	cr_assert_eq(outcome, 0);
+}
+
 Test(netd, a_guest_that_never_sets_it_up)
 {
 	int outcome;

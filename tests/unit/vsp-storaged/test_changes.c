@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -12,6 +13,7 @@
 #include "abi/scsi.h"
 #include "abi/vstor.h"
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "daemons/vsp-storaged/changes.h"
 #include "fake_worker.h"
@@ -69,13 +71,13 @@ static void set_up(void)
 	cr_assert_eq(loop_new(&loop), 0);
 	cr_assert_eq(storaged_open(loop, &settings, "threads", &fd, 1, &storaged, &err), 0, "%s", err.text);
 	controller = &storaged->controller[0];
-	cr_assert_eq(changes_new(loop, storaged, &changes), 0);
 	change.instance = offer.instance_guid = settings.controller[0].instance;
 	fake_guest_init(&guest, 4u << 20, 1);
 	fake_channel_init(&peer, &guest, 9, 0, 17);
 	worker = fake_worker_new(loop, &guest, &provider);
 	config.worker_path = fake_worker_path(worker);
 	cr_assert_eq(vsp_attach(loop, &config, &vsp, &err), 0, "%s", err.text);
+	cr_assert_eq(changes_new(loop, vsp, storaged, &changes), 0);
 	cr_assert_eq(vsp_offer(vsp, &offer, &storvsp_ops, &controller->storvsp, &err), 0, "%s", err.text);
 	cr_assert_eq(vsp_ready(vsp, &err), 0, "%s", err.text);
 	cr_assert_eq(fake_worker_wait_ready(worker), 0);
@@ -309,6 +311,23 @@ Test(changes, one_at_a_time)
 	changes_free(changes);
 	changes = NULL;
 	cr_assert_eq(outcomes, 1);
+	cr_assert_eq(outcome.code, -ECANCELED, "who takes over is asked again");
+}
+
+/* Its guest still uses it, and only hears from another process: it has not let go of it. */
+Test(changes, a_detach_during_a_hand_over)
+{
+	listen_to_it();
+	change.lun = disk(0, "sda");
+	change.timeout_ms = 20000;
+	begin(CHANGE_DETACH, -1);
+	cr_assert_eq(fake_worker_hand_over(worker), 0);
+	for (uint64_t end = clock_now_ns() + 2 * CHANGES_QUIET_NS; clock_now_ns() < end; poll(NULL, 0, 10))
+		fake_worker_run(worker);
+	cr_assert_eq(outcomes, 0);
+	cr_assert(storaged_find_lun(controller, 0, 0));
+	changes_free(changes);
+	changes = NULL;
 	cr_assert_eq(outcome.code, -ECANCELED, "who takes over is asked again");
 }
 
