@@ -11,7 +11,6 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
-#include "base/log.h"
 
 static void drop_relid(struct bus_offer *offer)
 {
@@ -135,9 +134,11 @@ void bus_release_late(void *arg)
 			next_ns = MIN(next_ns, offer->told_ns + bus->release_ns - now_ns);
 			continue;
 		}
-		log_warn(chan_name(offer, name),
-			 "the guest was told %llu s ago that it is gone, and has not let go of it: its driver may hang",
-			 (unsigned long long)((now_ns - offer->told_ns) / NS_PER_SEC));
+		bus_complain(
+			bus, chan_name(offer, name),
+			"the guest was told %llu s ago that it is gone, and has not let go of it: unless the VM is "
+			"paused, its driver may hang",
+			(unsigned long long)((now_ns - offer->told_ns) / NS_PER_SEC));
 		offer->told_ns = 0;
 	}
 	bus->releasing = next_ns != UINT64_MAX;

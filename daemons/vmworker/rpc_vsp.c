@@ -260,8 +260,12 @@ static void vsp_revoke(void *arg, uint32_t offer_id, uint32_t gpadl)
 static void vsp_resumed(void *arg)
 {
 	Bulkhead__Empty req = BULKHEAD__EMPTY__INIT;
+	struct vsp_link *link = arg;
+	int r = ask(link, &question_resumed, &req.base, NULL, 0, 0);
 
-	ask_or_drop(arg, &question_resumed, &req.base, 0);
+	/* of one that has just died the end comes next */
+	if (r != -ENOTCONN)
+		drop_unasked(link, r);
 }
 
 static void vsp_hand_over(void *arg)
