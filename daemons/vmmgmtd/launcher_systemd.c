@@ -237,13 +237,14 @@ static void on_pidfd(int fd, unsigned int events, void *arg)
 
 /* ---- its start ---- */
 
-static int ask_for_job(struct launched *p, const char *method, const char *unit, msgbus_reply_fn on_reply)
+static int ask_for_job(struct launched *p, const char *method, const char *unit, const char *mode,
+		       msgbus_reply_fn on_reply)
 {
 	int r;
 
 	p->refs++;
 	r = msgbus_call_async(p->systemd->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, method, 0, on_reply, p,
-			      "ss", unit, "replace");
+			      "ss", unit, mode);
 	if (r < 0)
 		launched_unref(p);
 	return r;
@@ -257,7 +258,7 @@ static void on_stop_reply(int error, const char *text, struct msgbus_msg *msg, v
 
 static void stop_unit(struct launched *p)
 {
-	ask_for_job(p, "StopUnit", p->unit, on_stop_reply);
+	ask_for_job(p, "StopUnit", p->unit, "replace", on_stop_reply);
 }
 
 static int watch(struct launched *p)
@@ -379,7 +380,7 @@ static int start_unit(struct launched *p)
 {
 	p->state = LAUNCHED_STARTING;
 	arm_job(p);
-	return ask_for_job(p, "StartUnit", p->unit, on_start_reply);
+	return ask_for_job(p, "StartUnit", p->unit, "replace", on_start_reply);
 }
 
 static void on_clear_reply(int error, const char *text, struct msgbus_msg *msg, void *arg)
@@ -407,7 +408,8 @@ static int clear_next(struct launched *p)
 	if (!p->clears || !*p->clears)
 		return start_unit(p);
 	name_cleared(p, unit);
-	return ask_for_job(p, "StopUnit", unit, on_clear_reply);
+	/* This unit alone: what is PartOf= the worker would end with it, and the passt of this run's NICs is. */
+	return ask_for_job(p, "StopUnit", unit, "ignore-requirements", on_clear_reply);
 }
 
 static void systemd_kill(struct launched *p)

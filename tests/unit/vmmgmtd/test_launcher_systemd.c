@@ -226,7 +226,7 @@ Test(launcher_systemd, what_is_not_ours)
 
 /* ---- what an earlier run has left ---- */
 
-/* All of it has ended before there is a worker to which it could attach. */
+/* All of it has ended before there is a worker to which it could attach; what is started before the worker has not. */
 Test(launcher_systemd, units_are_busy_with_an_earlier_run)
 {
 	const struct fake_plan plan = {.job = "done", .pid = (uint32_t)child, .left = true};
@@ -238,8 +238,8 @@ Test(launcher_systemd, units_are_busy_with_an_earlier_run)
 	cr_assert_eq(ends, 0, "%s", why);
 	cr_assert_eq(launcher.ops->id(process).pid, child);
 	fake_systemd_heard(bus, text, sizeof(text));
-	cr_assert_str_eq(text, "Subscribe\nStopUnit " UNIT " replace\nStopUnit vsp-storaged" INSTANCE
-			       " replace\nStartUnit " UNIT " replace\nGetAll\n");
+	cr_assert_str_eq(text, "Subscribe\nStopUnit " UNIT " ignore-requirements\nStopUnit vsp-storaged" INSTANCE
+			       " ignore-requirements\nStartUnit " UNIT " replace\nGetAll\n");
 }
 
 Test(launcher_systemd, earlier_run_does_not_end)
