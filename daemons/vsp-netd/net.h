@@ -74,6 +74,8 @@ struct net_ops {
 	/* What send() has taken and not sent yet is given back, each frame behind its length in 4 bytes, big-endian, if
 	 * @room bytes at @to are enough. NULL: there never is any. Return: how many bytes. */
 	size_t (*take_back)(struct net *net, void *to, size_t room);
+	/* What send() has taken and not sent yet is dropped, and counted. NULL: there never is any. */
+	void (*drop)(struct net *net);
 	/* What receive() has given last it gives once more, to a successor. NULL: cannot. */
 	void (*put_back)(struct net *net);
 	/* What comes may have: TUN_F_* of linux/if_tun.h. NULL: nothing. Return: 0 or a negative errno. */
@@ -96,6 +98,9 @@ struct net {
 	unsigned int queues;
 	unsigned int gathered; /* of the frames that send() has taken: not sent yet */
 	unsigned int lost;     /* of those: dropped, or in part, after all; the port takes them from here, and counts */
+	/* The frame that send() has taken segments of, and others follow; net_give_up(): none do. */
+	bool part;    /* some of them are not sent yet; "gathered" does not count it */
+	bool counted; /* some of them were dropped: "lost" has counted it, and nobody is to do so again */
 };
 
 /**
@@ -106,6 +111,16 @@ struct net {
 int net_tap_open(struct loop *loop, const struct net_host *host, int *fds, unsigned int queues, struct net **ret_net,
 		 struct err *err);
 extern const struct syscall_list net_tap_calls;
+
+/** net_give_up - of the frame that segments were taken of no others follow. Return: whether it is to be counted as
+ * lost: it is not yet. */
+static inline bool net_give_up(struct net *net)
+{
+	bool counted = net->counted;
+
+	net->part = net->counted = false;
+	return !counted;
+}
 
 #define NET_STREAM_MEMORY_LEN (136u << 10)
 

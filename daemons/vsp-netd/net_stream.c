@@ -75,7 +75,6 @@ struct stream {
 	bool listening, waiting, gone;
 	bool refused; /* there was no room in the socket: who is told of it when there is sends what is gathered */
 	struct loop_source *source, *tell; /* tell: the host, of what no event tells */
-	bool part;			   /* the last one gathered is a segment, and not its frame's last */
 	size_t gathered;
 	uint8_t gather[SEND_MAX];
 };
@@ -102,12 +101,25 @@ static void set_refused(struct stream *stream, bool refused)
 	set_events(stream);
 }
 
+/* What was gathered is not sent. A frame is lost once, however many of its segments are. */
+static void count_lost(struct net *net)
+{
+	net->lost += net->gathered;
+	net->gathered = 0;
+	if (!net->part)
+		return;
+	net->lost += !net->counted;
+	net->counted = true;
+	net->part = false;
+}
+
 static void lose(struct stream *stream)
 {
 	if (stream->gone)
 		return;
 	stream->gone = true;
 	stream->gathered = 0;
+	count_lost(&stream->net);
 	set_events(stream);
 	loop_arm(stream->tell, 0);
 }
@@ -151,9 +163,20 @@ static int send_gathered(struct stream *stream)
 	if (stream->gone)
 		return 0;
 	if (r < 0) /* no memory: nothing tells when there is some */
-		stream->net.lost += stream->net.gathered + stream->part;
+		count_lost(&stream->net);
 	stream->net.gathered = 0;
+	stream->net.part = false;
 	return 0;
+}
+
+/* @frame, or the segment, has been taken. @gathered: and is not sent yet. */
+static void taken(struct net *net, const struct net_outgoing *frame, bool gathered)
+{
+	net->part = frame->more && gathered;
+	if (frame->more)
+		return;
+	net->gathered += gathered && !net->counted;
+	net->counted = false;
 }
 
 static void gather(struct stream *stream, const struct net_outgoing *frame)
@@ -167,8 +190,7 @@ static void gather(struct stream *stream, const struct net_outgoing *frame)
 		to += frame->piece[i].iov_len;
 	}
 	stream->gathered += LENGTH_LEN + frame->len;
-	stream->net.gathered += !frame->more;
-	stream->part = frame->more;
+	taken(&stream->net, frame, true);
 }
 
 static int wait_for_room(struct stream *stream)
@@ -203,6 +225,8 @@ static int stream_send(struct net *net, unsigned int queue, struct net_outgoing 
 	put_be32(length, (uint32_t)frame->len);
 	frame->piece[0] = (struct iovec){length, LENGTH_LEN};
 	r = send_whole(stream, frame->piece, frame->pieces, LENGTH_LEN + frame->len);
+	if (r == 0)
+		taken(net, frame, false);
 	return r == -EAGAIN ? wait_for_room(stream) : r;
 }
 
@@ -225,8 +249,16 @@ static size_t stream_take_back(struct net *net, void *to, size_t room)
 	memcpy(to, stream->gather, len);
 	stream->gathered = 0;
 	net->gathered = 0;
+	(void)net_give_up(net); /* who takes its segments takes them for frames */
 	set_events(stream);
 	return len;
+}
+
+/* Nothing is sent in part: where the peer is stays known. Who waits for room still does. */
+static void stream_drop(struct net *net)
+{
+	to_stream(net)->gathered = 0;
+	count_lost(net);
 }
 
 /* ---- receiving ---- */
@@ -413,6 +445,7 @@ static const struct net_ops stream_ops = {
 	.receive = stream_receive,
 	.listen = stream_listen,
 	.take_back = stream_take_back,
+	.drop = stream_drop,
 	.put_back = stream_put_back,
 	.close = stream_close,
 };
@@ -426,6 +459,7 @@ static const struct net_ops stream_ops_good = {
 	.receive = stream_receive,
 	.listen = stream_listen,
 	.take_back = stream_take_back,
+	.drop = stream_drop,
 	.put_back = stream_put_back,
 	.close = stream_close,
 };

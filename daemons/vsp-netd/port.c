@@ -56,13 +56,21 @@ void port_observe(struct port *port, struct stats_unit *unit)
 
 /* ---- what the back end tells ---- */
 
+/* What is not given yet of a frame that is being cut. */
+static void drop_cut(struct port *port)
+{
+	if (port->cut.frame.len > 0)
+		port->lost += port_cut_left(&port->cut);
+	port->cut.frame.len = 0;
+}
+
 /* Nobody is there to take it: what came before the guest opened its NIC is not for it. Return: whether there may be
  * more. */
 static bool drop_some(struct port *port, unsigned int queue)
 {
 	struct net_incoming frame;
 
-	port->cut.frame.len = 0;
+	drop_cut(port);
 	atomic_store(&port->kept->cut_next, 0);
 	port_note(port);
 	for (unsigned int i = 0; i < DROP_BUDGET; i++) {
@@ -345,16 +353,36 @@ static void apply_all(struct port *port)
 	apply_listen(port);
 }
 
+/* What is left of a frame of the guest's. */
+static void drop_left(struct port *port)
+{
+	if (port->left.len > 0)
+		port->lost += net_give_up(port->net);
+	port->left.len = 0;
+}
+
+/* What the guest has sent still goes, if there is room. */
+static void drop_unsent(struct port *port)
+{
+	port_transmit_end(port);
+	drop_left(port);
+	if (port->net->ops->drop)
+		port->net->ops->drop(port->net);
+	port_carry_drop(port);
+}
+
 void port_connect(struct port *port, const struct port_client *client)
 {
 	port->known = true;
 	port->connected = client;
 	port->client = client ? *client : (struct port_client){0};
 	port->told_link = port_link(port);
-	port->left.len = port->cut.frame.len = 0;
-	if (!client)
-		port_carry_drop(port);
-	else if (port->carry.len > 0)
+	if (client)
+		drop_left(port);
+	else
+		drop_unsent(port);
+	drop_cut(port);
+	if (port->carry.len > 0)
 		loop_arm(port->teller, 0);
 	port_note(port);
 	for (unsigned int i = 0; i < SETTINGS_QUEUES_MAX; i++)
@@ -463,14 +491,13 @@ static int change_descriptor(struct port *port, const struct nic_settings *setti
 	r = plug_in(port, settings, fd, &net, err);
 	if (r < 0)
 		return r;
-	port->lost += port->net->gathered + port->net->lost + (port->left.len > 0);
-	if (port->cut.frame.len > 0)
-		port->lost += port_cut_left(&port->cut);
+	port->lost += port->net->gathered + port->net->lost + port_left_frames(port);
+	drop_cut(port);
 	atomic_store(&port->kept->cut_next, 0);
 	port_carry_drop(port);
 	port->net->ops->close(port->net);
 	port->net = net;
-	port->left.len = port->cut.frame.len = 0;
+	port->left.len = 0;
 	port_note(port);
 	port->peer_gone = false;
 	return 0;

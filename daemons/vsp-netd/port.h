@@ -84,16 +84,19 @@ int port_new(struct loop *loop, const struct nic_settings *settings, int *fds, s
 void port_free(struct port *port);
 
 /**
- * port_lost - frames of both ways that the port had when a predecessor died, or when what it was plugged into was
- * taken away: they have perhaps come to nobody. The same again, whoever asks, until port_forget_lost(): so they are
- * counted first.
+ * port_lost - frames of both ways that the port had when a predecessor died, when the guest closed its NIC, or when
+ * what it was plugged into was taken away: they have perhaps come to nobody. The same again, whoever asks, until
+ * port_forget_lost(): so they are counted first.
  */
 uint64_t port_lost(const struct port *port);
 void port_forget_lost(struct port *port);
 
-/** port_connect - the guest has opened its NIC, or closed it (NULL): then nothing is transmitted or received, and what
- * has come, comes, or was not sent yet is dropped. Who connects a guest that has just opened it begins with NULL: what
- * a predecessor has left is of an earlier life of the NIC. @client: copied. */
+/**
+ * port_connect - the guest has opened its NIC, or closed it (NULL): then nothing is transmitted or received. What there
+ * is no room for yet, and what has come or comes, is dropped; what the port had taken of it already counts as lost. Who
+ * connects a guest that has just opened it begins with NULL: what a predecessor has left is of an earlier life of the
+ * NIC. @client: copied.
+ */
 void port_connect(struct port *port, const struct port_client *client);
 /** port_hold - whom the guest has its NIC from is this process no more, but a successor, which connects: until then
  * what comes waits where it is, as far as there is room, and the kernel judges it as before. The successor gets what

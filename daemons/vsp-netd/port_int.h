@@ -113,6 +113,12 @@ bool port_serves(const struct port *port);
 /** port_send_left - Return: 0: nothing is left; -EAGAIN. */
 int port_send_left(struct port *port);
 
+/** port_left_frames - what is left, if it is not counted as lost already. */
+static inline unsigned int port_left_frames(const struct port *port)
+{
+	return port->left.len > 0 && !port->net->counted;
+}
+
 /** port_left_cut - how @left is cut. @whole: its bytes; outlives what is returned. */
 struct offload_cut port_left_cut(const struct port_left *left, const struct iovec *whole);
 
@@ -134,7 +140,7 @@ static inline void port_note(struct port *port)
 
 	port->lost += port->net->lost;
 	port->net->lost = 0;
-	in_hand = port->lost + port->net->gathered + port->carry.frames + (port->left.len > 0);
+	in_hand = port->lost + port->net->gathered + port->carry.frames + port_left_frames(port);
 	if (port->cut.frame.len > 0)
 		in_hand += port_cut_left(&port->cut);
 	if (in_hand != atomic_load_explicit(&port->kept->in_hand, memory_order_relaxed))

@@ -80,7 +80,8 @@ int port_send_left(struct port *port)
 	r = send_from(port, 0, &cut, &left->next);
 	if (r == -EAGAIN)
 		return -EAGAIN;
-	port->lost += r < 0;
+	if (r < 0)
+		port->lost += net_give_up(port->net);
 	left->len = 0;
 	port_note(port);
 	return 0;
@@ -122,7 +123,7 @@ static int send_segments(struct transfer *transfer, const struct virtio_net_hdr 
 	if (r == -EAGAIN)
 		keep_left(transfer, hdr, step, next);
 	else /* it counts as sent: that it was not, in part, is told beside */
-		transfer->port->lost++;
+		transfer->port->lost += net_give_up(transfer->port->net);
 	return 0;
 }
 

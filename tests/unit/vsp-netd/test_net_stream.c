@@ -397,6 +397,40 @@ Test(net_stream, what_the_kernel_has_no_memory_for_is_lost)
 	loop_free(loop);
 }
 
+static void send_segment(bool more)
+{
+	static uint8_t frame[64];
+	struct net_outgoing out = {
+		.piece = {{0}, {frame, sizeof(frame)}}, .pieces = 2, .len = sizeof(frame), .more = more};
+
+	cr_assert_eq(net->ops->send(net, 0, &out), 0);
+}
+
+/* However many of its segments. */
+Test(net_stream, a_frame_is_lost_once)
+{
+	open_net();
+	for (unsigned int i = 0; i < 3; i++) {
+		no_memory = 1;
+		send_segment(i < 2);
+		net->ops->send_end(net, 0);
+		cr_assert(net->gathered == 0 && net->lost == 1, "%u", net->lost);
+	}
+	no_memory = 1;
+	send_segment(true);
+	net->ops->send_end(net, 0);
+	cr_assert_eq(net->lost, 2, "another one");
+	send_segment(false);
+	cr_assert_eq(net->gathered, 0, "it is lost already");
+	send_segment(false);
+	cr_assert_eq(net->gathered, 1);
+	no_memory = 1;
+	net->ops->send_end(net, 0);
+	cr_assert_eq(net->lost, 3);
+	net->ops->close(net);
+	loop_free(loop);
+}
+
 /* ---- what is refused ---- */
 
 Test(net_stream, other_sockets_are_refused)
