@@ -48,6 +48,7 @@ struct launch_request {
 	/* runs_services: programs whose units may still be busy with an earlier run of the VM: that is ended first.
 	 * Constant, NULL-terminated; NULL: none */
 	const char *const *clears;
+	unsigned int clear_ms; /* how long all of that may take */
 	int log_fd;	       /* standard output and error; stays the caller's */
 	unsigned int ready_ms; /* how long it may take until it is ready; of one that is not ours 0 */
 };

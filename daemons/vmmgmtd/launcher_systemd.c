@@ -505,7 +505,10 @@ static int systemd_start(struct launcher *launcher, const struct launch_request 
 	p->ready_ms = request->ready_ms;
 	p->clears = request->clears;
 	systemd_unit_name(request->program, request->uuid, p->unit);
-	arm_job(p);
+	if (p->clears)
+		loop_arm(p->timer, (uint64_t)request->clear_ms * NS_PER_MS);
+	else
+		arm_job(p);
 	r = request->path ? start_transient(p, request) : clear_next(p);
 	if (r < 0) {
 		systemd_release(p);

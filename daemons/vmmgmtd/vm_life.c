@@ -275,6 +275,7 @@ static int launch_worker(struct vm *vm, struct err *err)
 		.uuid = vm->domain.uuid,
 		.vm = vm->domain.name,
 		.clears = vm_server_clears,
+		.clear_ms = VM_CLEAR_MS,
 		.log_fd = vm->log_fd,
 		.ready_ms = VM_READY_MS,
 	};

@@ -232,7 +232,8 @@ int vm_service_open_programs(struct vm *vm, struct err *err)
 	return r;
 }
 
-const char *const vm_server_clears[] = {"vmworker", "vsp-storaged", "vsp-netd", NULL};
+/* The worker's is the last: a stop of it would wait for theirs, and what does not end would seem to be the worker. */
+const char *const vm_server_clears[] = {"vsp-storaged", "vsp-netd", "vmworker", NULL};
 _Static_assert(ARRAY_SIZE(vm_server_clears) == 1 + VM_SERVERS + 1, "the worker, and all of servers[]");
 
 static int launch(struct vm *vm, enum vm_server server, const char *const *clears, struct err *err)
@@ -245,6 +246,7 @@ static int launch(struct vm *vm, enum vm_server server, const char *const *clear
 		.vm = vm->domain.name,
 		.unit_args = server == VM_STORAGED ? engines[vm->domain.io] : NULL,
 		.clears = clears,
+		.clear_ms = VM_CLEAR_MS,
 		.log_fd = -1,
 		.ready_ms = VM_SERVER_READY_MS,
 	};

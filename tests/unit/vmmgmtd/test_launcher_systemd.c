@@ -109,9 +109,9 @@ static int start(const char *vm, const char *unit_args)
 /* One of a VM that has run before. */
 static int start_again(const struct fake_plan *plan)
 {
-	static const char *const clears[] = {"vmworker", "vsp-storaged", NULL};
+	static const char *const clears[] = {"vsp-storaged", "vmworker", NULL};
 	const struct launch_request request = {
-		.program = "vmworker", .uuid = UUID, .vm = "web", .clears = clears, .log_fd = -1};
+		.program = "vmworker", .uuid = UUID, .vm = "web", .clears = clears, .clear_ms = 500, .log_fd = -1};
 
 	fake_systemd_plan(bus, plan);
 	return launcher.ops->start(&launcher, &request, &events, &launcher, &err, &process);
@@ -238,7 +238,7 @@ Test(launcher_systemd, units_are_busy_with_an_earlier_run)
 	cr_assert_eq(ends, 0, "%s", why);
 	cr_assert_eq(launcher.ops->id(process).pid, child);
 	fake_systemd_heard(bus, text, sizeof(text));
-	cr_assert_str_eq(text, "Subscribe\nStopUnit " UNIT " ignore-requirements\nStopUnit vsp-storaged" INSTANCE
+	cr_assert_str_eq(text, "Subscribe\nStopUnit vsp-storaged" INSTANCE " ignore-requirements\nStopUnit " UNIT
 			       " ignore-requirements\nStartUnit " UNIT " replace\nGetAll\n");
 }
 
@@ -249,8 +249,8 @@ Test(launcher_systemd, earlier_run_does_not_end)
 	cr_assert_eq(start_again(&plan), 0, "%s", err.text);
 	until(&ends);
 	cr_assert_eq(readies, 0);
-	cr_assert(strstr(why, UNIT " of its last run does not end"), "%s", why);
-	cr_assert(!heard("StopUnit vsp-storaged"));
+	cr_assert(strstr(why, "vsp-storaged" INSTANCE " of its last run does not end"), "%s", why);
+	cr_assert(!heard("StopUnit " UNIT), "one after the other");
 	cr_assert(!heard("StartUnit"));
 }
 
