@@ -58,7 +58,7 @@ struct launch_events {
 	/* It serves now. At most once. */
 	void (*ready)(struct launched *process, void *arg);
 	/* It has ended, before or after it was ready; @why: "ended with status 1", "was killed by signal 9", "was not
-	 * ready within 15 s". Once. */
+	 * ready within 30 s". Once. */
 	void (*ended)(struct launched *process, const char *why, void *arg);
 };
 

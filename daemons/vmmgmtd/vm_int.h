@@ -244,9 +244,11 @@ void vm_fail(struct vm *vm, int code, const char *text);
  * what that said itself says more. */
 void vm_describe_failure(struct vm *vm, int error, const char *text, char *ret, size_t size);
 extern const struct launch_events vm_server_launch_events; /* their argument is a struct vm_process */
-#define VM_READY_MS	   15000u
-#define VM_CLEAR_MS	   40000u /* what serves a guest has 30 s to end, in its unit */
-#define VM_SERVER_READY_MS 30000u /* its worker waits no longer, and says what for */
+/* For the worker to come: its unit says the same. For what an earlier run has left: what serves a guest has 30 s to
+ * end, in its unit. For what serves a guest: its worker waits no longer, and says what for. */
+#define VM_READY_MS	   30000u
+#define VM_CLEAR_MS	   40000u
+#define VM_SERVER_READY_MS 30000u
 /** vm_start_begin - vm_start(), where nothing forbids it. @done: may be NULL. */
 void vm_start_begin(struct vm *vm, bool paused, vm_done_fn done, void *arg);
 
