@@ -49,6 +49,7 @@ struct launch_request {
 	 * Constant, NULL-terminated; NULL: none */
 	const char *const *clears;
 	unsigned int clear_ms; /* how long all of that may take */
+	bool clears_own;       /* what is cleared is of this run: its end is waited for, even by one that is killed */
 	int log_fd;	       /* standard output and error; stays the caller's */
 	unsigned int ready_ms; /* how long it may take until it is ready; of one that is not ours 0 */
 };

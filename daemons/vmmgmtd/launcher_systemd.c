@@ -11,7 +11,7 @@
  * to it then is of this run.
  *
  *	CLEARING --stop is done--> STARTING --job is done--> ASKING (its pid) --> RUNNING --pidfd--> ENDING --> ended
- *	    +--killed, too late--> ENDING      +-----job has failed-------------------------------------^
+ *	    +--killed, too late--> ended       +-----job has failed-------------------------------------^
  *	                                                                              (how it ended is asked)
  *
  * What is not ours (passt) is a transient unit of its own, bulkhead-PROGRAM-UUID-NAME.service, which gets its input as
@@ -76,6 +76,7 @@ struct launched {
 	bool released, killed; /* killed: while it is clearing */
 	enum launched_state state;
 	unsigned int ready_ms;
+	bool clears_own;	     /* of this run */
 	const char *const *clears;   /* what is still to be stopped first; NULL: nothing */
 	char unit[SYSTEMD_UNIT_MAX]; /* "": not known */
 	char *job;		     /* object path, once it is known */
@@ -412,12 +413,21 @@ static int clear_next(struct launched *p)
 	return ask_for_job(p, "StopUnit", unit, "ignore-requirements", on_clear_reply);
 }
 
+/* There is nothing of it yet. What an earlier run has left, which is being stopped, nobody has to wait for but the next
+ * start. */
+static void kill_clearing(struct launched *p)
+{
+	p->killed = true;
+	if (!p->clears_own)
+		loop_arm(p->timer, 0);
+}
+
 static void systemd_kill(struct launched *p)
 {
 	if (p->pidfd >= 0)
 		pidfd_send_signal(p->pidfd, SIGKILL, NULL, 0);
 	else if (p->state == LAUNCHED_CLEARING)
-		p->killed = true; /* its stop is under way */
+		kill_clearing(p);
 	else if (p->state == LAUNCHED_STARTING)
 		stop_unit(p);
 }
@@ -433,8 +443,10 @@ static void on_timer(void *arg)
 	}
 	if (p->state == LAUNCHED_CLEARING) {
 		name_cleared(p, unit);
-		snprintf(p->why, sizeof(p->why),
-			 "could not be started: %s of its last run does not end: see \"systemctl status\"", unit);
+		if (!p->killed || p->clears_own)
+			snprintf(p->why, sizeof(p->why),
+				 "could not be started: %s%s does not end: see \"systemctl status\"", unit,
+				 p->clears_own ? "" : " of its last run");
 		tell_end(p);
 		return;
 	}
@@ -504,6 +516,7 @@ static int systemd_start(struct launcher *launcher, const struct launch_request 
 		return err_set(err, -ENOMEM, "%s: no memory to start it", request->program);
 	p->ready_ms = request->ready_ms;
 	p->clears = request->clears;
+	p->clears_own = request->clears_own;
 	systemd_unit_name(request->program, request->uuid, p->unit);
 	if (p->clears)
 		loop_arm(p->timer, (uint64_t)request->clear_ms * NS_PER_MS);

@@ -41,14 +41,20 @@ static void tell_stuck(struct vm *vm)
 {
 	const struct vm_process *server = vm_server_serving(vm);
 	struct launched *stuck = vm->worker ? vm->worker : server ? server->launched : NULL;
+	const char *name = vm->worker || !server ? "vmworker" : vm_server_name(server->server);
 	char text[REASON_MAX];
+	pid_t pid;
 
 	if (!stuck || !(vm->ending || vm->destroyed))
 		return;
-	vm_put_text(text, sizeof(text),
-		    "%s (process %d) was killed and does not end: it waits in the kernel, perhaps for a disk",
-		    vm->worker ? "vmworker" : vm_server_name(server->server),
-		    (int)vm->env->launcher->ops->id(stuck).pid);
+	pid = vm->env->launcher->ops->id(stuck).pid;
+	if (pid)
+		vm_put_text(text, sizeof(text),
+			    "%s (process %d) was killed and does not end: it waits in the kernel, perhaps for a disk",
+			    name, (int)pid);
+	else /* it was being started */
+		vm_put_text(text, sizeof(text), "%s: its unit was stopped and does not end: see \"systemctl status\"",
+			    name);
 	if (!strcmp(vm->reason, text))
 		return; /* told */
 	log_error(vm->domain.name, "%s", text);

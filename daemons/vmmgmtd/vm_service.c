@@ -247,6 +247,7 @@ static int launch(struct vm *vm, enum vm_server server, const char *const *clear
 		.unit_args = server == VM_STORAGED ? engines[vm->domain.io] : NULL,
 		.clears = clears,
 		.clear_ms = VM_CLEAR_MS,
+		.clears_own = true,
 		.log_fd = -1,
 		.ready_ms = VM_SERVER_READY_MS,
 	};

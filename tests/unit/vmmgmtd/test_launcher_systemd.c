@@ -107,14 +107,24 @@ static int start(const char *vm, const char *unit_args)
 }
 
 /* One of a VM that has run before. */
-static int start_again(const struct fake_plan *plan)
+static int start_after(const struct fake_plan *plan, bool own)
 {
 	static const char *const clears[] = {"vsp-storaged", "vmworker", NULL};
-	const struct launch_request request = {
-		.program = "vmworker", .uuid = UUID, .vm = "web", .clears = clears, .clear_ms = 500, .log_fd = -1};
+	const struct launch_request request = {.program = "vmworker",
+					       .uuid = UUID,
+					       .vm = "web",
+					       .clears = clears,
+					       .clear_ms = 500,
+					       .clears_own = own,
+					       .log_fd = -1};
 
 	fake_systemd_plan(bus, plan);
 	return launcher.ops->start(&launcher, &request, &events, &launcher, &err, &process);
+}
+
+static int start_again(const struct fake_plan *plan)
+{
+	return start_after(plan, false);
 }
 
 static void until(const unsigned int *count)
@@ -254,16 +264,46 @@ Test(launcher_systemd, earlier_run_does_not_end)
 	cr_assert(!heard("StartUnit"));
 }
 
-Test(launcher_systemd, killed_while_an_earlier_run_ends)
+static void is_killed_while_clearing(const struct fake_plan *plan, bool own)
 {
-	const struct fake_plan plan = {.job = "done", .pid = (uint32_t)child, .left = true};
-
-	cr_assert_eq(start_again(&plan), 0, "%s", err.text);
+	cr_assert_eq(start_after(plan, own), 0, "%s", err.text);
 	launcher.ops->kill(process);
 	cr_assert_eq(ends, 0);
 	until(&ends);
 	cr_assert_eq(readies, 0);
 	cr_assert(!heard("StartUnit"));
+}
+
+Test(launcher_systemd, killed_while_an_earlier_run_ends)
+{
+	const struct fake_plan plan = {.job = "done", .pid = (uint32_t)child, .left = true};
+
+	is_killed_while_clearing(&plan, false);
+}
+
+/* There is nothing of this run whose end could be waited for. */
+Test(launcher_systemd, killed_while_an_earlier_run_does_not_end)
+{
+	const struct fake_plan plan = {.stuck = true};
+
+	is_killed_while_clearing(&plan, false);
+	cr_assert_str_eq(why, "ended");
+}
+
+Test(launcher_systemd, killed_while_what_is_of_its_own_run_does_not_end)
+{
+	const struct fake_plan plan = {.stuck = true};
+
+	is_killed_while_clearing(&plan, true);
+	cr_assert(strstr(why, "vsp-storaged" INSTANCE " does not end"), "%s", why);
+}
+
+Test(launcher_systemd, killed_while_what_is_of_its_own_run_ends)
+{
+	const struct fake_plan plan = {.job = "done", .pid = (uint32_t)child, .left = true};
+
+	is_killed_while_clearing(&plan, true);
+	cr_assert_str_eq(why, "ended");
 }
 
 Test(launcher_systemd, environment_is_quoted)

@@ -47,7 +47,8 @@ static void on_changed(struct vm *vm, void *arg)
 {
 }
 
-static const struct launcher_ops ops = {.adopt = adopt, .identify = identify, .id = id, .release = release};
+static const struct launcher_ops ops = {
+	.adopt = adopt, .identify = identify, .id = id, .kill = release, .release = release};
 static const struct vm_events events = {.changed = on_changed, .ended = on_changed};
 
 static struct {
@@ -132,6 +133,34 @@ Test(told, a_start_that_has_failed_under_way)
 	vm_server_launch_events.ended(&start, "ended with status 1", server);
 	cr_assert_eq(server->launched, &process);
 	cr_assert_eq(process.pid, 2);
+}
+
+/* ---- processes that do not end ---- */
+
+/* Return: what is said of it. */
+static const char *is_killed_in_vain(struct launched *worker)
+{
+	fx.vm->worker = worker;
+	fx.vm->destroyed = true;
+	fx.vm->killed_ns = 1;
+	vm_kill_all(fx.vm);
+	return fx.vm->reason;
+}
+
+Test(told, a_process_that_does_not_end)
+{
+	static struct launched worker = {42};
+
+	cr_assert(strstr(is_killed_in_vain(&worker), "vmworker (process 42) was killed and does not end"));
+}
+
+Test(told, a_unit_without_a_process_that_does_not_end)
+{
+	static struct launched worker;
+	const char *text = is_killed_in_vain(&worker);
+
+	cr_assert(strstr(text, "vmworker: its unit was stopped and does not end"), "%s", text);
+	cr_assert(!strstr(text, "process 0"), "%s", text);
 }
 
 /* Standard error goes to a file. Return: the number of lines in it since. */
