@@ -5,14 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "links.h"
 #include "vm_peer.h"
 
-#define WAIT_NS	  (10 * NS_PER_SEC)
-#define SETTLE_NS (1 * NS_PER_SEC)
+#define WAIT_NS	      (10 * NS_PER_SEC)
+#define SETTLE_NS     (1 * NS_PER_SEC) /* the first pause; each is twice the last one */
+#define SETTLE_MAX_NS (60 * NS_PER_SEC)
 
 const struct vm_change_kind vm_change_disks = {
 	.service = VM_SERVICE_STORAGE,
@@ -93,7 +95,8 @@ void vm_change_unsettle(struct vm *vm, const char *what, const char *why)
 		log_error(vm->domain.name, "%s: %s: it is tried again, and no disk or NIC changes before", what, why);
 	vm->settle_told = true;
 	vm->unsettled = true;
-	loop_arm(vm->retry_timer, SETTLE_NS);
+	vm->settle_pause_ns = vm->settle_pause_ns ? MIN(2 * vm->settle_pause_ns, SETTLE_MAX_NS) : SETTLE_NS;
+	loop_arm(vm->retry_timer, vm->settle_pause_ns);
 }
 
 void vm_change_go_on(struct vm *vm)
@@ -167,8 +170,9 @@ void vm_changes_lost(struct vm *vm)
 static int fail_busy(const struct vm *vm, struct err *err)
 {
 	if (!vm->change)
-		return err_set(err, -EBUSY, "VM %s: its vmworker has not told yet what it has: try again",
-			       vm->domain.name);
+		return err_set(err, -EBUSY, "VM %s: %s: try again", vm->domain.name,
+			       vm->settle_told ? "an interrupted change is not settled yet, the log tells why"
+					       : "its vmworker has not told yet what it has");
 	return err_set(err, -EBUSY, "VM %s: another change of its %ss is under way: try again", vm->domain.name,
 		       vm->change->kind->what);
 }

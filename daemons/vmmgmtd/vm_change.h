@@ -11,7 +11,8 @@
  * does the rest. Before that it asks what is behind the VM's NICs (vm_peers_are()): the worker's configuration has it,
  * and definitions have not. From the new connection on until all of that is done the VM is `unsettled`: no other change
  * begins, which would overwrite the plan. If the worker does not tell, or the plan cannot be read, or not become
- * definition.xml, it is tried again.
+ * definition.xml, it is tried again, after longer and longer pauses. An older worker, which cannot tell, is believed to
+ * have what is known.
  *
  * Limits: one change at a time. Who asks for another one is refused; but for those that vmmgmtd makes by itself (links,
  * what is behind a NIC, what is settled) he waits, at most 10 s: vm_change_wait(). Who leaves the bus while he waits is

@@ -99,6 +99,7 @@ struct vm {
 	bool unsettled;		  /* connected again, what the last connection left is not known: vm_change.h */
 	bool plan_made;		  /* the plan is what runs, but has not become definition.xml yet */
 	bool settle_told;	  /* that it cannot be known yet, in the log */
+	uint64_t settle_pause_ns; /* the last one before that is tried again; 0: none yet */
 	struct waiter *behind;	  /* a change of vmmgmtd's own, or what is unsettled, in order */
 
 	/* on_crash=restart */

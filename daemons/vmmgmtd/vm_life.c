@@ -80,6 +80,13 @@ void vm_kill_all(void *arg)
 		loop_arm(vm->kill_timer, KILLED_NS);
 }
 
+/* Of an earlier run. */
+static void forget_unsettled(struct vm *vm)
+{
+	vm->unsettled = vm->plan_made = vm->settle_told = false;
+	vm->settle_pause_ns = 0;
+}
+
 /* Nothing of it is left. */
 static void end_finish(struct vm *vm)
 {
@@ -100,6 +107,7 @@ static void end_finish(struct vm *vm)
 	vm->pty[0] = 0;
 	vm->service_count = vm->integration_count = 0;
 	vm->heartbeat = WORKER_HEARTBEAT_UNKNOWN;
+	forget_unsettled(vm);
 	if (!vm->again)
 		vm_take_kept(vm);
 	vm_set_state(vm, vm->last.state, vm->last.reason);
@@ -448,7 +456,7 @@ static void on_worker_ready(struct launched *process, void *arg)
 	vm_save_runtime(vm, false);
 	get_folder(vm, folder);
 	r = connect_worker(vm);
-	vm->unsettled = vm->plan_made = vm->settle_told = false;
+	forget_unsettled(vm);
 	if (r == 0)
 		r = worker_create(vm->conn, &vm->domain, &vm->files, folder, on_created, vm);
 	if (r < 0) {
@@ -638,6 +646,7 @@ void vm_connect_again(void *arg)
 	}
 	r = connect_worker(vm);
 	vm->unsettled = r == 0;
+	vm->settle_pause_ns = 0;
 	if (r == 0)
 		r = worker_do(vm->conn, WORKER_DO_SUBSCRIBE, on_adopted, vm);
 	if (r == 0 && vm->destroyed) /* it may have been asked before */

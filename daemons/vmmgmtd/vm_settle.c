@@ -16,6 +16,7 @@ static void settled(struct vm_change *change)
 
 	vm->unsettled = vm_is_lost(vm);
 	vm->settle_told = false;
+	vm->settle_pause_ns = 0;
 	vm_change_end(change);
 }
 
@@ -38,6 +39,14 @@ static void on_settled(int error, const char *text, bool same, void *arg)
 	int r = 0;
 
 	vm->change = NULL;
+	if (error == -ENOSYS && !vm_is_lost(vm)) { /* an older one, which never tells: what is known stays */
+		log_error(vm->domain.name,
+			  "a change of its %ss that was interrupted: its vmworker cannot tell whether "
+			  "it is made, and it is taken as not made",
+			  change->kind->what);
+		settled(change);
+		return;
+	}
 	if (error) {
 		not_settled(change, "its vmworker does not tell what it has", *text ? text : strerror(-error));
 		return;
@@ -75,6 +84,19 @@ static int read_plan(struct vm *vm, struct vm_change *change, struct err *err)
 	if (r < 0)
 		domain_done(&change->then);
 	return r == -ENOENT ? -EINVAL : r;
+}
+
+/* Nobody else will mend it: who reads that has to know what he can do. */
+static void plan_unreadable(struct vm_change *change, const char *why)
+{
+	struct vm *vm = change->vm;
+	char text[REASON_MAX];
+
+	vm_put_text(text, sizeof(text),
+		    "a change that was interrupted: its plan in %.200s/%s cannot be read (if then.xml is removed, the "
+		    "change is taken as not made)",
+		    vm->env->base, vm->domain.uuid);
+	not_settled(change, text, why);
 }
 
 /* The worker tells whether the plan, if there is one, is made. @change is taken over. */
@@ -143,7 +165,7 @@ void vm_changes_settle(struct vm *vm)
 	change->own = true;
 	r = read_plan(vm, change, &err);
 	if (r < 0 && r != -ENOENT) {
-		not_settled(change, "a change that was interrupted: its plan cannot be read", err.text);
+		plan_unreadable(change, err.text);
 		return;
 	}
 	if (!vm_service_find(vm, VM_SERVICE_NETWORK) || vm->domain.nic_count + change->then.nic_count == 0) {

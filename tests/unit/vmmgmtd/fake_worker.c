@@ -61,7 +61,7 @@ static void handle_get_provider(struct rpc_conn *conn, struct rpc_call *call, co
 	}
 	worker->refuses >>= 1;
 	if (refuses)
-		rpc_fail(call, -ENOMEM, "there is no memory to tell");
+		rpc_fail(call, worker->refuses_with ? worker->refuses_with : -ENOMEM, "there is no memory to tell");
 	else
 		tell_provider(call, worker);
 }

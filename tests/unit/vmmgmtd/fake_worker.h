@@ -18,6 +18,7 @@ struct fake_worker {
 	unsigned int changes;	     /* that it was asked for */
 	bool holds;		     /* it answers nothing that it is asked about itself, until it goes on */
 	uint32_t refuses;	     /* GET_PROVIDER: bit 0: the next one, bit 1: the one behind it, ... */
+	int refuses_with;	     /* error; 0: -ENOMEM */
 	struct rpc_call *held[2];    /* SUBSCRIBE, GET_PROVIDER; NULL: none */
 	uint8_t *config, *config_of; /* of its vsp-netd's; the one that comes with the change. Heap */
 	size_t len, len_of;

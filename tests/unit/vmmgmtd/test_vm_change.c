@@ -378,6 +378,19 @@ Test(vm_change, a_plan_outlives_a_worker_that_tells_half_of_it)
 	a_plan_outlives(2);
 }
 
+/* An older one, which knows no such question, will never tell. */
+Test(vm_change, a_worker_that_cannot_tell_is_not_asked_again)
+{
+	is_connected_again();
+	fx.worker.refuses = 3;
+	fx.worker.refuses_with = -ENOSYS;
+	fake_worker_go_on(&fx.worker);
+	wait_until(connected);
+	cr_assert_eq(fx.worker.refuses, 0);
+	cr_assert_eq(vm_domain(fx.vm)->nic_count, 1, "what is known stays");
+	cr_assert(!vm_change_check(fx.vm, &vm_change_nics, &(struct err){0}), "and changes");
+}
+
 /* It may have been of a later version. */
 Test(vm_change, a_plan_that_cannot_be_read_is_kept)
 {
@@ -390,6 +403,27 @@ Test(vm_change, a_plan_that_cannot_be_read_is_kept)
 	cr_assert_eq(call_error, -EBUSY);
 	cr_assert_eq(runtime_plan_load(fx.base, UUID, &then, &kept), 0);
 	cr_assert_str_eq(then, "<domain type='vmm'/>");
+}
+
+/* Nothing mends it but a person, or its VM's end. */
+Test(vm_change, a_plan_that_cannot_be_read_is_read_again_after_longer_and_longer_pauses)
+{
+	uint64_t pause_ns = NS_PER_SEC;
+
+	runs(MACVTAP);
+	cr_assert_eq(runtime_plan(fx.base, UUID, "<domain type='vmm'/>", NULL), 0);
+	is_adopted();
+	for (unsigned int i = 0; i < 9; i++) {
+		cr_assert(fx.vm->unsettled);
+		cr_assert_eq(fx.vm->settle_pause_ns, pause_ns);
+		vm_connect_again(fx.vm);
+		pause_ns = MIN(2 * pause_ns, 60 * NS_PER_SEC);
+	}
+	runtime_plan_dropped(fx.base, UUID);
+	loop_arm(fx.vm->retry_timer, 0);
+	wait_until(connected);
+	cr_assert_eq(fx.vm->settle_pause_ns, 0);
+	cr_assert_eq(vm_domain(fx.vm)->nic_count, 1, "it is taken as not made");
 }
 
 /* One that never tells has no more changes. */
