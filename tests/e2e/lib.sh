@@ -139,6 +139,8 @@ cleanup() {
 	rm -rf "$work"
 }
 trap cleanup EXIT
+# The bed's tools end with 130 by it, which to a shell means that they have seen to it.
+trap 'exit 130' INT
 
 # finish: the last line of a test
 finish() { [ "$failures" -eq 0 ]; exit; }
