@@ -53,13 +53,14 @@ bed_key()
 bed_child() { exec setpriv --pdeathsig KILL -- "$@"; }
 
 # bed_sweep FOLDER TEST...: remove those folders in FOLDER that nobody holds locked and find's TEST selects. Renamed
-# first: nothing half removed keeps a name that counts.
+# first: nothing half removed keeps a name that counts. Other runs remove theirs meanwhile, of which find complains even
+# with -ignore_readdir_race.
 bed_sweep()
 {
 	local folder=$1 old
 
 	shift
-	find "$folder" -mindepth 1 -maxdepth 1 -type d "$@" -print | while read -r old; do
+	{ find "$folder" -mindepth 1 -maxdepth 1 -type d "$@" -print 2>/dev/null || true; } | while read -r old; do
 		# shellcheck disable=SC2016 # expanded by the inner shell
 		flock -n -x "$old" sh -c 'mv -T "$1" "$2" && rm -rf --one-file-system "$2"' sh \
 			"$old" "$bed_cache/tmp/old-${old##*/}" || true
