@@ -495,12 +495,14 @@ static int call(const char *path, int wait_s, int timeout_s, char **argv)
 {
 	struct sigaction action = { .sa_handler = on_alarm }, action_tell = { .sa_handler = on_tell };
 	double deadline = now() + wait_s;
-	int fd = call_connect(path, deadline);
+	int fd;
 
+	/* From the start: one that comes while the bed does not answer yet is passed on when there is a command. */
+	sigaction(SIGUSR1, &action_tell, NULL);
+	fd = call_connect(path, deadline);
 	call_hello(fd, deadline);
 	signal(SIGPIPE, SIG_IGN);
 	sigaction(SIGALRM, &action, NULL);
-	sigaction(SIGUSR1, &action_tell, NULL);
 	alarm((unsigned int)timeout_s);
 	call_exec(fd, argv);
 	return call_stream(fd, timeout_s);
